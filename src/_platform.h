@@ -1,0 +1,347 @@
+/* What C alone can say for the core: memory order, thread-local state, raw clocks, reserved memory, the calling
+ * frame. Nothing here knows what a node or a pass is. */
+#ifndef STICHOTROPE_PLATFORM_H
+#define STICHOTROPE_PLATFORM_H
+
+#include <Python.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(_WIN32)
+#  define WIN32_LEAN_AND_MEAN
+#  include <windows.h>
+#  include <intrin.h>
+#else
+#  include <pthread.h>
+#  include <sched.h>
+#  include <sys/mman.h>
+#  include <time.h>
+#endif
+#if defined(__APPLE__)
+#  include <mach/mach_time.h>
+#endif
+#if defined(__x86_64__) && !defined(_MSC_VER)
+#  include <cpuid.h>
+#  include <x86intrin.h>
+#endif
+#if PY_VERSION_HEX < 0x030B0000
+#  include <frameobject.h>
+#elif PY_VERSION_HEX < 0x030C0000
+/* 3.11 has no accessor for a frame that is not an object; its layout is final. */
+#  define Py_BUILD_CORE
+#  include <internal/pycore_frame.h>
+#  undef Py_BUILD_CORE
+#endif
+
+#if defined(_MSC_VER)
+#  define ST_LIKELY(x) (x)
+#  define ST_UNLIKELY(x) (x)
+#  define ST_NOINLINE __declspec(noinline)
+#  define ST_THREAD_LOCAL __declspec(thread)
+#else
+#  define ST_LIKELY(x) __builtin_expect(!!(x), 1)
+#  define ST_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#  define ST_NOINLINE __attribute__((noinline, cold))
+/* The initial-exec model makes a thread-local one load. musl refuses it in a library that is opened late. */
+#  if defined(__GLIBC__)
+#    define ST_THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
+#  else
+#    define ST_THREAD_LOCAL __thread
+#  endif
+#endif
+
+/* ---- memory order: every word that two threads share goes through these ------------------------------------- */
+
+#if defined(_MSC_VER)
+static inline uint32_t st_load32(const uint32_t *p) { return *(const volatile uint32_t *)p; }
+static inline uint64_t st_load64(const uint64_t *p) { return *(const volatile uint64_t *)p; }
+static inline void st_store32(uint32_t *p, uint32_t v) { *(volatile uint32_t *)p = v; }
+static inline void st_store64(uint64_t *p, uint64_t v) { *(volatile uint64_t *)p = v; }
+#  if defined(_M_ARM64)
+static inline void st_fence(void) { __dmb(_ARM64_BARRIER_ISH); }
+#  else
+static inline void st_fence(void) { _ReadWriteBarrier(); }
+#  endif
+static inline void st_fence_release(void) { st_fence(); }
+static inline void st_fence_acquire(void) { st_fence(); }
+static inline uint32_t st_load32_acquire(const uint32_t *p) { uint32_t v = st_load32(p); st_fence(); return v; }
+static inline uint64_t st_load64_acquire(const uint64_t *p) { uint64_t v = st_load64(p); st_fence(); return v; }
+static inline void *st_loadp_acquire(void *const *p) { void *v = *(void *const volatile *)p; st_fence(); return v; }
+static inline void st_store32_release(uint32_t *p, uint32_t v) { st_fence(); st_store32(p, v); }
+static inline void st_store64_release(uint64_t *p, uint64_t v) { st_fence(); st_store64(p, v); }
+static inline void st_storep_release(void **p, void *v) { st_fence(); *(void *volatile *)p = v; }
+static inline uint64_t st_add64(uint64_t *p, uint64_t v) {
+    return (uint64_t)_InterlockedExchangeAdd64((volatile __int64 *)p, (__int64)v) + v;
+}
+static inline int st_casp(void **p, void *expected, void *desired) {
+    return _InterlockedCompareExchangePointer((void *volatile *)p, desired, expected) == expected;
+}
+#else
+static inline uint32_t st_load32(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+static inline uint64_t st_load64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+static inline void st_store32(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
+static inline void st_store64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
+/* ThreadSanitizer does not model fences; the accesses around them are atomic, so it has nothing to report. */
+#  if defined(__SANITIZE_THREAD__)
+#    pragma GCC diagnostic ignored "-Wtsan"
+#  endif
+static inline void st_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
+static inline void st_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
+static inline uint32_t st_load32_acquire(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline uint64_t st_load64_acquire(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void *st_loadp_acquire(void *const *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void st_store32_release(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline void st_store64_release(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline void st_storep_release(void **p, void *v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline uint64_t st_add64(uint64_t *p, uint64_t v) { return __atomic_add_fetch(p, v, __ATOMIC_ACQ_REL); }
+static inline int st_casp(void **p, void *expected, void *desired) {
+    return __atomic_compare_exchange_n(p, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+#endif
+
+static inline void st_pause(void) {
+#if defined(_WIN32)
+    SwitchToThread();
+#else
+    sched_yield();
+#endif
+}
+
+/* ---- bits ---------------------------------------------------------------------------------------------------- */
+
+/* Position of the highest set bit; v is never 0. */
+static inline uint32_t st_top_bit(uint64_t v) {
+#if defined(_MSC_VER)
+    unsigned long index;
+    _BitScanReverse64(&index, v);
+    return (uint32_t)index;
+#else
+    return 63u - (uint32_t)__builtin_clzll(v);
+#endif
+}
+
+/* (high:low) += v * v. 128 bits: the square of three seconds of 3 GHz ticks overflows 64. */
+static inline void st_add_square(uint64_t *low, uint64_t *high, uint64_t v) {
+#if defined(_MSC_VER)
+    uint64_t square_low = v * v;
+    uint64_t square_high = __umulh(v, v);
+    uint64_t sum = st_load64(low) + square_low;
+    st_store64(high, st_load64(high) + square_high + (sum < square_low));
+    st_store64(low, sum);
+#else
+    unsigned __int128 sum = ((unsigned __int128)st_load64(high) << 64) | st_load64(low);
+    sum += (unsigned __int128)v * v;
+    st_store64(low, (uint64_t)sum);
+    st_store64(high, (uint64_t)(sum >> 64));
+#endif
+}
+
+/* ---- clocks --------------------------------------------------------------------------------------------------- */
+
+enum { ST_CLOCK_COUNTER = 0, ST_CLOCK_MONOTONIC = 1, ST_CLOCK_MANUAL = 2 };
+
+static uint32_t st_clock_kind = ST_CLOCK_MONOTONIC;
+static ST_THREAD_LOCAL uint64_t st_manual_ticks = 0;
+
+static inline uint64_t st_monotonic_ns(void) {
+#if defined(_WIN32)
+    static uint64_t frequency = 0;
+    LARGE_INTEGER value;
+    if (frequency == 0) { QueryPerformanceFrequency(&value); frequency = (uint64_t)value.QuadPart; }
+    QueryPerformanceCounter(&value);
+    uint64_t ticks = (uint64_t)value.QuadPart;
+    return ticks / frequency * 1000000000u + ticks % frequency * 1000000000u / frequency;
+#else
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+#endif
+}
+
+/* The processor's counter, unordered: the few instructions it may drift by are below its resolution. */
+static inline uint64_t st_counter(void) {
+#if defined(_WIN32)
+    LARGE_INTEGER value;
+    QueryPerformanceCounter(&value);
+    return (uint64_t)value.QuadPart;
+#elif defined(__x86_64__) && !defined(__APPLE__)
+    return __rdtsc();
+#elif defined(__APPLE__)
+    return mach_absolute_time();
+#elif defined(__aarch64__)
+    uint64_t value;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(value));
+    return value;
+#else
+    return st_monotonic_ns();
+#endif
+}
+
+static const char *st_counter_name(void) {
+#if defined(_WIN32)
+    return "qpc";
+#elif defined(__x86_64__) && !defined(__APPLE__)
+    return "tsc";
+#elif defined(__APPLE__)
+    return "mach_absolute_time";
+#elif defined(__aarch64__)
+    return "cntvct";
+#else
+    return "";
+#endif
+}
+
+/* Whether the processor promises a counter of one constant rate in all its power states (CPUID 80000007h, EDX bit
+ * 8; Intel SDM vol. 3 "Invariant TSC"). The other counters named above are constant by definition. */
+static int st_counter_is_invariant(void) {
+#if defined(__x86_64__) && !defined(__APPLE__) && !defined(_WIN32)
+    unsigned int eax, ebx, ecx, edx;
+    return __get_cpuid(0x80000007u, &eax, &ebx, &ecx, &edx) && (edx & (1u << 8));
+#else
+    return st_counter_name()[0] != '\0';
+#endif
+}
+
+static ST_NOINLINE uint64_t st_ticks_other(void) {
+    return st_clock_kind == ST_CLOCK_MANUAL ? st_manual_ticks : st_monotonic_ns();
+}
+
+static inline uint64_t st_ticks(void) {
+    if (ST_LIKELY(st_clock_kind == ST_CLOCK_COUNTER)) return st_counter();
+    return st_ticks_other();
+}
+
+/* ---- reserved memory: address space now, pages when touched; what is in it never moves ------------------------- */
+
+static void *st_reserve(size_t size) {
+#if defined(_WIN32)
+    return VirtualAlloc(NULL, size, MEM_RESERVE, PAGE_NOACCESS);
+#else
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+#  if defined(MAP_NORESERVE)
+    flags |= MAP_NORESERVE;
+#  endif
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (memory == MAP_FAILED) return NULL;
+#  if defined(MADV_NOHUGEPAGE)
+    /* One huge page a thread would be 2 MB for a few nodes. */
+    madvise(memory, size, MADV_NOHUGEPAGE);
+#  endif
+    return memory;
+#endif
+}
+
+/* Makes [start, start + size) usable; elsewhere than on Windows the first touch does. */
+static int st_commit(void *start, size_t size) {
+#if defined(_WIN32)
+    return VirtualAlloc(start, size, MEM_COMMIT, PAGE_READWRITE) != NULL;
+#else
+    (void)start; (void)size;
+    return 1;
+#endif
+}
+
+static void st_release(void *memory, size_t size) {
+#if defined(_WIN32)
+    (void)size;
+    VirtualFree(memory, 0, MEM_RELEASE);
+#else
+    munmap(memory, size);
+#endif
+}
+
+/* ---- the end of a thread ---------------------------------------------------------------------------------------- */
+
+typedef void (*st_exit_function)(void *);
+
+/* The hook runs when the system takes the thread down: no thread state, no GIL, so it must stay pure C. */
+#if defined(_WIN32)
+static DWORD st_exit_key = FLS_OUT_OF_INDEXES;
+static st_exit_function st_exit_callee = NULL;
+static void NTAPI st_exit_trampoline(void *value) { if (value) st_exit_callee(value); }
+static int st_on_thread_exit(st_exit_function callee) {
+    st_exit_callee = callee;
+    st_exit_key = FlsAlloc(st_exit_trampoline);
+    return st_exit_key != FLS_OUT_OF_INDEXES;
+}
+static int st_watch_thread(void *value) { return FlsSetValue(st_exit_key, value) != 0; }
+#else
+static pthread_key_t st_exit_key;
+static int st_on_thread_exit(st_exit_function callee) { return pthread_key_create(&st_exit_key, callee) == 0; }
+static int st_watch_thread(void *value) { return pthread_setspecific(st_exit_key, value) == 0; }
+#endif
+
+/* ---- the interpreter ---------------------------------------------------------------------------------------------- */
+
+static inline PyThreadState *st_thread_state(void) {
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyThreadState_GetUnchecked();
+#else
+    return _PyThreadState_UncheckedGet();
+#endif
+}
+
+/* The context the thread runs in: a flow's identity. Compared, never followed. */
+static inline void *st_context(void) {
+    PyThreadState *state = st_thread_state();
+    return ST_LIKELY(state != NULL) ? (void *)state->context : NULL;
+}
+
+/* The context that a context was entered from; NULL for none. The field is private, and the first one of the object
+ * in every version named here; a later one gets NULL until somebody has looked, and its flows start under nothing. */
+static inline void *st_outer_context(void *context) {
+#if PY_VERSION_HEX < 0x03100000
+    return *(void **)((char *)context + sizeof(PyObject));
+#else
+    (void)context;
+    return NULL;
+#endif
+}
+
+/* The code that is calling, borrowed from its frame (the caller's frame outlives the call), and the byte offset of
+ * the calling instruction. NULL when no Python code is running. */
+static inline PyObject *st_calling_code(int *offset) {
+    PyThreadState *state = st_thread_state();
+#if PY_VERSION_HEX < 0x030B0000
+    PyFrameObject *frame = state->frame;
+    if (frame == NULL) return NULL;
+    *offset = frame->f_lasti * (int)sizeof(_Py_CODEUNIT);
+    return (PyObject *)frame->f_code;
+#elif PY_VERSION_HEX < 0x030C0000
+    _PyInterpreterFrame *frame = state->cframe->current_frame;
+    if (frame == NULL) return NULL;
+    *offset = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
+    return (PyObject *)frame->f_code;
+#else
+#  if PY_VERSION_HEX < 0x030D0000
+    struct _PyInterpreterFrame *frame = state->cframe->current_frame;
+#  else
+    struct _PyInterpreterFrame *frame = state->current_frame;
+#  endif
+    if (frame == NULL) return NULL;
+    *offset = PyUnstable_InterpreterFrame_GetLasti(frame);
+    PyObject *code = PyUnstable_InterpreterFrame_GetCode(frame);
+    Py_XDECREF(code);
+    return code;
+#endif
+}
+
+static inline void st_share(PyObject *object) {
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+    /* Many threads call one wrapper: without this its reference count is the word they all contend for. */
+    PyUnstable_Object_EnableDeferredRefcount(object);
+#else
+    (void)object;
+#endif
+}
+
+/* A function's own entry, where it has one; the call through it needs no check of its result (functions give one
+ * or raise), so it saves the generic path's. */
+static inline PyObject *st_call(PyObject *callee, PyObject *const *args, size_t nargsf, PyObject *names) {
+    if (ST_LIKELY(Py_IS_TYPE(callee, &PyFunction_Type)))
+        return ((PyFunctionObject *)callee)->vectorcall(callee, args, nargsf, names);
+    return PyObject_Vectorcall(callee, args, nargsf, names);
+}
+
+#endif

@@ -1,0 +1,86 @@
+"""Which clock passes are timed with, and how many nanoseconds its ticks are."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import _core
+
+_CHOICES = ("counter", "monotonic")
+_TRUSTED_SOURCES = {"tsc": ("tsc",), "cntvct": ("arch_sys_counter",)}
+_CURRENT_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+
+
+def _kernel_trusts(counter: str) -> bool:
+    """Whether the kernel itself keeps time with the counter. Only Linux says; elsewhere the system's API is used."""
+    if not sys.platform.startswith("linux"):
+        return True
+    try:
+        with open(_CURRENT_SOURCE, encoding="ascii") as file:
+            return file.read().strip() in _TRUSTED_SOURCES.get(counter, ())
+    except (OSError, ValueError):
+        return False
+
+
+def choose() -> None:
+    """Set the clock: ``STICHOTROPE_CLOCK`` where it is set, else the counter where it can be trusted.
+
+    :raises ValueError: when the variable names no clock, or one that this machine does not have.
+    """
+    wanted = os.environ.get("STICHOTROPE_CLOCK", "")
+    if wanted and wanted not in _CHOICES:
+        raise ValueError(f"STICHOTROPE_CLOCK is {wanted!r}; it can be {' or '.join(map(repr, _CHOICES))}")
+    counter = _core.counter_name()
+    if not wanted:
+        trusted = bool(counter) and _core.counter_is_invariant() and _kernel_trusts(counter)
+        wanted = "counter" if trusted else "monotonic"
+    _core.use_clock(wanted)
+    _Calibration.begin()
+
+
+class _Calibration:
+    """The rate of the counter against the monotonic clock, over the whole run."""
+
+    origin = (0, 0, 0)
+    rate = (0, 1)
+
+    @classmethod
+    def begin(cls) -> None:
+        cls.origin = _core.read_clocks()
+        cls.rate = (0, 1)
+
+    @classmethod
+    def refined(cls) -> tuple[int, int]:
+        """The rate so far as (ns, ticks): the highest of the lower bounds that were seen.
+
+        A lower bound converges to the rate from below as the run goes on. Taking the highest keeps two snapshots in
+        order: the same ticks never come out as fewer nanoseconds than before.
+        """
+        ticks, ns, apart = _core.read_clocks()
+        span_ticks = ticks - cls.origin[0]
+        span_ns = ns - cls.origin[1] - (apart + cls.origin[2] + 1) // 2
+        best_ns, best_ticks = cls.rate
+        if span_ticks > 0 and span_ns * best_ticks > best_ns * span_ticks:
+            cls.rate = (span_ns, span_ticks)
+        return cls.rate if cls.rate[0] else (1, 1)
+
+
+def rate() -> tuple[int, int]:
+    """Return ``(ns, ticks)``: so many nanoseconds are so many ticks."""
+    if _core.clock_source() in ("monotonic", "manual"):
+        return 1, 1
+    return _Calibration.refined()
+
+
+def description() -> dict[str, object]:
+    """Return what results say of the clock: its source, its rate and its smallest step."""
+    ns, ticks = rate()
+    return {
+        "source": _core.clock_source(),
+        "resolution_ns": _core.tick_resolution() * ns / ticks,
+        "ticks_per_second": 1_000_000_000 * ticks / ns,
+    }
+
+
+choose()

@@ -1,0 +1,111 @@
+"""Reading a file, writing one whole or not at all, and checking the path that a caller gave."""
+
+# `pathlib` and `contextlib` take longer to import than a whole room of this package.
+# ruff: noqa: PTH101, PTH105, PTH108, PTH116, PTH118, PTH120, PTH123, SIM105
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    StrPath: TypeAlias = "str | os.PathLike[str]"
+
+
+def checked_path(path: StrPath) -> str:
+    """Return a path as a string.
+
+    :param path: a `str`, or an object with ``__fspath__`` that gives one.
+    :raises TypeError: when it is anything else.
+    :raises ValueError: when it is empty or contains a null character.
+    """
+    plain = path.__fspath__() if isinstance(path, os.PathLike) else path
+    if not isinstance(plain, str):
+        raise TypeError(f"a path must be a str or a pathlib.Path, not {path!r}")
+    if not plain or "\0" in plain:
+        raise ValueError(f"a path must be non-empty and free of null characters, not {plain!r}")
+    return plain
+
+
+def read_whole(path: StrPath) -> bytes:
+    """Return the contents of a file.
+
+    :param path: the file.
+    :raises TypeError: when the path is of the wrong type.
+    :raises OSError: when the file cannot be read.
+    """
+    with open(checked_path(path), "rb") as stream:
+        return stream.read()
+
+
+def write_whole(path: StrPath, text: str) -> None:
+    """Write a text file in UTF-8 so that it is complete or, after an error, untouched.
+
+    The text goes into a new file in the same directory, which then takes the target's place and
+    keeps its permissions. A symbolic link is followed. What cannot be replaced, such as
+    ``/dev/stdout`` or a named pipe, is written to directly.
+
+    :param path: the target.
+    :param text: its whole contents; line ends are written as they are.
+    :raises TypeError: when the path or the text is of the wrong type.
+    :raises OSError: when the target cannot be written; ``filename`` is the target.
+    """
+    target = checked_path(path)
+    if not isinstance(text, str):
+        raise TypeError(f"the contents of {target} must be a str, not {type(text).__name__}")
+    data = text.encode("utf-8")
+    try:
+        _write(target, data)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(error.errno or errno.EIO, reason, target) from error
+
+
+def _write(target: str, data: bytes) -> None:
+    mode = _mode_of(target)
+    if mode is None or stat.S_ISREG(mode):
+        _replace(os.path.realpath(target), data, mode)
+    else:
+        with open(target, "wb") as stream:
+            stream.write(data)
+
+
+def _mode_of(target: str) -> int | None:
+    """Return the target's mode, None when it does not exist yet; refuse one that is read-only."""
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        return None
+    if not os.access(target, os.W_OK):
+        # Replacing needs the directory's permission only; a read-only file is meant to stay.
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
+    return mode
+
+
+def _replace(target: str, data: bytes, mode: int | None) -> None:
+    # Only in the target's own directory is the final rename certain to stay on one file system.
+    temporary = os.path.join(os.path.dirname(target), f".stichotrope-{os.urandom(8).hex()}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    stream = open(os.open(temporary, flags, 0o666), "wb")  # noqa: SIM115  (0o666: less the umask)
+    try:
+        with stream:
+            if mode is not None:
+                os.chmod(temporary, stat.S_IMODE(mode))
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _remove(temporary: str) -> None:
+    try:
+        os.unlink(temporary)
+    except OSError:
+        pass  # The error that led here is the one worth reporting.

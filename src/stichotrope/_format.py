@@ -1,0 +1,117 @@
+"""Figures as people read them: durations with a fitting unit, counts, shares, shortened names."""
+
+from __future__ import annotations
+
+from math import isfinite
+from numbers import Real
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SECOND = 1_000_000_000
+_MINUTE = 60 * _SECOND
+_UNITS = (("ns", 1), ("µs", 1_000), ("ms", 1_000_000), ("s", _SECOND))
+
+
+def format_time_ns(ns: float) -> str:
+    """Return a duration with three significant digits and the unit that fits.
+
+    For example ``0 ns``, ``1.23 µs``, ``12.3 ms``, ``2 min 05 s``, ``1 h 02 min``.
+
+    :param ns: a duration in nanoseconds, possibly negative or with a fraction.
+    :raises TypeError: when it is not a real number.
+    :raises ValueError: when it is infinite or not a number (nan).
+    """
+    if not _is_real(ns):
+        raise TypeError(f"a duration must be a number of nanoseconds, not {ns!r}")
+    if isinstance(ns, float) and not isfinite(ns):
+        raise ValueError(f"a duration must be finite, not {ns!r}")
+    text = _magnitude(abs(ns))
+    return f"-{text}" if ns < 0 else text
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _magnitude(ns: float) -> str:
+    # Above this, tenths of a second would round to "60.0 s".
+    if ns >= 59.95 * _SECOND:
+        return _long(round(ns))
+    if ns < 999.5 and ns == int(ns):
+        return f"{int(ns)} ns"
+    unit, scale = next(unit for unit in _UNITS if ns < 999.5 * unit[1])
+    return f"{_three_digits(float(ns / scale))} {unit}"
+
+
+def _three_digits(value: float) -> str:
+    """Return a number below 999.5 with three digits, counting those that rounding adds."""
+    if value < 9.995:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
+
+
+def _long(ns: int) -> str:
+    seconds = (ns + _SECOND // 2) // _SECOND
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02} s"
+    minutes = (ns + _MINUTE // 2) // _MINUTE
+    return f"{minutes // 60:,} h {minutes % 60:02} min"
+
+
+def format_count(count: int) -> str:
+    """Return a count with its thousands set apart: ``1,234,567``."""
+    return f"{count:,}"
+
+
+def format_percent(part: float, whole: float) -> str:
+    """Return a share in percent with one decimal: ``12.3 %``; ``0.0 %`` when the whole is 0.
+
+    A share that is small but not zero reads ``<0.1 %``.
+
+    :param part: the share, in any unit.
+    :param whole: what 100 percent is, in the same unit.
+    """
+    percent = 100 * part / whole if whole else 0.0
+    return "<0.1 %" if 0 < percent < 0.05 else f"{percent:.1f} %"
+
+
+def shorten(text: str, width: int, ellipsis: str = "…", measure: Callable[[str], int] = len) -> str:
+    """Return a text cut in the middle so that it fits, with as much of its last part as possible.
+
+    The last part is what follows the last slash, or else the last dot: the file of a path, the
+    function of a dotted name.
+
+    :param text: the text; it is returned as it is when it fits.
+    :param width: the room, in the units of ``measure``.
+    :param ellipsis: what stands for the part cut out.
+    :param measure: how wide a text is; characters unless told otherwise.
+    """
+    if measure(text) <= width:
+        return text
+    room = width - measure(ellipsis)
+    if room <= 0:
+        return _head(ellipsis, width, measure)
+    last = measure(text[_last_part(text) :])
+    tail = _tail(text, max(last if last <= room else 0, room - room // 3), measure)
+    return _head(text, room - measure(tail), measure) + ellipsis + tail
+
+
+def _last_part(text: str) -> int:
+    slash = max(text.rfind("/"), text.rfind("\\"))
+    return 1 + (slash if slash >= 0 else text.rfind("."))
+
+
+def _head(text: str, width: int, measure: Callable[[str], int]) -> str:
+    end = min(len(text), max(width, 0))
+    while end and measure(text[:end]) > width:
+        end -= 1
+    return text[:end]
+
+
+def _tail(text: str, width: int, measure: Callable[[str], int]) -> str:
+    start = len(text) - min(len(text), max(width, 0))
+    while start < len(text) and measure(text[start:]) > width:
+        start += 1
+    return text[start:]

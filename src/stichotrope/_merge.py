@@ -1,0 +1,172 @@
+"""From the core's raw snapshot to results: ticks become nanoseconds, nodes become blocks, tracks and a tree."""
+
+from __future__ import annotations
+
+from ._histogram import Histogram, index
+from .results import OTHER_PATHS, CallNode, ProfileBlock, ProfileTrack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._core import RawNode
+
+_SUB_BUCKETS = 16  # of the core's histogram, in each octave
+_OTHER_SITE = -1
+
+
+class Site:
+    """What the Python layer knows of a call site."""
+
+    __slots__ = ("track_idx", "block_idx", "name", "file", "line")
+
+    def __init__(self, track_idx: int, block_idx: int, name: str, file: str, line: int) -> None:
+        self.track_idx = track_idx
+        self.block_idx = block_idx
+        self.name = name
+        self.file = file
+        self.line = line
+
+
+class Rate:
+    """Converts ticks, in exact integer arithmetic, rounded to the nearest nanosecond.
+
+    :param ns: so many nanoseconds …
+    :param ticks: … are so many ticks.
+    """
+
+    __slots__ = ("ns", "ticks")
+
+    def __init__(self, ns: int, ticks: int) -> None:
+        self.ns = ns
+        self.ticks = ticks
+
+    def time(self, ticks: int) -> int:
+        """Return ticks in ns."""
+        return (2 * ticks * self.ns + self.ticks) // (2 * self.ticks)
+
+    def square(self, squared_ticks: int) -> int:
+        """Return squared ticks in ns²."""
+        divisor = self.ticks * self.ticks
+        return (2 * squared_ticks * self.ns * self.ns + divisor) // (2 * divisor)
+
+
+class _Sums:
+    """What the nodes of one site come to, in ticks."""
+
+    __slots__ = ("hits", "total", "child", "nested", "squares", "minimum", "maximum", "buckets")
+
+    def __init__(self) -> None:
+        self.hits = self.total = self.child = self.nested = self.squares = self.maximum = 0
+        self.minimum = -1
+        self.buckets: list[dict[int, int]] = []
+
+    def add(self, node: RawNode) -> None:
+        _, _, hits, total, child, minimum, maximum, squares, nested, _, _, buckets = node
+        if not hits:
+            return
+        self.hits += hits
+        self.total += total
+        self.child += child
+        self.nested += nested
+        self.squares += squares
+        self.minimum = minimum if self.minimum < 0 else min(self.minimum, minimum)
+        self.maximum = max(self.maximum, maximum)
+        self.buckets.append(buckets)
+
+
+def midpoint(bucket: int) -> int:
+    """Return the middle of one of the core's buckets, in ticks.
+
+    The core counts a pass of t ticks in octave o = ⌊log2(t + 16)⌋ − 4, sub-bucket ⌊(t + 16) / 2^o⌋ − 16: the
+    log-linear layout of HdrHistogram, shifted so that the first octave is exact and needs no case of its own.
+    """
+    octave, sub = divmod(bucket, _SUB_BUCKETS)
+    return ((_SUB_BUCKETS + sub) << octave) - _SUB_BUCKETS + (((1 << octave) - 1) >> 1)
+
+
+def _histogram(buckets: Sequence[dict[int, int]], rate: Rate) -> Histogram:
+    counts: dict[int, int] = {}
+    for part in buckets:
+        for bucket, count in part.items():
+            place = index(rate.time(midpoint(bucket)))
+            counts[place] = counts.get(place, 0) + count
+    return Histogram(counts)
+
+
+def _block(site: Site, sums: _Sums | None, rate: Rate) -> ProfileBlock:
+    block = ProfileBlock(site.name, site.file, site.line, site.track_idx, site.block_idx)
+    if sums is not None and sums.hits:
+        total = rate.time(sums.total - sums.nested)
+        block.hit_count = sums.hits
+        block.total_time_ns = block.active_time_ns = total
+        block.self_time_ns = rate.time(sums.total - sums.child)
+        block.min_time_ns = rate.time(sums.minimum)
+        block.max_time_ns = rate.time(sums.maximum)
+        block.sum_time_ns = rate.time(sums.total)
+        block.sum_squares_ns2 = rate.square(sums.squares)
+        block.histogram = _histogram(sums.buckets, rate)
+    return block
+
+
+def blocks_by_track(
+    tracks: Sequence[tuple[int, str, bool]], sites: Sequence[Site], nodes: Sequence[RawNode], rate: Rate
+) -> dict[int, ProfileTrack]:
+    """Return the flat figures of all tracks and blocks.
+
+    :param tracks: (index, name, whether it is enabled) of every track.
+    :param sites: every site, in the order of its number in the core.
+    :param nodes: the nodes of one thread, or of all threads merged.
+    :param rate: how long a tick is.
+    """
+    sums: dict[int, _Sums] = {}
+    track_ticks: dict[int, int] = {}
+    for node in nodes:
+        site = node[1]
+        if site == _OTHER_SITE:
+            continue
+        if site not in sums:
+            sums[site] = _Sums()
+        sums[site].add(node)
+        track_idx = sites[site].track_idx
+        track_ticks[track_idx] = track_ticks.get(track_idx, 0) + node[3] - node[9]
+    found = {
+        track_idx: ProfileTrack(track_idx, name, enabled, [], rate.time(track_ticks.get(track_idx, 0)))
+        for track_idx, name, enabled in sorted(tracks)
+    }
+    for number, site_info in enumerate(sites):
+        found[site_info.track_idx].blocks.append(_block(site_info, sums.get(number), rate))
+    return found
+
+
+def call_tree(sites: Sequence[Site], nodes: Sequence[RawNode], rate: Rate) -> CallNode:
+    """Return the call tree under a synthetic root.
+
+    :param sites: every site, in the order of its number in the core.
+    :param nodes: nodes, a parent before its children.
+    :param rate: how long a tick is.
+    """
+    root = CallNode("", -1, -1, "", 0, 0, 0, 0, [])
+    made: list[CallNode] = []
+    for parent, number, hits, total, child, _, _, _, nested, _, _, _ in nodes:
+        if number == _OTHER_SITE:
+            node = CallNode(OTHER_PATHS, -1, -1, "", 0, 0, 0, 0, [])
+        else:
+            site = sites[number]
+            node = CallNode(
+                site.name, site.track_idx, site.block_idx, site.file, site.line,
+                hits, rate.time(total - nested), rate.time(total - child), [],
+            )  # fmt: skip
+        made.append(node)
+        (root if parent < 0 else made[parent]).children.append(node)
+    return root
+
+
+def total_time(nodes: Sequence[RawNode], rate: Rate) -> int:
+    """Return the time in ns during which anything was open, summed over threads."""
+    ticks = 0
+    for node in nodes:
+        parent = node[0]
+        if node[1] != _OTHER_SITE and (parent < 0 or nodes[parent][1] == _OTHER_SITE):
+            ticks += node[3] - node[10]
+    return rate.time(ticks)

@@ -1,0 +1,42 @@
+"""Results as files: CSV for spreadsheets, JSON for programs."""
+
+from __future__ import annotations
+
+from .._files import checked_path, write_whole
+from ..results import results_of
+from . import csv, json
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from .._files import StrPath
+
+__all__ = ["export_csv", "export_json"]
+
+
+def export_csv(results: object, path: StrPath) -> None:
+    """Write one line per block to a CSV file, whole or not at all.
+
+    :param results: a `ProfilerResults`, or a `Profiler`.
+    :param path: the target.
+    :raises TypeError: when either is of the wrong type.
+    :raises OSError: when the target cannot be written.
+    """
+    checked_path(path)
+    write_whole(path, csv.render(results_of(results)))
+
+
+def export_json(results: object, path: StrPath, indent: int | None = 2) -> None:
+    """Write everything that was measured to a JSON file, whole or not at all.
+
+    `ProfilerResults.load` reads it back.
+
+    :param results: a `ProfilerResults`, or a `Profiler`.
+    :param path: the target.
+    :param indent: spaces for each level, or None for everything on one line.
+    :raises TypeError: when one of them is of the wrong type, or the metadata holds what JSON
+        cannot.
+    :raises ValueError: when ``indent`` is negative.
+    :raises OSError: when the target cannot be written.
+    """
+    checked_path(path)
+    write_whole(path, json.render(results_of(results), indent) + "\n")

@@ -1,0 +1,67 @@
+"""The CSV export: one line per block in the nine columns of the CppProfiler format.
+
+A name that a spreadsheet would take for a formula (one that begins with ``=``, ``+``, ``-``, ``@``,
+a tab or a line break) gets an apostrophe in front: names may come from the data that a program
+handles, and opening a report must not run them. The JSON export keeps every name as it is.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from ..results import ProfileBlock, ProfilerResults, ProfileTrack
+
+COLUMNS = (
+    "Track",
+    "Block Name",
+    "Hit Count",
+    "Total Time (ns)",
+    "Avg Time (ns)",
+    "Min Time (ns)",
+    "Max Time (ns)",
+    "% Track",
+    "% Total",
+)
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def render(results: ProfilerResults) -> str:
+    """Return results as CSV text: tracks by index, their blocks by index, lines ending in LF.
+
+    :param results: the results.
+    """
+    import csv
+    from types import SimpleNamespace
+
+    lines: list[str] = []
+    # The csv module quotes a lone carriage return only if its own line ends have one.
+    writer = csv.writer(SimpleNamespace(write=lines.append), lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for _, track in sorted(results.tracks.items()):
+        for block in sorted(track.blocks, key=lambda block: block.block_idx):
+            writer.writerow(_row(block, track, results.total_time_ns))
+    text = "".join(line.removesuffix("\r\n") + "\n" for line in lines)
+    # A lone surrogate cannot be written to a file.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _row(block: ProfileBlock, track: ProfileTrack, total_time_ns: int) -> tuple[str | int, ...]:
+    return (
+        _cell(track.track_name),
+        _cell(block.name),
+        block.hit_count,
+        block.total_time_ns,
+        f"{block.avg_time_ns:.2f}",
+        block.min_time_ns,
+        block.max_time_ns,
+        _percent(block.total_time_ns, track.total_time_ns),
+        _percent(block.total_time_ns, total_time_ns),
+    )
+
+
+def _cell(name: str) -> str:
+    return f"'{name}" if name.startswith(_FORMULA_STARTS) else name
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole if whole else 0:.2f}"

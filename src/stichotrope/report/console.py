@@ -1,0 +1,445 @@
+"""The report on the console: the layout in plain text and style names, printed through `rich`."""
+
+from __future__ import annotations
+
+import sys
+
+from .._format import format_count, format_percent, format_time_ns, shorten
+from ..results import results_of
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any, TextIO, TypeAlias
+
+    from rich.console import Console
+
+    from ..results import ProfileBlock, ProfilerResults, ProfileTrack
+
+    # A line of the report: pieces of text, each with the name of a rich style.
+    Line: TypeAlias = "list[tuple[str, str]]"
+
+SORTS = ("total", "self", "hits", "mean", "max", "name")
+
+_PLAIN_WIDTH = 120  # where the report goes to a file or a pipe
+_LEAST_WIDTH = 20
+_GAP = 2
+_BAR = 8
+_NAME_ROOM = 24  # columns are dropped rather than names cut shorter than this
+_WHERE_ROOM = 14
+
+# The columns between the block's name and its place, in order, with their headings.
+_HEADINGS = {
+    "hits": "Hits",
+    "total": "Total",
+    "self": "Self",
+    "share": "Share",
+    "bar": "",
+    "mean": "Mean",
+    "p50": "p50",
+    "p95": "p95",
+    "p99": "p99",
+    "min": "Min",
+    "max": "Max",
+}
+_STYLES = {"total": "bold", "min": "dim", "max": "dim", "p95": "dim", "p50": "dim", "p99": "dim"}
+# What goes first when there is little room (the block's place goes before any of these).
+_DROPPED_FIRST = ("min", "max", "p95", "p50", "p99", "bar", "self", "mean", "hits", "share")
+
+_NOTHING = (
+    "Nothing was recorded yet. Name what you want to time, run it while the profiler is started, "
+    "and print the results again:"
+)
+_EXAMPLE = (
+    '@profiler.track(0, "load")          # a function',
+    'with profiler.block(0, "parse"):    # or a few lines',
+)
+
+
+def print_results(
+    results: object,
+    *,
+    file: TextIO | None = None,
+    sort: str = "total",
+    limit: int | None = None,
+    width: int | None = None,
+    color: bool | None = None,
+) -> None:
+    """Print a report: the tracks, and in each its blocks with times, shares and percentiles.
+
+    :param results: a `ProfilerResults`, or a `Profiler`.
+    :param file: the text stream to print to; standard output unless given.
+    :param sort: what the blocks of a track are sorted by, most first: ``total``, ``self``,
+        ``hits``, ``mean`` or ``max``; or ``name``. Blocks that were never hit come last.
+    :param limit: how many blocks to show of each track; all unless given.
+    :param width: the width in columns; that of the terminal, or 120 elsewhere, unless given.
+    :param color: whether to use colours; unless given, on terminals that have them, and not when
+        the environment variable ``NO_COLOR`` is set.
+    :raises TypeError: when an argument is of the wrong type.
+    :raises ValueError: when ``sort``, ``limit`` or ``width`` has a value that makes no sense.
+    """
+    _check_sort(sort)
+    _check_number("limit", limit, 1)
+    _check_number("width", width, _LEAST_WIDTH)
+    if color is not None and not isinstance(color, bool):
+        raise TypeError(f"color must be True, False or None, not {color!r}")
+    if file is not None and not (hasattr(file, "write") and hasattr(file, "flush")):
+        raise TypeError(f"file must be a text stream, not {file!r}")
+    found = results_of(results)
+    console = _console(file, color)
+    page = _Page(found, width or _width(console, file), console.encoding)
+    _print(console, page.lines(sort, limit))
+
+
+def _check_sort(sort: str) -> None:
+    if sort not in SORTS:
+        raise ValueError(f"sort must be one of {', '.join(SORTS)}, not {sort!r}")
+
+
+def _check_number(name: str, value: int | None, least: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number or None, not {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be {least} or more, not {value}")
+
+
+# Everything that knows rich
+
+
+def _console(file: TextIO | None, color: bool | None) -> Console:
+    from rich.console import Console
+
+    return Console(
+        file=file,
+        color_system="auto" if color is None else "standard" if color else None,
+        force_terminal=True if color else None,
+        no_color=None if color is None else not color,
+        # A notebook would get the report even when it was meant for a file.
+        force_jupyter=None if file is None else False,
+    )
+
+
+def _width(console: Console, file: TextIO | None) -> int:
+    # Not what rich takes for a terminal: asked for colours, it calls anything one.
+    is_terminal = getattr(sys.stdout if file is None else file, "isatty", None)
+    if is_terminal is None or not is_terminal():
+        return _PLAIN_WIDTH
+    return max(console.width, _LEAST_WIDTH)
+
+
+def _print(console: Console, lines: Iterable[Line]) -> None:
+    from rich.text import Text
+
+    texts = [Text.assemble(*line) for line in lines]
+    for text in texts:
+        text.rstrip()
+    # All at once, so that what other threads print does not come in between. The lines fit the
+    # page already, which may be wider than what rich takes for the terminal.
+    console.print(Text("\n").join(texts), soft_wrap=True)
+
+
+def _cells(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+# The layout
+
+
+class _Glyphs:
+    """The characters that a stream can show.
+
+    :param encoding: the stream's encoding.
+    """
+
+    def __init__(self, encoding: str) -> None:
+        try:
+            "µ…·─█▏▎▍▌▋▊▉".encode(encoding)
+        except (UnicodeEncodeError, LookupError):
+            self.micro, self.ellipsis, self.dot, self.rule = "u", "..", "|", "-"
+            self._bar: tuple[str, ...] = ("", "#")
+        else:
+            self.micro, self.ellipsis, self.dot, self.rule = "µ", "…", "·", "─"
+            self._bar = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█")
+        self._encoding = encoding
+
+    def time(self, ns: float) -> str:
+        """Return a duration with a unit that the stream can show."""
+        return format_time_ns(ns).replace("µ", self.micro)
+
+    def bar(self, part: int, whole: int) -> str:
+        """Return a bar for a share, in as fine steps as the characters allow."""
+        steps = len(self._bar) - 1
+        filled = min(round(_BAR * steps * part / whole), _BAR * steps) if whole else 0
+        return self._bar[-1] * (filled // steps) + self._bar[filled % steps]
+
+    def clean(self, text: object) -> str:
+        """Return a text from the user's program with all that a stream cannot show escaped.
+
+        Line breaks, control characters and invisible ones would break the table or drive the
+        terminal.
+        """
+        shown = "".join(
+            char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+            for char in str(text)
+        )
+        try:
+            return shown.encode(self._encoding, "backslashreplace").decode(self._encoding)
+        except LookupError:
+            return shown.encode("ascii", "backslashreplace").decode("ascii")
+
+    def fit(self, text: str, room: int) -> str:
+        """Return a text shortened to a number of columns."""
+        return shorten(text, room, self.ellipsis, _cells)
+
+
+class _Row:
+    """A block as a row of its table, its figures turned into text."""
+
+    def __init__(self, block: ProfileBlock, whole_ns: int, glyphs: _Glyphs) -> None:
+        self.name = glyphs.clean(block.name)
+        self.where = f"{glyphs.clean(block.file)}:{block.line}" if block.file else ""
+        self.hit = block.hit_count > 0
+        self.heat = _heat(block.total_time_ns, whole_ns)
+        self.cells = dict.fromkeys(_HEADINGS, "")
+        self.cells["hits"] = format_count(block.hit_count)
+        if self.hit:
+            times = {
+                "total": block.total_time_ns,
+                "self": block.self_time_ns,
+                "mean": block.avg_time_ns,
+                "p50": block.percentile(50),
+                "p95": block.percentile(95),
+                "p99": block.percentile(99),
+                "min": block.min_time_ns,
+                "max": block.max_time_ns,
+            }
+            self.cells.update((key, glyphs.time(ns)) for key, ns in times.items())
+            self.cells["share"] = format_percent(block.total_time_ns, whole_ns)
+            self.cells["bar"] = glyphs.bar(block.total_time_ns, whole_ns)
+
+    def style(self, key: str) -> str:
+        """Return the style of a cell."""
+        if not self.hit:
+            return "dim"
+        return self.heat if key in ("share", "bar") else _STYLES.get(key, "")
+
+
+def _heat(part: int, whole: int) -> str:
+    if 2 * part >= whole:
+        return "red"
+    return "yellow" if 10 * part >= whole else "green"
+
+
+class _Columns:
+    """Which columns there is room for, and how wide each is; the same in all tables.
+
+    :param rows: all rows of the report.
+    :param width: the room.
+    """
+
+    def __init__(self, rows: Sequence[_Row], width: int) -> None:
+        self.widths = {
+            key: max([len(heading), *(len(row.cells[key]) for row in rows)])
+            for key, heading in _HEADINGS.items()
+        }
+        self.widths["bar"] = _BAR
+        longest = max(_cells(name) for name in ["Block", *(row.name for row in rows)])
+        for key in _DROPPED_FIRST:
+            if width - self._taken() >= min(longest, _NAME_ROOM):
+                break
+            del self.widths[key]
+        self.name = max(min(longest, width - self._taken()), 1)
+        left = width - self._taken() - self.name - _GAP
+        longest_where = max((_cells(row.where) for row in rows), default=0)
+        self.where = min(longest_where, left) if left >= _WHERE_ROOM else 0
+
+    def _taken(self) -> int:
+        return sum(_GAP + width for width in self.widths.values())
+
+    @property
+    def total(self) -> int:
+        """The width of a table."""
+        return self.name + self._taken() + (_GAP + self.where if self.where else 0)
+
+
+class _Page:
+    """The whole report as lines.
+
+    :param results: what to report.
+    :param width: the room in columns.
+    :param encoding: that of the stream it goes to.
+    """
+
+    def __init__(self, results: ProfilerResults, width: int, encoding: str) -> None:
+        self._results = results
+        self._width = width
+        self._glyphs = _Glyphs(encoding)
+
+    def lines(self, sort: str, limit: int | None) -> list[Line]:
+        """Return the report.
+
+        :param sort: one of `SORTS`.
+        :param limit: how many blocks to show of each track, or None for all.
+        """
+        lines = self._title()
+        if not self._results.total_hits:
+            lines += [[], *self._nothing()]
+        lines += self._tables(sort, limit)
+        footer = self._footer()
+        return [*lines, [], *footer] if footer else lines
+
+    def _title(self) -> list[Line]:
+        results, glyphs = self._results, self._glyphs
+        name = glyphs.fit(glyphs.clean(results.profiler_name), self._width)
+        facts = [
+            f"{glyphs.time(results.total_time_ns)} in blocks",
+            _counted(results.total_hits, "hit"),
+            _counted(len(results.threads), "thread"),
+            *_origin(results.metadata),
+        ]
+        return [[(name, "bold")], *self._facts(facts)]
+
+    def _nothing(self) -> list[Line]:
+        example: list[Line] = [[(f"    {line}", "cyan")] for line in _EXAMPLE]
+        return [*self._paragraph(_NOTHING, ""), [], *example]
+
+    def _tables(self, sort: str, limit: int | None) -> list[Line]:
+        tracks = [track for _, track in sorted(self._results.tracks.items())]
+        whole = self._results.total_time_ns
+        tables = [
+            [_Row(block, whole, self._glyphs) for block in _sorted(track.blocks, sort)[:limit]]
+            for track in tracks
+        ]
+        columns = _Columns([row for rows in tables for row in rows], self._width)
+        lines: list[Line] = []
+        for track, rows in zip(tracks, tables, strict=True):
+            lines += [[], self._track(track)]
+            if rows:
+                lines += self._table(rows, columns)
+            hidden = len(track.blocks) - len(rows)
+            if hidden:
+                text = f"{self._glyphs.ellipsis} and {_counted(hidden, 'more block')}"
+                lines.append([(text, "dim")])
+        return lines
+
+    def _track(self, track: ProfileTrack) -> Line:
+        number = f"Track {track.track_idx}  "
+        off = "" if track.enabled else "  (off)"
+        figures = f"  {self._glyphs.time(track.total_time_ns)}"
+        share = f"  {format_percent(track.total_time_ns, self._results.total_time_ns)}"
+        room = self._width - len(number + off + figures + share)
+        name = self._glyphs.fit(self._glyphs.clean(track.track_name), max(room, 1))
+        return [
+            (number, "cyan"),
+            (name, "bold cyan"),
+            (off, "yellow"),
+            (figures, "bold"),
+            (share, ""),
+        ]
+
+    def _table(self, rows: Sequence[_Row], columns: _Columns) -> list[Line]:
+        heading: Line = [(_padded("Block", columns.name), "dim")]
+        heading += [
+            (" " * _GAP + _HEADINGS[key].rjust(width), "dim")
+            for key, width in columns.widths.items()
+        ]
+        rule: Line = [(self._glyphs.rule * columns.total, "dim")]
+        return [heading, rule, *(self._row(row, columns) for row in rows)]
+
+    def _row(self, row: _Row, columns: _Columns) -> Line:
+        name = self._glyphs.fit(row.name, columns.name)
+        line: Line = [(_padded(name, columns.name), "" if row.hit else "dim")]
+        for key, width in columns.widths.items():
+            cell = row.cells[key]
+            cell = cell.ljust(width) if key == "bar" else cell.rjust(width)
+            line += [(" " * _GAP, ""), (cell, row.style(key))]
+        if columns.where:
+            line += [(" " * _GAP, ""), (self._glyphs.fit(row.where, columns.where), "dim")]
+        return line
+
+    def _footer(self) -> list[Line]:
+        metadata, glyphs = self._results.metadata, self._glyphs
+        lines = self._facts([*_clock(metadata, glyphs), *_overhead(self._results, glyphs)])
+        warnings = metadata.get("warnings")
+        for warning in warnings if isinstance(warnings, list) else ():
+            lines += self._paragraph(f"Warning: {glyphs.clean(warning)}", "yellow")
+        return lines
+
+    def _facts(self, facts: Iterable[str]) -> list[Line]:
+        """Return short facts in as many lines as they need, none of them broken."""
+        lines: list[str] = []
+        for fact in facts:
+            text = self._glyphs.fit(self._glyphs.clean(fact), self._width)
+            joined = f"{lines[-1]} {self._glyphs.dot} {text}" if lines else text
+            if lines and _cells(joined) <= self._width:
+                lines[-1] = joined
+            else:
+                lines.append(text)
+        return [[(line, "dim")] for line in lines]
+
+    def _paragraph(self, text: str, style: str) -> list[Line]:
+        from textwrap import wrap
+
+        return [[(line, style)] for line in wrap(text, self._width, break_on_hyphens=False)]
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _cells(text))
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{format_count(count)} {thing}{'' if count == 1 else 's'}"
+
+
+_KEYS: dict[str, Callable[[ProfileBlock], Any]] = {
+    "total": lambda block: -block.total_time_ns,
+    "self": lambda block: -block.self_time_ns,
+    "hits": lambda block: -block.hit_count,
+    "mean": lambda block: -block.avg_time_ns,
+    "max": lambda block: -block.max_time_ns,
+    "name": lambda block: block.name,
+}
+
+
+def _sorted(blocks: Iterable[ProfileBlock], sort: str) -> list[ProfileBlock]:
+    key = _KEYS[sort]
+    return sorted(blocks, key=lambda block: (not block.hit_count, key(block), block.block_idx))
+
+
+# What the metadata tells; each entry may be missing, or of an unknown shape in a later version.
+
+
+def _origin(metadata: dict[str, Any]) -> list[str]:
+    facts = []
+    python = metadata.get("python")
+    if isinstance(python, str) and python:
+        facts.append(f"Python {python}" if python[0].isdigit() else python)
+    process = metadata.get("process")
+    if isinstance(process, dict):
+        process = process.get("pid")
+    if isinstance(process, (int, str)) and process:
+        facts.append(f"process {process}")
+    return facts
+
+
+def _clock(metadata: dict[str, Any], glyphs: _Glyphs) -> list[str]:
+    clock = metadata.get("clock")
+    if not isinstance(clock, dict) or not isinstance(clock.get("source"), str):
+        return []
+    resolution = clock.get("resolution_ns")
+    if not isinstance(resolution, (int, float)):
+        return [f"clock {clock['source']}"]
+    return [f"clock {clock['source']}, resolution {glyphs.time(resolution)}"]
+
+
+def _overhead(results: ProfilerResults, glyphs: _Glyphs) -> list[str]:
+    overhead = results.metadata.get("overhead_ns_per_pass")
+    if isinstance(overhead, bool) or not isinstance(overhead, (int, float)):
+        return []
+    in_all = glyphs.time(overhead * results.total_hits)
+    return [f"recording took about {glyphs.time(overhead)} per pass, {in_all} in all"]

@@ -1,0 +1,931 @@
+"""What a profiler measured, in integer nanoseconds: blocks, tracks, threads, the call tree.
+
+Results are plain Python: they compare, pickle, copy, merge, and can be saved and loaded.
+"""
+
+from __future__ import annotations
+
+import threading
+from math import sqrt
+
+from ._files import checked_path, read_whole, write_whole
+from ._histogram import Histogram, exact_quantile
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+    from ._files import StrPath
+
+FORMAT = "stichotrope-results"
+FORMAT_VERSION = 1
+OTHER_PATHS = "(other paths)"
+
+# What a block is known by, in every run: track index, file, line, name.
+_Identity = tuple[int, str, int, str]
+
+
+class ResultsFormatError(ValueError):
+    """A file or document that does not hold results which this version can read."""
+
+
+class _Record:
+    """Named fields that compare and print.
+
+    Written out because importing `dataclasses` takes longer than the whole package may.
+    """
+
+    __match_args__: tuple[str, ...] = ()
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__match_args__)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Record) or type(other) is not type(self):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__match_args__)
+        return f"{type(self).__name__}({fields})"
+
+
+class ProfileBlock(_Record):
+    """The figures of one block: all its passes, in all threads or in one.
+
+    :param name: the name that the program gave it.
+    :param file: the file of its call site.
+    :param line: the line of its call site.
+    :param track_idx: the track that it belongs to.
+    :param block_idx: its number within the track.
+    :param hit_count: passes that ended, by return or by exception.
+    :param total_time_ns: time in which at least one pass was open: recursion counts once.
+    :param self_time_ns: that time less what nested blocks took.
+    :param active_time_ns: that time less what coroutines and generators spent suspended.
+    :param min_time_ns: the shortest pass; 0 when never hit.
+    :param max_time_ns: the longest pass.
+    :param sum_time_ns: the sum over all passes, recursive ones included.
+    :param sum_squares_ns2: the sum of their squares, in ns².
+    :param histogram: how long the passes took.
+    """
+
+    __match_args__ = (
+        "name",
+        "file",
+        "line",
+        "track_idx",
+        "block_idx",
+        "hit_count",
+        "total_time_ns",
+        "self_time_ns",
+        "active_time_ns",
+        "min_time_ns",
+        "max_time_ns",
+        "sum_time_ns",
+        "sum_squares_ns2",
+        "histogram",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        file: str,
+        line: int,
+        track_idx: int,
+        block_idx: int,
+        hit_count: int = 0,
+        total_time_ns: int = 0,
+        self_time_ns: int = 0,
+        active_time_ns: int = 0,
+        min_time_ns: int = 0,
+        max_time_ns: int = 0,
+        sum_time_ns: int = 0,
+        sum_squares_ns2: int = 0,
+        histogram: Histogram | None = None,
+    ) -> None:
+        self.name = name
+        self.file = file
+        self.line = line
+        self.track_idx = track_idx
+        self.block_idx = block_idx
+        self.hit_count = hit_count
+        self.total_time_ns = total_time_ns
+        self.self_time_ns = self_time_ns
+        self.active_time_ns = active_time_ns
+        self.min_time_ns = min_time_ns
+        self.max_time_ns = max_time_ns
+        self.sum_time_ns = sum_time_ns
+        self.sum_squares_ns2 = sum_squares_ns2
+        self.histogram = Histogram() if histogram is None else histogram
+
+    @property
+    def avg_time_ns(self) -> float:
+        """The mean over all passes in nanoseconds; 0.0 when never hit."""
+        return self.sum_time_ns / self.hit_count if self.hit_count else 0.0
+
+    @property
+    def stddev_time_ns(self) -> float:
+        """The population standard deviation over all passes in nanoseconds; 0.0 when never hit."""
+        hits = self.hit_count
+        if not hits:
+            return 0.0
+        # The subtraction is exact in integers; in floats it would cancel most of its digits.
+        spread = hits * self.sum_squares_ns2 - self.sum_time_ns**2
+        return sqrt(max(spread, 0) / hits**2)
+
+    def percentile(self, q: float) -> int:
+        """Return the time in nanoseconds that ``q`` percent of the passes do not exceed.
+
+        It is read from the histogram, so it is as coarse as a bucket; 0 and 100 are the exact
+        minimum and maximum. 0 when never hit.
+
+        :param q: a number from 0 to 100.
+        :raises TypeError: when ``q`` is not a real number.
+        :raises ValueError: when ``q`` lies outside 0 to 100.
+        """
+        exact = exact_quantile(q)
+        if not self.hit_count:
+            return 0
+        if exact == 0:
+            return self.min_time_ns
+        if exact == 1:
+            return self.max_time_ns
+        return min(max(self.histogram.quantile(q), self.min_time_ns), self.max_time_ns)
+
+    def _identity(self) -> _Identity:
+        return self.track_idx, self.file, self.line, self.name
+
+    def _add(self, other: ProfileBlock) -> None:
+        """Take in the passes of another block."""
+        if other.hit_count:
+            shortest = other.min_time_ns
+            self.min_time_ns = min(self.min_time_ns, shortest) if self.hit_count else shortest
+            self.max_time_ns = max(self.max_time_ns, other.max_time_ns)
+        self.hit_count += other.hit_count
+        self.total_time_ns += other.total_time_ns
+        self.self_time_ns += other.self_time_ns
+        self.active_time_ns += other.active_time_ns
+        self.sum_time_ns += other.sum_time_ns
+        self.sum_squares_ns2 += other.sum_squares_ns2
+        self.histogram.merge(other.histogram)
+
+
+class ProfileTrack(_Record):
+    """A numbered group of blocks.
+
+    :param track_idx: its number, 0 or more.
+    :param track_name: its name.
+    :param enabled: whether its blocks were being recorded.
+    :param blocks: its blocks; ``blocks[i]`` is block ``i``.
+    :param total_time_ns: time with at least one of its blocks open, summed over threads.
+    """
+
+    __match_args__ = ("track_idx", "track_name", "enabled", "blocks", "total_time_ns")
+
+    def __init__(
+        self,
+        track_idx: int,
+        track_name: str,
+        enabled: bool = True,
+        blocks: list[ProfileBlock] | None = None,
+        total_time_ns: int = 0,
+    ) -> None:
+        self.track_idx = track_idx
+        self.track_name = track_name
+        self.enabled = enabled
+        self.blocks = [] if blocks is None else blocks
+        self.total_time_ns = total_time_ns
+
+    @property
+    def total_hits(self) -> int:
+        """Passes of all its blocks."""
+        return sum(block.hit_count for block in self.blocks)
+
+    def get_block(self, block_idx: int) -> ProfileBlock:
+        """Return a block by its number.
+
+        :param block_idx: the number of the block within this track.
+        :raises IndexError: when there is no such block.
+        """
+        for block in self.blocks:
+            if block.block_idx == block_idx:
+                return block
+        raise IndexError(
+            f"track {self.track_idx} ({self.track_name!r}) has no block {block_idx!r}; "
+            f"its blocks are {_listed(block.block_idx for block in self.blocks)}"
+        )
+
+
+class CallNode(_Record):
+    """A block as reached by one path of nested blocks: a node of the call tree.
+
+    The root stands for the program outside all blocks: its name is empty and its indices are -1. A
+    node of track -1 that is called ``(other paths)`` holds what a thread recorded beyond its limit
+    of nodes.
+
+    :param name: the block's name.
+    :param track_idx: the block's track.
+    :param block_idx: the block's number within the track.
+    :param file: the file of its call site.
+    :param line: the line of its call site.
+    :param hit_count: passes that ended on this path.
+    :param total_time_ns: time spent on this path, nested blocks included.
+    :param self_time_ns: that time less what the children took.
+    :param children: the nodes directly below.
+    """
+
+    __match_args__ = (
+        "name",
+        "track_idx",
+        "block_idx",
+        "file",
+        "line",
+        "hit_count",
+        "total_time_ns",
+        "self_time_ns",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        track_idx: int,
+        block_idx: int,
+        file: str = "",
+        line: int = 0,
+        hit_count: int = 0,
+        total_time_ns: int = 0,
+        self_time_ns: int = 0,
+        children: list[CallNode] | None = None,
+    ) -> None:
+        self.name = name
+        self.track_idx = track_idx
+        self.block_idx = block_idx
+        self.file = file
+        self.line = line
+        self.hit_count = hit_count
+        self.total_time_ns = total_time_ns
+        self.self_time_ns = self_time_ns
+        self.children = [] if children is None else children
+
+    @classmethod
+    def root(cls) -> CallNode:
+        """Return the root of an empty tree."""
+        return cls("", -1, -1)
+
+    def walk(self) -> Iterator[tuple[CallNode, int]]:
+        """Yield ``(node, depth)`` depth-first, a node before its children; this node is depth 0."""
+        # A stack of its own: trees may be deeper than Python's recursion limit.
+        stack = [(self, 0)]
+        while stack:
+            node, depth = stack.pop()
+            yield node, depth
+            stack.extend((child, depth + 1) for child in reversed(node.children))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CallNode):
+            return NotImplemented
+        # Nodes that agree in this order, each with as many children, are the same tree.
+        return all(
+            node._values() == twin._values() and len(node.children) == len(twin.children)
+            for (node, _), (twin, _) in zip(self.walk(), other.walk(), strict=False)
+        )
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, children=<{len(self.children)}>)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _tree_from_rows, (_tree_rows(self),)
+
+    def _identity(self) -> _Identity:
+        return self.track_idx, self.file, self.line, self.name
+
+
+def _tree_rows(root: CallNode) -> list[tuple[int, tuple[Any, ...]]]:
+    """Return a tree as rows of (row number of the parent, values), parents first; -1 for none."""
+    rows = []
+    path: list[int] = []
+    for number, (node, depth) in enumerate(root.walk()):
+        del path[depth:]
+        rows.append((path[-1] if path else -1, node._values()))
+        path.append(number)
+    return rows
+
+
+def _tree_from_rows(rows: Iterable[tuple[int, tuple[Any, ...]]]) -> CallNode:
+    """Return the tree that `_tree_rows` wrote down."""
+    nodes: list[CallNode] = []
+    for parent, values in rows:
+        node = CallNode(*values)
+        if nodes:
+            nodes[parent].children.append(node)
+        nodes.append(node)
+    return nodes[0]
+
+
+class _Figures(_Record):
+    """What the results of one thread and of all threads have in common."""
+
+    tracks: dict[int, ProfileTrack]
+    total_time_ns: int
+    tree: CallNode
+
+    @property
+    def total_hits(self) -> int:
+        """Passes of all blocks."""
+        return sum(track.total_hits for track in self.tracks.values())
+
+    def get_track(self, track_idx: int) -> ProfileTrack:
+        """Return a track by its number.
+
+        :param track_idx: the number of the track.
+        :raises KeyError: when nothing was registered on such a track.
+        """
+        try:
+            return self.tracks[track_idx]
+        except (KeyError, TypeError):
+            raise KeyError(
+                f"there is no track {track_idx!r}; the tracks are {_listed(self.tracks)}"
+            ) from None
+
+
+class ThreadResults(_Figures):
+    """One thread's share of the results.
+
+    :param key: the profiler's own number for the thread, never used twice.
+    :param os_id: the operating system's number for it, which may be used again.
+    :param name: the thread's name.
+    :param alive: whether it was still running.
+    :param tracks: its tracks by number.
+    :param total_time_ns: time with at least one block open.
+    :param tree: its call tree.
+    """
+
+    __match_args__ = ("key", "os_id", "name", "alive", "tracks", "total_time_ns", "tree")
+
+    def __init__(
+        self,
+        key: int,
+        os_id: int,
+        name: str,
+        alive: bool,
+        tracks: dict[int, ProfileTrack] | None = None,
+        total_time_ns: int = 0,
+        tree: CallNode | None = None,
+    ) -> None:
+        self.key = key
+        self.os_id = os_id
+        self.name = name
+        self.alive = alive
+        self.tracks = {} if tracks is None else tracks
+        self.total_time_ns = total_time_ns
+        self.tree = CallNode.root() if tree is None else tree
+
+
+class ProfilerResults(_Figures):
+    """What a profiler measured, all threads taken together.
+
+    :param profiler_name: the profiler's name.
+    :param tracks: its tracks by number.
+    :param total_time_ns: time with at least one block open, summed over threads.
+    :param tree: the call tree, merged over all threads.
+    :param threads: each thread's share, or a function without arguments that returns it and is
+        called once, when they are first asked for.
+    :param metadata: how the figures came about. Copied, in the shape that JSON can hold: tuples
+        become lists, and None stands for a float that is infinite or not a number.
+    :raises TypeError: when the metadata holds what JSON cannot.
+    """
+
+    __match_args__ = (
+        "profiler_name",
+        "tracks",
+        "total_time_ns",
+        "tree",
+        "threads",
+        "metadata",
+    )
+
+    def __init__(
+        self,
+        profiler_name: str,
+        tracks: dict[int, ProfileTrack] | None = None,
+        total_time_ns: int = 0,
+        tree: CallNode | None = None,
+        threads: Iterable[ThreadResults] | Callable[[], Iterable[ThreadResults]] = (),
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self.profiler_name = profiler_name
+        self.tracks = {} if tracks is None else tracks
+        self.total_time_ns = total_time_ns
+        self.tree = CallNode.root() if tree is None else tree
+        self.metadata: dict[str, Any] = _json_value({} if metadata is None else metadata)
+        self._threads = threads if callable(threads) else list(threads)
+        self._threads_lock = threading.RLock()
+
+    @property
+    def threads(self) -> list[ThreadResults]:
+        """Each thread's share, in order of registration."""
+        with self._threads_lock:
+            if callable(self._threads):
+                self._threads = list(self._threads())
+            return self._threads
+
+    def merge(self, *others: ProfilerResults) -> ProfilerResults:
+        """Return new results that hold the passes of these and of others.
+
+        Blocks are the same when track, file, line and name are. Tracks keep the name that they have
+        here. Where two threads have the same key, the later one gets a new one. The metadata is
+        that of these results, with that of each under ``merged``.
+
+        :param others: results of other runs, processes or profilers; they stay as they are.
+        :raises TypeError: when one of them is not a `ProfilerResults`.
+        """
+        for other in others:
+            if not isinstance(other, ProfilerResults):
+                raise TypeError(
+                    "results can only be merged with other ProfilerResults, "
+                    f"not with {type(other).__name__}"
+                )
+        return _merged([self, *others])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the results as the document that `save` writes: dicts, lists, str, numbers.
+
+        Means, standard deviations and percentiles are in it for readers; `from_dict` computes them
+        anew.
+
+        :raises TypeError: when the metadata holds what JSON cannot.
+        """
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "profiler_name": self.profiler_name,
+            **_figures_to_dict(self),
+            "threads": [_thread_to_dict(thread) for thread in self.threads],
+            "metadata": _json_value(self.metadata),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ProfilerResults:
+        """Return the results that a document holds.
+
+        :param data: what `to_dict` returned; fields that this version does not know are ignored.
+        :raises ResultsFormatError: when it is no such document, or one of a newer format.
+        """
+        document = _Document(data, "")
+        _check_format(document)
+        return cls(
+            profiler_name=document.text("profiler_name"),
+            **_figures_from(document),
+            threads=[_thread_from(thread) for thread in document.objects("threads")],
+            metadata=document.mapping("metadata"),
+        )
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """Return the document that `save` writes as JSON text.
+
+        :param indent: spaces for each level, or None for everything on one line.
+        :raises TypeError: when ``indent`` is of the wrong type, or the metadata holds what JSON
+            cannot.
+        :raises ValueError: when ``indent`` is negative.
+        """
+        import json
+        import re
+
+        _check_indent(indent)
+        text = json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        # A histogram has many pairs. Strings are safe: within them a line break is written "\n".
+        text = re.sub(r"\[\n *(\d+),\n *(\d+)\n *\]", r"[\1, \2]", text)
+        # A lone surrogate (from a file name that is not UTF-8) becomes its JSON escape.
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+    def save(self, path: StrPath) -> None:
+        """Write the results to a JSON file that `load` reads, whole or not at all.
+
+        :param path: the target.
+        :raises TypeError: when the path is of the wrong type, or the metadata holds what JSON
+            cannot.
+        :raises OSError: when the target cannot be written.
+        """
+        checked_path(path)
+        write_whole(path, self.to_json() + "\n")
+
+    @classmethod
+    def load(cls, path: StrPath) -> ProfilerResults:
+        """Read the results that `save` or `export_json` wrote.
+
+        :param path: the file.
+        :raises TypeError: when the path is of the wrong type.
+        :raises OSError: when the file cannot be read.
+        :raises ResultsFormatError: when it does not hold results, or those of a newer format.
+        """
+        raw = read_whole(path)
+        try:
+            return cls.from_dict(_parse(raw))
+        except ResultsFormatError as error:
+            raise ResultsFormatError(f"{checked_path(path)}: {error}") from error.__cause__
+
+    def __repr__(self) -> str:
+        return (
+            f"<ProfilerResults {self.profiler_name!r}: {len(self.tracks)} tracks, "
+            f"{self.total_hits} hits, {self.total_time_ns} ns>"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__match_args__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]  # The lock cannot be copied, so it is made.
+
+
+def results_of(source: object) -> ProfilerResults:
+    """Return results, or those that a profiler has at this moment.
+
+    :param source: a `ProfilerResults`, or anything whose ``get_results()`` returns one.
+    :raises TypeError: when it is anything else.
+    """
+    getter = None if isinstance(source, type) else getattr(source, "get_results", None)
+    found = getter() if callable(getter) else source
+    if not isinstance(found, ProfilerResults):
+        raise TypeError(f"expected a Profiler or its ProfilerResults, not {source!r}")
+    return found
+
+
+def _listed(indices: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(indices))) or "none at all"
+
+
+# Merging
+
+
+class _Numbering:
+    """Gives the blocks of all results their place: per track, dense, in order of appearance."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[_Identity, int] = {}
+        self._members: dict[int, list[_Identity]] = {}
+
+    def number(self, identity: _Identity) -> int:
+        """Return a block's number; one that is new gets the next free number of its track."""
+        if identity not in self._numbers:
+            members = self._members.setdefault(identity[0], [])
+            self._numbers[identity] = len(members)
+            members.append(identity)
+        return self._numbers[identity]
+
+    def known(self, identity: _Identity, default: int) -> int:
+        """Return a block's number, or the default for a node that stands for no block."""
+        return self._numbers.get(identity, default)
+
+    def unhit(self, track_idx: int, start: int, stop: int) -> Iterator[ProfileBlock]:
+        """Yield blocks without passes for a range of numbers."""
+        for number in range(start, stop):
+            _, file, line, name = self._members[track_idx][number]
+            yield ProfileBlock(name, file, line, track_idx, number)
+
+
+def _merged(parts: list[ProfilerResults]) -> ProfilerResults:
+    numbering = _Numbering()
+    tracks: dict[int, ProfileTrack] = {}
+    for part in parts:
+        _add_tracks(tracks, part.tracks, numbering)
+    # The trees and threads come after all tracks, whose blocks decide the numbering.
+    tree = CallNode.root()
+    for part in parts:
+        _add_tree(tree, part.tree, numbering)
+    return ProfilerResults(
+        profiler_name=" + ".join(dict.fromkeys(part.profiler_name for part in parts)),
+        tracks=tracks,
+        total_time_ns=sum(part.total_time_ns for part in parts),
+        tree=tree,
+        threads=_merged_threads(parts, numbering),
+        metadata={**parts[0].metadata, "merged": _merged_metadata(parts)},
+    )
+
+
+def _add_tracks(
+    into: dict[int, ProfileTrack], tracks: dict[int, ProfileTrack], numbering: _Numbering
+) -> None:
+    for idx, track in tracks.items():
+        if idx not in into:
+            into[idx] = ProfileTrack(idx, track.track_name, track.enabled)
+        into[idx].total_time_ns += track.total_time_ns
+        blocks = into[idx].blocks
+        for block in track.blocks:
+            number = numbering.number(block._identity())
+            blocks.extend(numbering.unhit(idx, len(blocks), number + 1))
+            blocks[number]._add(block)
+
+
+def _add_tree(into: CallNode, tree: CallNode, numbering: _Numbering) -> None:
+    stack = [(into, tree)]
+    while stack:
+        target, source = stack.pop()
+        target.hit_count += source.hit_count
+        target.total_time_ns += source.total_time_ns
+        target.self_time_ns += source.self_time_ns
+        below = {child._identity(): child for child in target.children}
+        for child in source.children:
+            identity = child._identity()
+            if identity not in below:
+                number = numbering.known(identity, child.block_idx)
+                node = CallNode(child.name, child.track_idx, number, child.file, child.line)
+                below[identity] = node
+                target.children.append(node)
+            stack.append((below[identity], child))
+
+
+def _merged_threads(parts: list[ProfilerResults], numbering: _Numbering) -> list[ThreadResults]:
+    threads = [thread for part in parts for thread in part.threads]
+    fresh = 1 + max((thread.key for thread in threads), default=0)
+    merged: dict[int, ThreadResults] = {}
+    for thread in threads:
+        key = thread.key
+        if key in merged:
+            key = fresh
+            fresh += 1
+        copy = ThreadResults(
+            key, thread.os_id, thread.name, thread.alive, total_time_ns=thread.total_time_ns
+        )
+        _add_tracks(copy.tracks, thread.tracks, numbering)
+        _add_tree(copy.tree, thread.tree, numbering)
+        merged[key] = copy
+    return list(merged.values())
+
+
+def _merged_metadata(parts: list[ProfilerResults]) -> list[Any]:
+    """Return the metadata of each run, also of those that had been merged before."""
+    return [
+        metadata for part in parts for metadata in part.metadata.get("merged") or [part.metadata]
+    ]
+
+
+# The document: written
+
+
+def _figures_to_dict(figures: _Figures) -> dict[str, Any]:
+    return {
+        "total_time_ns": figures.total_time_ns,
+        "total_hits": figures.total_hits,
+        "tracks": [_track_to_dict(track) for _, track in sorted(figures.tracks.items())],
+        "tree": [
+            {"parent": parent, **dict(zip(CallNode.__match_args__, values, strict=True))}
+            for parent, values in _tree_rows(figures.tree)
+        ],
+    }
+
+
+def _track_to_dict(track: ProfileTrack) -> dict[str, Any]:
+    return {
+        "track_idx": track.track_idx,
+        "track_name": track.track_name,
+        "enabled": track.enabled,
+        "total_time_ns": track.total_time_ns,
+        "total_hits": track.total_hits,
+        "blocks": [_block_to_dict(block) for block in track.blocks],
+    }
+
+
+def _block_to_dict(block: ProfileBlock) -> dict[str, Any]:
+    return {
+        "name": block.name,
+        "file": block.file,
+        "line": block.line,
+        "block_idx": block.block_idx,
+        "hit_count": block.hit_count,
+        "total_time_ns": block.total_time_ns,
+        "avg_time_ns": block.avg_time_ns,
+        "min_time_ns": block.min_time_ns,
+        "max_time_ns": block.max_time_ns,
+        "self_time_ns": block.self_time_ns,
+        "active_time_ns": block.active_time_ns,
+        "stddev_time_ns": block.stddev_time_ns,
+        "p50_time_ns": block.percentile(50),
+        "p95_time_ns": block.percentile(95),
+        "p99_time_ns": block.percentile(99),
+        "sum_time_ns": block.sum_time_ns,
+        "sum_squares_ns2": block.sum_squares_ns2,
+        "histogram": [[lower, count] for lower, _, count in block.histogram],
+    }
+
+
+def _thread_to_dict(thread: ThreadResults) -> dict[str, Any]:
+    return {
+        "key": thread.key,
+        "os_id": thread.os_id,
+        "name": thread.name,
+        "alive": thread.alive,
+        **_figures_to_dict(thread),
+    }
+
+
+def _json_value(value: Any, where: str = "metadata") -> Any:
+    """Return a copy of a value in the shape that it will have when read back from JSON."""
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, float):
+        # JSON has no way to write nan and the infinities.
+        return value if value - value == 0 else None
+    if isinstance(value, (list, tuple)):
+        return [_json_value(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {
+            _json_key(key, where): _json_value(item, f"{where}[{key!r}]")
+            for key, item in value.items()
+        }
+    raise TypeError(f"{where} must be something that JSON can hold, not {value!r}")
+
+
+def _json_key(key: object, where: str) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"the keys of {where} must be str, not {key!r}")
+    return key
+
+
+def _check_indent(indent: int | None) -> None:
+    if indent is None:
+        return
+    if isinstance(indent, bool) or not isinstance(indent, int):
+        raise TypeError(f"indent must be a number of spaces or None, not {indent!r}")
+    if indent < 0:
+        raise ValueError(f"indent must be 0 or more, not {indent}")
+
+
+# The document: read
+
+
+def _parse(raw: bytes) -> Any:
+    import json
+
+    try:
+        return json.loads(raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ResultsFormatError(f"not JSON, or cut short: {error}") from error
+
+
+def _check_format(document: _Document) -> None:
+    found = document.value.get("format")
+    if found != FORMAT:
+        raise ResultsFormatError(
+            f'not a stichotrope results file: its "format" is {found!r}, expected {FORMAT!r}'
+        )
+    version = document.count("format_version")
+    if version > FORMAT_VERSION:
+        raise ResultsFormatError(
+            f"written in results format {version}; this version reads up to {FORMAT_VERSION}; "
+            "update stichotrope"
+        )
+
+
+class _Document:
+    """A JSON object of a document, and where in the document it stands."""
+
+    def __init__(self, value: object, where: str) -> None:
+        if not isinstance(value, dict):
+            raise ResultsFormatError(
+                f"not a stichotrope results file: expected an object "
+                f"{f'at {where}' if where else 'on the outside'}, not {_kind(value)}"
+            )
+        self.value: dict[str, Any] = value
+        self.where = where
+
+    def text(self, key: str) -> str:
+        return self._take(key, str, "a text")  # type: ignore[no-any-return]
+
+    def flag(self, key: str) -> bool:
+        return self._take(key, bool, "true or false")  # type: ignore[no-any-return]
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        return self._take(key, dict, "an object")  # type: ignore[no-any-return]
+
+    def integer(self, key: str) -> int:
+        value = self._take(key, int, "a whole number")
+        if isinstance(value, bool):
+            raise self._wrong(key, "a whole number")
+        return value  # type: ignore[no-any-return]
+
+    def count(self, key: str) -> int:
+        value = self.integer(key)
+        if value < 0:
+            raise self._wrong(key, "a whole number, 0 or more")
+        return value
+
+    def objects(self, key: str) -> Iterator[_Document]:
+        for i, item in enumerate(self._take(key, list, "a list")):
+            yield _Document(item, f"{self._path(key)}[{i}]")
+
+    def pairs(self, key: str) -> Iterator[tuple[int, int]]:
+        """Yield the pairs of counts in a list such as ``[[1, 2], [3, 4]]``."""
+        for item in self._take(key, list, "a list"):
+            if not isinstance(item, list) or [type(part) for part in item] != [int, int]:
+                raise self._wrong(key, "a list of pairs of whole numbers")
+            if min(item) < 0:
+                raise self._wrong(key, "a list of pairs of whole numbers, 0 or more")
+            yield item[0], item[1]
+
+    def _take(self, key: str, kind: type, expected: str) -> Any:
+        if key not in self.value:
+            raise ResultsFormatError(f'field "{key}" is missing{self._place()}')
+        if not isinstance(self.value[key], kind):
+            raise self._wrong(key, expected)
+        return self.value[key]
+
+    def _wrong(self, key: str, expected: str) -> ResultsFormatError:
+        found = _kind(self.value[key])
+        return ResultsFormatError(f'field "{key}"{self._place()} must be {expected}, not {found}')
+
+    def _place(self) -> str:
+        return f" at {self.where}" if self.where else ""
+
+    def _path(self, key: str) -> str:
+        return f"{self.where}.{key}" if self.where else key
+
+
+def _kind(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _figures_from(document: _Document) -> dict[str, Any]:
+    tracks = [_track_from(track) for track in document.objects("tracks")]
+    by_idx = {track.track_idx: track for track in tracks}
+    if len(by_idx) != len(tracks):
+        raise ResultsFormatError(f'field "tracks"{document._place()} holds a track twice')
+    return {
+        "tracks": by_idx,
+        "total_time_ns": document.count("total_time_ns"),
+        "tree": _tree_from(document),
+    }
+
+
+def _track_from(document: _Document) -> ProfileTrack:
+    idx = document.count("track_idx")
+    return ProfileTrack(
+        track_idx=idx,
+        track_name=document.text("track_name"),
+        enabled=document.flag("enabled"),
+        blocks=[_block_from(block, idx) for block in document.objects("blocks")],
+        total_time_ns=document.count("total_time_ns"),
+    )
+
+
+def _block_from(document: _Document, track_idx: int) -> ProfileBlock:
+    histogram = Histogram()
+    for lower, count in document.pairs("histogram"):
+        histogram.add(lower, count)
+    return ProfileBlock(
+        name=document.text("name"),
+        file=document.text("file"),
+        line=document.count("line"),
+        track_idx=track_idx,
+        block_idx=document.count("block_idx"),
+        hit_count=document.count("hit_count"),
+        total_time_ns=document.count("total_time_ns"),
+        # Below 0 when nested blocks overlapped in time.
+        self_time_ns=document.integer("self_time_ns"),
+        active_time_ns=document.count("active_time_ns"),
+        min_time_ns=document.count("min_time_ns"),
+        max_time_ns=document.count("max_time_ns"),
+        sum_time_ns=document.count("sum_time_ns"),
+        sum_squares_ns2=document.count("sum_squares_ns2"),
+        histogram=histogram,
+    )
+
+
+def _thread_from(document: _Document) -> ThreadResults:
+    return ThreadResults(
+        key=document.integer("key"),
+        os_id=document.integer("os_id"),
+        name=document.text("name"),
+        alive=document.flag("alive"),
+        **_figures_from(document),
+    )
+
+
+def _tree_from(document: _Document) -> CallNode:
+    rows = []
+    for number, node in enumerate(document.objects("tree")):
+        parent = node.integer("parent")
+        # Only the root has none, and a parent always comes first: so it is one tree, and no loop.
+        if (parent == -1) != (number == 0) or parent >= number:
+            raise ResultsFormatError(
+                f'field "parent" at {node.where} must be the number of a node before it '
+                f"(-1 for the first), not {parent}"
+            )
+        rows.append((parent, _node_values(node)))
+    if not rows:
+        raise ResultsFormatError(f'field "tree"{document._place()} must have at least a root')
+    return _tree_from_rows(rows)
+
+
+def _node_values(document: _Document) -> tuple[Any, ...]:
+    return (
+        document.text("name"),
+        document.integer("track_idx"),
+        document.integer("block_idx"),
+        document.text("file"),
+        document.count("line"),
+        document.count("hit_count"),
+        document.count("total_time_ns"),
+        document.integer("self_time_ns"),
+    )
