@@ -125,9 +125,15 @@ cdef enum:  # activation flags
 cdef enum:  # flags of an edge of the tree, kept beside the node's offset
     LOOSE = 1                  # the edge folds back, or leads to "other paths": the place says nothing of nesting
 
-cdef uint32_t NO_SITE = 0xFFFFFFFF
-cdef uint32_t OTHER_PATHS = 0xFFFFFFFE
-cdef uint32_t NO_LIMIT = 0xFFFFFFFF
+cdef extern from *:
+    """
+    #define ST_NO_SITE 0xFFFFFFFFu
+    #define ST_OTHER_PATHS 0xFFFFFFFEu
+    #define ST_NO_LIMIT 0xFFFFFFFFu
+    """
+    const uint32_t NO_SITE "ST_NO_SITE"
+    const uint32_t OTHER_PATHS "ST_OTHER_PATHS"
+    const uint32_t NO_LIMIT "ST_NO_LIMIT"
 
 cdef struct Node:
     # One line, written on every pass.
@@ -817,7 +823,7 @@ cdef uint32_t extend_stack(Buffer* b, Activation* top) noexcept nogil:
         top.next = offset
     return offset
 
-cdef Activation* push(Buffer* b, const Handle* h) noexcept nogil:
+cdef inline Activation* push(Buffer* b, const Handle* h) noexcept nogil:
     """Opens a pass on the current flow, clock not yet read; NULL when there is no memory for it."""
     cdef Activation* top = activation_at(b, b.top)
     cdef SiteState* state
@@ -1050,14 +1056,16 @@ cdef bint leave_block(const Handle* h) noexcept nogil:
     cdef Activation* a
     cdef void* context
     if ST_LIKELY(b != NULL):
-        context = st_context()
-        if ST_LIKELY(context == b.context or switch_flow(b, context)):
-            a = activation_at(b, b.top)
-            if ST_UNLIKELY(a.site != h.site):
-                a = find_open(b, h.site)
-            if ST_LIKELY(a != NULL):
-                leave(b, a)
+        if ST_UNLIKELY(b.flows.used):  # else whatever is open is in the one flow, whoever is running
+            context = st_context()
+            if context != b.context and not switch_flow(b, context):
                 return True
+        a = activation_at(b, b.top)
+        if ST_UNLIKELY(a.site != h.site):
+            a = find_open(b, h.site)
+        if ST_LIKELY(a != NULL):
+            leave(b, a)
+            return True
     return st_load64(&h.store.unmatched) != 0
 
 
@@ -1844,6 +1852,26 @@ cdef extern from *:
     } st_block;
     #define ST_TRACKED_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL \\
                               | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+    /* An inline block lives for one pass: a few dead ones are kept for the next. Without the GIL this list would need
+     * a lock, and the allocator has a list for each thread. */
+    #if defined(Py_GIL_DISABLED)
+    #define st_kept_block() NULL
+    #define st_keep_block(block) 0
+    #else
+    static PyObject *st_kept_blocks[16];
+    static int st_kept_count = 0;
+    static inline PyObject *st_kept_block(void) {
+        if (st_kept_count == 0) return NULL;
+        PyObject *block = st_kept_blocks[--st_kept_count];
+        Py_SET_REFCNT(block, 1);
+        return block;
+    }
+    static inline int st_keep_block(PyObject *block) {
+        if (st_kept_count == 16) return 0;
+        st_kept_blocks[st_kept_count++] = block;
+        return 1;
+    }
+    #endif
     #define ST_BLOCK_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE \\
                             | Py_TPFLAGS_DISALLOW_INSTANTIATION)
     """
@@ -1857,6 +1885,8 @@ cdef extern from *:
     ctypedef struct BlockObject "st_block":
         void* handle
         PyObject* owner
+    PyObject* st_kept_block()
+    bint st_keep_block(PyObject*)
     const unsigned int ST_TRACKED_FLAGS
     const unsigned int ST_BLOCK_FLAGS
 
@@ -2123,10 +2153,12 @@ cdef int block_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
 
 cdef void block_dealloc(PyObject* self) noexcept:
     cdef PyTypeObject* kind = Py_TYPE(self)
+    cdef PyObject* owner = (<BlockObject*>self).owner
     PyObject_GC_UnTrack(self)
-    Py_XDECREF((<BlockObject*>self).owner)
-    PyObject_GC_Del(self)
-    Py_DECREF(<PyObject*>kind)
+    if not st_keep_block(self):
+        PyObject_GC_Del(self)
+        Py_DECREF(<PyObject*>kind)
+    Py_DECREF(owner)
 
 cdef PyMethodDef block_methods[3]
 cdef PyType_Slot block_slots[5]
@@ -2154,7 +2186,9 @@ Block = make_block_type()
 cdef PyTypeObject* block_type = <PyTypeObject*><PyObject*>Block
 
 cdef inline PyObject* new_block(PyObject* owner, Handle* handle) noexcept:
-    cdef PyObject* self = _PyObject_GC_New(block_type)
+    cdef PyObject* self = st_kept_block()
+    if self == NULL:
+        self = _PyObject_GC_New(block_type)
     if self != NULL:
         (<BlockObject*>self).handle = handle
         (<BlockObject*>self).owner = owner

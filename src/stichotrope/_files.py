@@ -1,8 +1,5 @@
 """Reading a file, writing one whole or not at all, and checking the path that a caller gave."""
 
-# `pathlib` and `contextlib` take longer to import than a whole room of this package.
-# ruff: noqa: PTH101, PTH105, PTH108, PTH116, PTH118, PTH120, PTH123, SIM105
-
 from __future__ import annotations
 
 import errno
@@ -66,12 +63,30 @@ def write_whole(path: StrPath, text: str) -> None:
 
 
 def _write(target: str, data: bytes) -> None:
+    descriptor = _descriptor(target)
+    if descriptor is not None:
+        with open(descriptor, "wb", closefd=False) as stream:
+            stream.write(data)
+        return
     mode = _mode_of(target)
     if mode is None or stat.S_ISREG(mode):
         _replace(os.path.realpath(target), data, mode)
     else:
         with open(target, "wb") as stream:
             stream.write(data)
+
+
+def _descriptor(target: str) -> int | None:
+    """Return the file descriptor that a path such as ``/dev/stdout`` stands for, None for others.
+
+    Where the shell sent it to a file, following the path would replace that file and lose what the
+    program had printed to it.
+    """
+    directory, name = os.path.split(os.path.abspath(target))
+    if directory == "/dev":
+        return {"stdout": 1, "stderr": 2}.get(name)
+    is_number = directory in ("/dev/fd", "/proc/self/fd") and name.isdecimal()
+    return int(name) if is_number else None
 
 
 def _mode_of(target: str) -> int | None:
@@ -105,7 +120,8 @@ def _replace(target: str, data: bytes, mode: int | None) -> None:
 
 
 def _remove(temporary: str) -> None:
-    try:
+    # `contextlib` takes longer to import than the rest of this module.
+    try:  # noqa: SIM105
         os.unlink(temporary)
     except OSError:
         pass  # The error that led here is the one worth reporting.

@@ -114,7 +114,7 @@ class Histogram:
         :raises ValueError: when ``q`` lies outside 0 to 100.
         """
         exact = exact_quantile(q) * self.total
-        rank = max(1, -(-exact.numerator // exact.denominator))
+        rank = -(-exact.numerator // exact.denominator)
         seen = 0
         for lower, upper, count in self:
             seen += count

@@ -89,6 +89,20 @@ class Profiler(_core.Recorder):
     :raises ValueError: when the name is empty or a limit out of range.
     """
 
+    # No instance dictionary: from 3.12 on, the interpreter looks a method of a C base class up quickly only without.
+    __slots__ = (
+        "__weakref__",
+        "_global_lock",
+        "_name",
+        "_profiler_id",
+        "_sites",
+        "_start_monotonic_ns",
+        "_start_ns",
+        "_started",
+        "_track_names",
+        "_tracks",
+    )
+
     def __init__(self, name: str = "Profiler", *, retain_threads: int = 1024, max_nodes: int = 65_536) -> None:
         global _last_profiler_id
         self._name = _checked_text(name, "a profiler's name")
@@ -98,7 +112,6 @@ class Profiler(_core.Recorder):
         self._tracks: dict[int, _Track] = {}
         self._track_names: dict[str, int] = {}
         self._sites: list[_merge.Site] = []
-        self._site_numbers: dict[tuple[int, int], int] = {}
         self._started = True
         self._start_ns = time.time_ns()
         self._start_monotonic_ns = time.monotonic_ns()

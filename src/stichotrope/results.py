@@ -907,7 +907,7 @@ def _tree_from(document: _Document) -> CallNode:
     for number, node in enumerate(document.objects("tree")):
         parent = node.integer("parent")
         # Only the root has none, and a parent always comes first: so it is one tree, and no loop.
-        if (parent == -1) != (number == 0) or parent >= number:
+        if (parent == -1) != (number == 0) or not -1 <= parent < number:
             raise ResultsFormatError(
                 f'field "parent" at {node.where} must be the number of a node before it '
                 f"(-1 for the first), not {parent}"

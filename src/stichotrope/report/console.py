@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 SORTS = ("total", "self", "hits", "mean", "max", "name")
 
 _PLAIN_WIDTH = 120  # where the report goes to a file or a pipe
-_LEAST_WIDTH = 20
+_LEAST_WIDTH = 40
 _GAP = 2
 _BAR = 8
-_NAME_ROOM = 24  # columns are dropped rather than names cut shorter than this
+_NAME_ROOM = 24  # columns are dropped rather than names cut shorter than this, where it is possible
 _WHERE_ROOM = 14
 
 # The columns between the block's name and its place, in order, with their headings.
@@ -47,12 +47,12 @@ _STYLES = {"total": "bold", "min": "dim", "max": "dim", "p95": "dim", "p50": "di
 _DROPPED_FIRST = ("min", "max", "p95", "p50", "p99", "bar", "self", "mean", "hits", "share")
 
 _NOTHING = (
-    "Nothing was recorded yet. Name what you want to time, run it while the profiler is started, "
-    "and print the results again:"
+    "Nothing was recorded yet. Name the functions or the lines that you want to time, run them "
+    "while the profiler is started, and print the results again:"
 )
 _EXAMPLE = (
-    '@profiler.track(0, "load")          # a function',
-    'with profiler.block(0, "parse"):    # or a few lines',
+    '@profiler.track(0, "load")',
+    'with profiler.block(0, "parse"):',
 )
 
 
@@ -114,7 +114,6 @@ def _console(file: TextIO | None, color: bool | None) -> Console:
     return Console(
         file=file,
         color_system="auto" if color is None else "standard" if color else None,
-        force_terminal=True if color else None,
         no_color=None if color is None else not color,
         # A notebook would get the report even when it was meant for a file.
         force_jupyter=None if file is None else False,
@@ -122,7 +121,7 @@ def _console(file: TextIO | None, color: bool | None) -> Console:
 
 
 def _width(console: Console, file: TextIO | None) -> int:
-    # Not what rich takes for a terminal: asked for colours, it calls anything one.
+    # Not what rich takes for a terminal: with FORCE_COLOR set, that is anything.
     is_terminal = getattr(sys.stdout if file is None else file, "isatty", None)
     if is_terminal is None or not is_terminal():
         return _PLAIN_WIDTH
@@ -249,8 +248,9 @@ class _Columns:
         }
         self.widths["bar"] = _BAR
         longest = max(_cells(name) for name in ["Block", *(row.name for row in rows)])
+        wanted = min(longest, _NAME_ROOM, 2 * width // 5)
         for key in _DROPPED_FIRST:
-            if width - self._taken() >= min(longest, _NAME_ROOM):
+            if width - self._taken() >= wanted:
                 break
             del self.widths[key]
         self.name = max(min(longest, width - self._taken()), 1)
@@ -299,7 +299,7 @@ class _Page:
         facts = [
             f"{glyphs.time(results.total_time_ns)} in blocks",
             _counted(results.total_hits, "hit"),
-            _counted(len(results.threads), "thread"),
+            _counted(_thread_count(results), "thread"),
             *_origin(results.metadata),
         ]
         return [[(name, "bold")], *self._facts(facts)]
@@ -328,12 +328,15 @@ class _Page:
         return lines
 
     def _track(self, track: ProfileTrack) -> Line:
-        number = f"Track {track.track_idx}  "
+        number = f"Track {track.track_idx}"
+        unnamed = track.track_name.lower() == number.lower()
+        number += "" if unnamed else "  "
         off = "" if track.enabled else "  (off)"
         figures = f"  {self._glyphs.time(track.total_time_ns)}"
         share = f"  {format_percent(track.total_time_ns, self._results.total_time_ns)}"
         room = self._width - len(number + off + figures + share)
-        name = self._glyphs.fit(self._glyphs.clean(track.track_name), max(room, 1))
+        full_name = "" if unnamed else self._glyphs.clean(track.track_name)
+        name = self._glyphs.fit(full_name, max(room, 1))
         return [
             (number, "cyan"),
             (name, "bold cyan"),
@@ -414,11 +417,22 @@ def _sorted(blocks: Iterable[ProfileBlock], sort: str) -> list[ProfileBlock]:
 # What the metadata tells; each entry may be missing, or of an unknown shape in a later version.
 
 
+def _thread_count(results: ProfilerResults) -> int:
+    """Return the number of threads, those included that share the line of key 0."""
+    lines = results.threads
+    if all(line.key != 0 for line in lines):
+        return len(lines)
+    runs = results.metadata.get("merged", [results.metadata])
+    folded = [run.get("folded_threads") for run in runs if isinstance(run, dict)]
+    return len(lines) + sum(number - 1 for number in folded if isinstance(number, int) and number)
+
+
 def _origin(metadata: dict[str, Any]) -> list[str]:
     facts = []
     python = metadata.get("python")
     if isinstance(python, str) and python:
-        facts.append(f"Python {python}" if python[0].isdigit() else python)
+        version = f"Python {python}" if python[0].isdigit() else python
+        facts.append(f"{version} without GIL" if metadata.get("gil") is False else version)
     process = metadata.get("process")
     if isinstance(process, dict):
         process = process.get("pid")

@@ -1,0 +1,127 @@
+# Everything a developer runs. Needs Python with pip, a C compiler, and nothing else: each target makes what it uses.
+
+PYTHON ?= python3
+ARGS ?=
+REPEAT ?= 5
+CC ?= cc
+
+VENV := .venv
+PY := $(VENV)/bin/python
+
+SOURCES := setup.py pyproject.toml $(wildcard MANIFEST.in README.md LICENSE) \
+	$(wildcard src/*.pyx src/*.h) \
+	$(shell find src/stichotrope \( -name __pycache__ -prune \) -o -print 2>/dev/null)
+
+# What the caller's shell has set up must not reach the environment made here.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# An instrumented core in a folder of its own, put before the installed package.
+BUILD_CORE = CC="$(CC)" $(PY) setup.py --quiet build --build-base
+# Tests of the wheel's content look at the one that make has just built.
+export STICHOTROPE_DIST := $(CURDIR)/build/wheel
+PYTEST := $(PY) -m pytest
+# Sanitizers map fixed addresses, which a randomised address space may already have taken.
+FIXED_ADDRESSES := $(shell setarch -R true 2>/dev/null && echo setarch -R)
+preload = $(FIXED_ADDRESSES) env LD_PRELOAD="$$($(CC) -print-file-name=$(1))"
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test stress lint format coverage bench wheel sdist tsan asan valgrind clean FORCE
+
+help: ## this list
+	@echo 'make TARGET [PYTHON=python3.13] [ARGS="..."]'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@echo
+	@echo '  PYTHON  the interpreter to use; another one than last time makes $(VENV) again'
+	@echo '  ARGS    passed on: to pytest by test, stress, coverage, tsan, asan and valgrind;'
+	@echo '          to the program by demo and bench'
+	@echo '  REPEAT  rounds of make stress (now $(REPEAT))'
+
+demo: $(VENV)/.installed ## profile a real program; the report, CSV and JSON also go to build/demo
+	$(PY) examples/stdlib_census.py --output-dir build/demo $(ARGS)
+
+test: $(VENV)/.installed ## run the tests against the built and installed wheel
+	$(PYTEST) $(ARGS)
+
+stress: $(VENV)/.installed ## run the large tests, REPEAT rounds, each in a new random order
+	@for round in $$(seq $(REPEAT)); do \
+		echo "Round $$round of $(REPEAT)"; \
+		$(PYTEST) -m "stress or slow" $(ARGS) || exit 1; \
+	done
+
+lint: $(VENV)/.lint ## check style, formatting and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m mypy --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --allow-untyped-decorators tests
+
+format: $(VENV)/.lint ## put the sources into the project's format
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+coverage: $(VENV)/.installed $(VENV)/.coverage ## fail when under 95 % of the lines of the Python or the Cython are run
+	STICHOTROPE_COVERAGE=1 $(BUILD_CORE) build/coverage --build-lib build/coverage/lib
+	@find build/coverage -name '*.gcda' -delete && rm -f build/coverage/data*
+	PYTHONPATH="$(CURDIR)/build/coverage/lib" $(PY) -m coverage run -m pytest $(ARGS)
+	$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage report; python=$$?; echo; \
+		$(PY) tools/core_coverage.py build/coverage --fail-under 95 && exit $$python
+
+bench: $(VENV)/.installed ## measure what a pass costs, against the floors
+	$(PY) -m benchmarks $(ARGS)
+
+wheel: build/wheel/.built ## build a wheel into dist/
+	mkdir -p dist && cp build/wheel/*.whl dist/
+
+sdist: $(VENV)/.test ## build a source distribution into dist/
+	$(PY) -m build --no-isolation --sdist --quiet --outdir dist
+
+# A sanitizer writes to the real stderr, which pytest would otherwise keep to itself.
+tsan: $(VENV)/.installed ## run the tests with ThreadSanitizer in the core
+	STICHOTROPE_SANITIZE=thread $(BUILD_CORE) build/tsan --build-lib build/tsan/lib
+	$(call preload,libtsan.so) PYTHONPATH="$(CURDIR)/build/tsan/lib" \
+		TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:die_after_fork=0:suppressions=$(CURDIR)/tools/tsan.supp" \
+		$(PYTEST) --capture=sys $(ARGS)
+
+asan: $(VENV)/.installed ## run the tests with AddressSanitizer and UndefinedBehaviorSanitizer in the core
+	STICHOTROPE_SANITIZE=address,undefined $(BUILD_CORE) build/asan --build-lib build/asan/lib
+	$(call preload,libasan.so) PYTHONPATH="$(CURDIR)/build/asan/lib" PYTHONMALLOC=malloc \
+		ASAN_OPTIONS="detect_leaks=0" UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1" \
+		$(PYTEST) --capture=sys $(ARGS)
+
+valgrind: $(VENV)/.installed ## run the tests under Valgrind's memcheck
+	STICHOTROPE_DEBUG=1 $(BUILD_CORE) build/valgrind --build-lib build/valgrind/lib
+	PYTHONPATH="$(CURDIR)/build/valgrind/lib" PYTHONMALLOC=malloc \
+		valgrind --quiet --leak-check=full --show-leak-kinds=definite --num-callers=16 \
+		--xml=yes --xml-file=build/valgrind/report.xml $(PYTEST) $(ARGS)
+	$(PY) tools/valgrind_report.py build/valgrind/report.xml
+
+clean: ## remove everything that make has made
+	rm -rf $(VENV) build dist wheelhouse src/*.egg-info src/_core.c .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- the environment, and the package in it -------------------------------------------------------------------
+
+# Runs each time, writes only when the interpreter is another one: so what follows is remade only then.
+$(VENV)/.interpreter: FORCE
+	@"$(PYTHON)" tools/environment.py $(VENV)
+
+$(VENV)/.test $(VENV)/.lint $(VENV)/.coverage: $(VENV)/.interpreter pyproject.toml tools/requirements.py
+	@$(PY) tools/requirements.py test $(patsubst .%,%,$(filter-out .test,$(@F))) > $@.txt
+	$(PY) -m pip install --quiet -r $@.txt
+	@touch $@
+
+# The wheel comes out of the sdist, not out of the tree: so the sdist is shown to be complete each time.
+build/wheel/.built: $(SOURCES) $(VENV)/.test
+	@rm -rf build/wheel && mkdir -p build/wheel
+	@echo 'Building the wheel (log: build/wheel/build.log)'
+	@$(PY) -m build --no-isolation --outdir build/wheel > build/wheel/build.log 2>&1 \
+		|| { cat build/wheel/build.log; exit 1; }
+	@grep -E '(pyx|h|c):[0-9:]+.*(warning|error)' build/wheel/build.log || true
+	@touch $@
+
+$(VENV)/.installed: build/wheel/.built
+	$(PY) -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
+	@touch $@

@@ -1,0 +1,1 @@
+"""Benchmarks: what profiling costs, held against floors that do nothing; run with -m."""

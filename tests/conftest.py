@@ -1,0 +1,201 @@
+"""What all tests share: the injected clock, threads that start together, and a check that nothing is left behind."""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stichotrope
+from stichotrope import (
+    ProfileBlock,
+    Profiler,
+    ProfilerResults,
+    _clock,
+    _core,
+    profiler,
+    set_global_enabled,
+)
+from stichotrope.results import ThreadResults
+
+CHECKOUT_SOURCES = Path(__file__).resolve().parents[1] / "src"
+
+# Far beyond what any wait in a test takes: reaching it means that somebody waits for ever.
+WATCHDOG_SECONDS = 120.0
+
+_failed = pytest.StashKey[bool]()
+
+
+def pytest_configure() -> None:
+    """Refuse to test anything but the installed package, unless the tree was asked for."""
+    tested = Path(stichotrope.__file__).resolve()
+    if os.environ.get("STICHOTROPE_TEST_TREE") != "1" and CHECKOUT_SOURCES in tested.parents:
+        pytest.exit(
+            f"the tests would run against {tested}, not against an installed package; "
+            "set STICHOTROPE_TEST_TREE=1 if that is meant",
+            returncode=pytest.ExitCode.USAGE_ERROR,
+        )
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Note failures: a failed test's traceback keeps alive whatever its frames refer to."""
+    outcome: Any = yield
+    if outcome.get_result().failed:
+        item.stash[_failed] = True
+
+
+def _profilers() -> set[int]:
+    return set(profiler._PROFILER_REGISTRY)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Restore the clock and the switches, and fail a test that leaves threads or profilers alive."""
+    profilers, stores = _profilers(), _core.memory()["stores"]
+    threads = set(threading.enumerate())
+    source, interval = _core.clock_source(), sys.getswitchinterval()
+    yield
+    if _core.clock_source() != source:
+        _clock.choose()
+    sys.setswitchinterval(interval)
+    set_global_enabled(True)
+    if request.node.stash.get(_failed, False):
+        return
+    request.node.funcargs.clear()  # what other fixtures gave to the test
+    if _profilers() - profilers or _core.memory()["stores"] > stores:
+        gc.collect()
+    assert not _profilers() - profilers, "the test left profilers alive"
+    assert _core.memory()["stores"] <= stores, "the test left what a profiler recorded in memory"
+    left = [t for t in threading.enumerate() if t not in threads and not t.daemon]
+    assert not left, f"the test left threads running: {left}"
+
+
+def recorded(source: Profiler | ProfilerResults | ThreadResults) -> dict[str, ProfileBlock]:
+    """Block name → its figures, of a profiler whose names differ or of its results."""
+    results = source.get_results() if isinstance(source, Profiler) else source
+    found = [block for track in results.tracks.values() for block in track.blocks]
+    by_name = {block.name: block for block in found}
+    assert len(by_name) == len(found), "two blocks have one name: look them up by track and index"
+    return by_name
+
+
+def hits(source: Profiler | ProfilerResults | ThreadResults) -> dict[str, int]:
+    """Block name → passes, of a profiler whose names differ or of its results."""
+    return {name: block.hit_count for name, block in recorded(source).items()}
+
+
+class ManualClock:
+    """The injected clock: it moves when it is told to, on each thread by itself, from 0 on."""
+
+    def __init__(self) -> None:
+        self._here = threading.local()
+        _core.use_clock("manual")
+        self.set(0)
+
+    @property
+    def now(self) -> int:
+        """What it shows on this thread, in ns."""
+        return getattr(self._here, "ns", 0)
+
+    def set(self, ns: int) -> None:
+        """Make it show a time on this thread."""
+        self._here.ns = ns
+        _core.set_manual_ticks(ns)
+
+    def advance(self, ns: int) -> None:
+        """Move it on this thread."""
+        self.set(self.now + ns)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """The injected clock, in use until the end of the test."""
+    return ManualClock()
+
+
+class Threads:
+    """Runs functions in threads of their own; whoever does not come back in time fails the test."""
+
+    def together(self, *functions: Callable[[], Any]) -> list[Any]:
+        """Run all functions at the same time, and return what they return."""
+        ready = threading.Barrier(len(functions))
+
+        def begin(function: Callable[[], Any]) -> Any:
+            ready.wait(WATCHDOG_SECONDS)
+            return function()
+
+        return self.spawn(*(lambda f=f: begin(f) for f in functions))()
+
+    def spawn(self, *functions: Callable[[], Any], daemon: bool = False) -> Callable[[], list[Any]]:
+        """Start a thread for each function; the result waits for them and returns what they return."""
+        results: list[Any] = [None] * len(functions)
+        errors: list[BaseException] = []
+
+        def work(place: int) -> None:
+            try:
+                results[place] = functions[place]()
+            except BaseException as error:
+                errors.append(error)
+
+        workers = [
+            threading.Thread(target=work, args=(i,), name=f"worker {i}", daemon=daemon)
+            for i in range(len(functions))
+        ]
+        for worker in workers:
+            worker.start()
+
+        def join() -> list[Any]:
+            for worker in workers:
+                join_in_time(worker)
+            if errors:
+                raise errors.pop()
+            return results
+
+        return join
+
+    def one_by_one(self, *functions: Callable[[], Any]) -> list[Any]:
+        """Run each function in a thread of its own, the next when the one before has ended."""
+        return [self.spawn(function)()[0] for function in functions]
+
+
+def join_in_time(thread: threading.Thread) -> None:
+    """Wait for a thread's end, and say where everybody is when it does not come."""
+    thread.join(WATCHDOG_SECONDS)
+    if thread.is_alive():
+        faulthandler.dump_traceback(all_threads=True)
+        pytest.fail(f"{thread.name} did not end within {WATCHDOG_SECONDS:.0f} s")
+
+
+@pytest.fixture
+def threads() -> Threads:
+    """A way to run functions in threads."""
+    return Threads()
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], None]:
+    """Wait for what the system does in its own time, such as taking down a thread that was joined."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + WATCHDOG_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come about"
+            time.sleep(0.001)
+
+    return wait
+
+
+@pytest.fixture(params=[None, 1e-6], ids=["usual switching", "frantic switching"])
+def switching(request: pytest.FixtureRequest) -> None:
+    """Run a test twice: as usual, and with threads taking turns as often as the interpreter can."""
+    if request.param is not None:
+        sys.setswitchinterval(request.param)

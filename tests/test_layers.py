@@ -1,0 +1,248 @@
+"""The rooms of the package import downstream only, and the stub mirrors the compiled core."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+
+from stichotrope import _core
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "stichotrope"
+
+# What each room may import of the package, from the most downstream to the most upstream.
+ROOMS: dict[str, set[str]] = {
+    "_version": set(),
+    "_core": set(),
+    "_clock": {"_core"},
+    "_files": set(),
+    "_format": set(),
+    "_histogram": set(),
+    "config": set(),
+    "results": {"_files", "_histogram"},
+    "statistics": {"_histogram", "results"},
+    "export": {"_files", "results", "statistics"},
+    "report": {"_format", "results", "statistics"},
+    "_merge": {"_histogram", "results"},
+    "profiler": {"_clock", "_core", "_merge", "config", "results"},
+    "__init__": {
+        *("_format", "_version"),
+        *("config", "export", "profiler", "report", "results", "statistics"),
+    },
+}
+
+# What it may import besides, but inside a function only: importing the package must not load it.
+LAZY: dict[str, set[str]] = {"profiler": {"export", "report"}}
+
+# Which packages from outside a room may import, besides the standard library.
+OUTSIDE: dict[str, set[str]] = {"report": {"rich"}}
+
+
+class Import(NamedTuple):
+    """One import: a room of the package or a top-level module from outside, and where it stands."""
+
+    target: str
+    inside: bool
+    when: str
+    line: int
+
+
+ON_IMPORT = "when it is imported"
+LATER = "inside a function"
+TYPES_ONLY = "for its types"
+
+
+def imports_of(source: str, package: list[str]) -> Iterator[Import]:
+    """Every import in a module's source, and when it happens.
+
+    Args:
+        source: the text of the module.
+        package: the parts of the dotted name of the package that the module stands in.
+    """
+    for node, when in walk(ast.parse(source), ON_IMPORT):
+        for name in names_imported(node, package):
+            first, *rest = name.split(".")
+            inside = first == "stichotrope"
+            target = (rest[0] if rest else "__init__") if inside else first
+            yield Import(target, inside, when, getattr(node, "lineno", 0))
+
+
+def walk(node: ast.AST, when: str) -> Iterator[tuple[ast.AST, str]]:
+    """A node and all below it, each with when an import there would happen."""
+    yield node, when
+    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        for statement in node.body:
+            yield from walk(statement, TYPES_ONLY)
+        for statement in node.orelse:
+            yield from walk(statement, when)
+        return
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        when = LATER
+    for child in ast.iter_child_nodes(node):
+        yield from walk(child, when)
+
+
+def names_imported(node: ast.AST, package: list[str]) -> Iterator[str]:
+    """The dotted names of the modules that one statement or call imports."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = package[: len(package) + 1 - node.level] if node.level else []
+        origin = ".".join([*base, *([node.module] if node.module else [])])
+        if origin == "stichotrope":
+            # `from stichotrope import x` loads the room x, or takes a name from the package itself.
+            rooms = [alias.name for alias in node.names if alias.name in ROOMS]
+            yield from (f"stichotrope.{room}" for room in rooms)
+            if len(rooms) < len(node.names):
+                yield origin
+        else:
+            yield origin
+    elif isinstance(node, ast.Call):
+        called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        if called in ("import_module", "__import__"):
+            argument = node.args[0] if node.args else None
+            named = isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+            yield str(argument.value) if named else "<computed at run time>"  # type: ignore[union-attr]
+
+
+def modules() -> list[Path]:
+    """Every Python file of the package."""
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def violations(source: str, parts: list[str]) -> list[str]:
+    """Each import of a module that its room is not allowed, as a sentence.
+
+    Args:
+        source: the text of the module.
+        parts: its file below the package, folders and then its name; the first is its room.
+    """
+    room = parts[0]
+    order = list(ROOMS)
+    allowed = {
+        ON_IMPORT: ROOMS[room] | {room},
+        LATER: ROOMS[room] | {room} | LAZY.get(room, set()),
+        # A name for the type checker loads nothing; it has to keep the direction, and no more.
+        TYPES_ONLY: set(order[: order.index(room) + 1]),
+    }
+    outside = sys.stdlib_module_names | OUTSIDE.get(room, set())
+    return [
+        f"line {line}: {room} may not import {target} {when}"
+        for target, inside, when, line in imports_of(source, ["stichotrope", *parts[:-1]])
+        if target not in (allowed[when] if inside else outside)
+    ]
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_its_room_may(path: Path):
+    """A module imports only the rooms and packages that its own room is allowed."""
+    parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
+    assert parts[0] in ROOMS, f"{path} belongs to no room: give {parts[0]} its line in ROOMS"
+    assert violations(path.read_text(encoding="utf-8"), parts) == []
+
+
+@pytest.mark.unit
+def test_the_rooms_have_a_direction():
+    """Nothing downstream imports anything upstream: a room comes after all that it may import."""
+    written = list(ROOMS)
+    upstream = [
+        (room, used)
+        for room in ROOMS
+        for used in ROOMS[room] | LAZY.get(room, set())
+        if written.index(used) >= written.index(room)
+    ]
+    assert upstream == []
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("source", "module", "expected"),
+    [
+        ("from stichotrope.profiler import Profiler", "results", 1),
+        ("import stichotrope.profiler", "results", 1),
+        ("from stichotrope import Profiler", "results", 1),
+        ("from stichotrope import _files", "results", 0),
+        ("from . import profiler", "results", 1),
+        ("from .profiler import Profiler", "results", 1),
+        ("from ..profiler import Profiler", "export.csv", 1),
+        ("from ..results import ProfileBlock", "export.csv", 0),
+        ("from .csv import render", "export.__init__", 0),
+        ("from ..profiler import Profiler", "export.__init__", 1),
+        ("if TYPE_CHECKING:\n    from .export import x", "results", 1),
+        ("if TYPE_CHECKING:\n    from ._core import x", "results", 0),
+        ("if TYPE_CHECKING:\n    import numpy", "results", 1),
+        ("if TYPE_CHECKING:\n    pass\nelse:\n    from ._core import x", "results", 1),
+        ("import rich", "profiler", 1),
+        ("from rich.table import Table", "report.console", 0),
+        ("from .export import x", "profiler", 1),
+        ("def f():\n    from .export import x", "profiler", 0),
+        ("def f():\n    from .export import x", "results", 1),
+        ("import importlib\nimportlib.import_module(name)", "results", 1),
+        ("__import__('stichotrope.export')", "results", 1),
+    ],
+)
+def test_the_check_sees_every_way_to_import(source, module, expected):
+    """The check sees absolute, relative, conditional, lazy and run-time imports."""
+    assert len(violations(source, module.split("."))) == expected
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("name", ["_core.pyx", "_platform.h"])
+def test_the_core_never_imports_the_package(name: str):
+    """The compiled core imports libc and CPython only."""
+    text = (ROOT / "src" / name).read_text(encoding="utf-8")
+    imports = r"^\s*(?:from\s+(?:stichotrope|\.)\S*\s+c?import|c?import\s+stichotrope)"
+    by_name = r"(?:import_module|__import__|PyImport_\w+)\(\s*b?[\"']stichotrope"
+    assert re.findall(f"{imports}|{by_name}", text, re.MULTILINE | re.IGNORECASE) == []
+
+
+def public(names: set[str]) -> set[str]:
+    """The names without a leading underscore."""
+    return {name for name in names if not name.startswith("_")}
+
+
+def declared(body: list[ast.stmt]) -> dict[str, ast.stmt]:
+    """The names that the body of a stub, or of a class in it, declares to exist when it runs.
+
+    Imports are not its own, and an alias of a type is for the type checker only.
+    """
+    names: dict[str, ast.stmt] = {}
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names[node.name] = node
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            if ast.unparse(node.annotation).endswith("TypeAlias"):
+                continue
+            names[node.target.id] = node
+        elif isinstance(node, ast.Assign):
+            names.update({name.id: node for name in node.targets if isinstance(name, ast.Name)})
+    return names
+
+
+STUB = declared(ast.parse((PACKAGE / "_core.pyi").read_text(encoding="utf-8")).body)
+
+
+@pytest.mark.unit
+def test_the_stub_has_the_public_names_of_the_core():
+    """Every public name of the compiled core is in its stub, and the other way round."""
+    compiled = {name for name, value in vars(_core).items() if not isinstance(value, ModuleType)}
+    assert public(set(STUB)) == public(compiled)
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    "name", sorted(name for name in public(set(STUB)) if isinstance(STUB[name], ast.ClassDef))
+)
+def test_the_stub_has_the_public_members_of_each_class(name: str):
+    """Every public member of a class of the core is in its stub, and the other way round."""
+    node = STUB[name]
+    assert isinstance(node, ast.ClassDef)
+    assert public(set(declared(node.body))) == public(set(vars(getattr(_core, name))))
