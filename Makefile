@@ -16,8 +16,9 @@ SOURCES := setup.py pyproject.toml $(wildcard MANIFEST.in README.md LICENSE) \
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# An instrumented core in a folder of its own, put before the installed package.
-BUILD_CORE = CC="$(CC)" $(PY) setup.py --quiet build --build-base
+# An instrumented package in build/NAME/lib, to be put before the installed one; modules that are gone must not stay.
+build_core = find build/$(1)/lib -name '*.py' -delete 2>/dev/null; \
+	CC="$(CC)" $(PY) setup.py --quiet build --build-base build/$(1) --build-lib build/$(1)/lib
 # Tests of the wheel's content look at the one that make has just built.
 export STICHOTROPE_DIST := $(CURDIR)/build/wheel
 PYTEST := $(PY) -m pytest
@@ -27,6 +28,7 @@ preload = $(FIXED_ADDRESSES) env LD_PRELOAD="$$($(CC) -print-file-name=$(1))"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .PHONY: help demo test stress lint format coverage bench wheel sdist tsan asan valgrind clean FORCE
 
 help: ## this list
@@ -62,7 +64,7 @@ format: $(VENV)/.lint ## put the sources into the project's format
 	$(PY) -m ruff format .
 
 coverage: $(VENV)/.installed $(VENV)/.coverage ## fail when under 95 % of the lines of the Python or the Cython are run
-	STICHOTROPE_COVERAGE=1 $(BUILD_CORE) build/coverage --build-lib build/coverage/lib
+	export STICHOTROPE_COVERAGE=1; $(call build_core,coverage)
 	@find build/coverage -name '*.gcda' -delete && rm -f build/coverage/data*
 	PYTHONPATH="$(CURDIR)/build/coverage/lib" $(PY) -m coverage run -m pytest $(ARGS)
 	$(PY) -m coverage combine --quiet
@@ -80,19 +82,19 @@ sdist: $(VENV)/.test ## build a source distribution into dist/
 
 # A sanitizer writes to the real stderr, which pytest would otherwise keep to itself.
 tsan: $(VENV)/.installed ## run the tests with ThreadSanitizer in the core
-	STICHOTROPE_SANITIZE=thread $(BUILD_CORE) build/tsan --build-lib build/tsan/lib
+	export STICHOTROPE_SANITIZE=thread; $(call build_core,tsan)
 	$(call preload,libtsan.so) PYTHONPATH="$(CURDIR)/build/tsan/lib" \
 		TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:die_after_fork=0:suppressions=$(CURDIR)/tools/tsan.supp" \
 		$(PYTEST) --capture=sys $(ARGS)
 
 asan: $(VENV)/.installed ## run the tests with AddressSanitizer and UndefinedBehaviorSanitizer in the core
-	STICHOTROPE_SANITIZE=address,undefined $(BUILD_CORE) build/asan --build-lib build/asan/lib
+	export STICHOTROPE_SANITIZE=address,undefined; $(call build_core,asan)
 	$(call preload,libasan.so) PYTHONPATH="$(CURDIR)/build/asan/lib" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS="detect_leaks=0" UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1" \
 		$(PYTEST) --capture=sys $(ARGS)
 
 valgrind: $(VENV)/.installed ## run the tests under Valgrind's memcheck
-	STICHOTROPE_DEBUG=1 $(BUILD_CORE) build/valgrind --build-lib build/valgrind/lib
+	export STICHOTROPE_DEBUG=1; $(call build_core,valgrind)
 	PYTHONPATH="$(CURDIR)/build/valgrind/lib" PYTHONMALLOC=malloc \
 		valgrind --quiet --leak-check=full --show-leak-kinds=definite --num-callers=16 \
 		--xml=yes --xml-file=build/valgrind/report.xml $(PYTEST) $(ARGS)

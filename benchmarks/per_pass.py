@@ -38,6 +38,7 @@ HEADLINES = (
     "stopped call",
     "hand-written decorator (perf_counter_ns)",
     "empty context manager",
+    "empty context manager + 2 clock reads",
     "kept block",
     "inline block",
     "inline block, stopped",
@@ -241,8 +242,14 @@ def _floor_cases() -> list[Case]:
         ("clocks_direct", "forward + 2 clock reads, direct", floors.ForwardTwoClocksDirect),
     ):
         found += _call_shapes(name, title, wrap)
-    kept = {"b": floors.EmptyContext()}
-    return [*found, Case("empty_context", "empty context manager", "with b: pass", kept)]
+    empty, clock = {"b": floors.EmptyContext()}, {"b": floors.ClockContext()}
+    inline = 'with b.block(1, "inline"): pass'
+    return [
+        *found,
+        Case("empty_context", "empty context manager", "with b: pass", empty),
+        Case("clock_context", "empty context manager + 2 clock reads", "with b: pass", clock),
+        Case("inline_context", "empty context manager from a method call", inline, empty),
+    ]
 
 
 def _call_shapes(name: str, title: str, wrap: Callable[[Any], Any]) -> list[Case]:

@@ -101,7 +101,7 @@ cdef extern from *:
 
 cdef enum:
     LINE = 64                  # a cache line; every allocation in a buffer is a multiple of it
-    NEAR_PAGES = 37            # octaves whose histogram page a node finds directly: up to 2**41 ticks
+    NEAR_PAGES = 35            # octaves whose histogram page a node finds directly: up to 2**39 ticks
     OCTAVES = 60
     SUB_BUCKETS = 16
     SEATS = 8
@@ -119,6 +119,7 @@ cdef enum:  # activation flags
     FLOW_ROOT = 32             # it lies directly on such a bottom
     BASE = 64                  # such a bottom lies on it
     DROPPED = 128              # it was open across a clear
+    PAUSED = 512               # it was suspended, with the generator or coroutine that opened it, for a part of its time
     MUTED = 256                # entered while its track was off, only so that leaving finds its own
     ORDINARY = TRACK_NESTED    # what the straight way out can handle
 
@@ -134,6 +135,17 @@ cdef extern from *:
     const uint32_t NO_SITE "ST_NO_SITE"
     const uint32_t OTHER_PATHS "ST_OTHER_PATHS"
     const uint32_t NO_LIMIT "ST_NO_LIMIT"
+
+cdef struct Store
+
+cdef struct Handle:            # what a call needs to know of its site
+    uint64_t* gate
+    Store* store
+    uint64_t site_bit
+    uint64_t track_bit
+    uint32_t site
+    uint32_t track
+    uint32_t seat
 
 cdef struct Node:
     # One line, written on every pass.
@@ -153,6 +165,7 @@ cdef struct Node:
     uint64_t nested            # part of total: passes with one of the same site open below
     uint64_t track_nested      # the same for the track
     uint64_t under             # the same for any pass, kept only where the node's place does not show it
+    uint64_t suspended         # part of total that is not nested: what generators and coroutines did not run
     uint32_t pages[NEAR_PAGES]
     uint32_t unused
 
@@ -160,18 +173,20 @@ cdef struct Extra:             # what few nodes need
     uint32_t far_pages[OCTAVES - NEAR_PAGES]
     uint32_t carries[OCTAVES]  # pages of high halves, for counts that passed 2**32
 
-cdef struct Activation:
+cdef struct Activation:        # one line for every pass, a second one for few
     uint32_t next              # kept across passes: a warm stack is pushed by moving `top` alone
     uint32_t prev              # 0 for a flow's bottom
     uint32_t node
-    uint32_t site
+    uint32_t flags
     uint64_t start
     uint64_t child
     uint64_t site_mask         # a bit for each site open here and below (modulo 64), so that "not open" is one test
     uint64_t track_mask        # a bit for each track; the last bit stands for all from 63 on
-    uint32_t flags
-    uint32_t track
-    uint64_t billed            # with BILLED: ticks; of a BASED bottom: the offset of what it lies on
+    const Handle* handle       # the owner's own; readers know the site by the node
+    uint64_t base              # of a BASED bottom: the offset of what it lies on
+    uint64_t billed            # with BILLED: the part of its time that its parent is not to be billed
+    uint64_t suspended         # with PAUSED: the part of its time that it was suspended for
+    uint64_t unused[6]
 
 cdef struct SiteState:         # a thread's memory of a site: where it was entered from last, and the node that led to
     uint32_t parent
@@ -259,15 +274,6 @@ cdef struct CallSites:
     size_t used
     CallSites* older           # still readable by whoever had it; freed with the store
 
-cdef struct Handle:            # what a call needs to know of its site
-    uint64_t* gate
-    Store* store
-    uint64_t site_bit
-    uint64_t track_bit
-    uint32_t site
-    uint32_t track
-    uint32_t seat
-
 cdef struct Store:
     uint64_t id
     uint64_t session           # atomic
@@ -300,7 +306,7 @@ cdef uint64_t live_stores = 0
 cdef uint64_t live_buffers = 0
 cdef uint64_t live_threads = 0
 
-if sizeof(Node) != 4 * LINE or sizeof(Activation) != LINE:
+if sizeof(Node) != 4 * LINE or sizeof(Activation) != 2 * LINE:
     raise ImportError("stichotrope._core was built with a layout its code does not expect")
 
 
@@ -417,13 +423,13 @@ cdef uint32_t take_activation(Buffer* b) noexcept nogil:
         b.spare = activation_at(b, offset).next
         return offset
     offset = b.stack_used
-    if offset + LINE > b.data_start:
+    if offset + sizeof(Activation) > b.data_start:
         return 0
-    if offset + LINE > b.committed_stack:
+    if offset + sizeof(Activation) > b.committed_stack:
         if not st_commit(<char*>b + b.committed_stack, 1 << 16):
             return 0
         b.committed_stack += 1 << 16
-    b.stack_used = offset + LINE
+    b.stack_used = offset + <uint32_t>sizeof(Activation)
     return offset
 
 cdef uint32_t take_bottom(Buffer* b) noexcept nogil:
@@ -434,7 +440,6 @@ cdef uint32_t take_bottom(Buffer* b) noexcept nogil:
         a = activation_at(b, offset)
         memset(a, 0, sizeof(Activation))
         a.node = b.data_start
-        a.site = NO_SITE
     return offset
 
 cdef void put_back(Buffer* b, uint32_t first) noexcept nogil:
@@ -797,9 +802,10 @@ cdef bint is_open(Buffer* b, Activation* a, uint32_t site, uint32_t track) noexc
         if a.prev == 0:
             if not a.flags & BASED:
                 return False
-            a = activation_at(b, <uint32_t>a.billed)
+            a = activation_at(b, <uint32_t>a.base)
             continue
-        if not a.flags & (DROPPED | MUTED) and (a.site == site or (site == NO_SITE and a.track == track)):
+        if not a.flags & (DROPPED | MUTED) and (
+                a.handle.site == site or (site == NO_SITE and a.handle.track == track)):
             return True
         a = activation_at(b, a.prev)
 
@@ -842,8 +848,7 @@ cdef inline Activation* push(Buffer* b, const Handle* h) noexcept nogil:
             return NULL
     a = activation_at(b, offset)
     a.node = state.node
-    a.site = h.site
-    a.track = h.track
+    a.handle = h
     a.child = 0
     a.site_mask = top.site_mask | h.site_bit
     a.track_mask = top.track_mask | h.track_bit
@@ -917,6 +922,8 @@ cdef inline void record(Buffer* b, Activation* a, uint64_t ticks, uint32_t flags
             st_store64(&n.nested, n.nested + ticks)
         if flags & UNDER:
             st_store64(&n.under, n.under + ticks)
+        if flags & PAUSED and not flags & NESTED:
+            st_store64(&n.suspended, n.suspended + a.suspended)
     st_store64_release(&n.finished, passes)
 
 cdef inline void leave(Buffer* b, Activation* a) noexcept nogil:
@@ -989,6 +996,8 @@ cdef void leave_irregular(Buffer* b, Activation* a, uint64_t now) noexcept nogil
     else:
         below.child += ticks - billed
     if not flags & (MUTED | DROPPED):
+        if flags & PAUSED:
+            a.child += a.suspended
         record(b, a, ticks, flags)
 
 cdef Activation* mute(Buffer* b, const Handle* h) noexcept nogil:
@@ -1003,8 +1012,7 @@ cdef Activation* mute(Buffer* b, const Handle* h) noexcept nogil:
         return NULL
     a = activation_at(b, offset)
     a.node = top.node
-    a.site = h.site
-    a.track = h.track
+    a.handle = h
     a.child = 0
     a.site_mask = top.site_mask
     a.track_mask = top.track_mask
@@ -1032,22 +1040,22 @@ cdef void enter_block(const Handle* h) noexcept nogil:
     if b != NULL and st_context() == b.context:
         mute(b, h)
 
-cdef Activation* innermost(Buffer* b, uint32_t top, uint32_t site) noexcept nogil:
+cdef Activation* innermost(Buffer* b, uint32_t top, const Handle* h) noexcept nogil:
     cdef Activation* a = activation_at(b, top)
     while a.prev:
-        if a.site == site:
+        if a.handle == h:
             return a
         a = activation_at(b, a.prev)
     return NULL
 
-cdef Activation* find_open(Buffer* b, uint32_t site) noexcept nogil:
+cdef Activation* find_open(Buffer* b, const Handle* h) noexcept nogil:
     """The innermost open pass of a site: in the current flow, else (closed by the collector) in any other."""
-    cdef Activation* a = innermost(b, b.top, site)
+    cdef Activation* a = innermost(b, b.top, h)
     cdef uint64_t i
     if a == NULL and b.flows.slots != NULL:
         for i in range(b.flows.mask + 1):
             if b.flows.slots[2 * i] and a == NULL:
-                a = innermost(b, <uint32_t>b.flows.slots[2 * i + 1], site)
+                a = innermost(b, <uint32_t>b.flows.slots[2 * i + 1], h)
     return a
 
 cdef bint leave_block(const Handle* h) noexcept nogil:
@@ -1061,8 +1069,8 @@ cdef bint leave_block(const Handle* h) noexcept nogil:
             if context != b.context and not switch_flow(b, context):
                 return True
         a = activation_at(b, b.top)
-        if ST_UNLIKELY(a.site != h.site):
-            a = find_open(b, h.site)
+        if ST_UNLIKELY(a.handle != h):
+            a = find_open(b, h)
         if ST_LIKELY(a != NULL):
             leave(b, a)
             return True
@@ -1100,7 +1108,7 @@ cdef void lay_on(Buffer* b, Activation* bottom, uint32_t activation) noexcept no
         b.bases = base
     a.flags |= BASE
     bottom.flags = BASED
-    bottom.billed = activation
+    bottom.base = activation
     bottom.node = a.node
     bottom.site_mask = a.site_mask
     bottom.track_mask = a.track_mask
@@ -1110,7 +1118,7 @@ cdef void place_bottom(Buffer* b, Activation* bottom, void* context) noexcept no
     cdef uint64_t* slot
     cdef int depth
     bottom.flags = 0
-    bottom.billed = 0
+    bottom.base = 0
     bottom.node = b.data_start
     bottom.site_mask = 0
     bottom.track_mask = 0
@@ -1165,7 +1173,7 @@ cdef bint switch_flow(Buffer* b, void* context) noexcept nogil:
     return True
 
 cdef void open_on_base(Buffer* b, Activation* bottom) noexcept nogil:
-    cdef Base* base = base_of(b, <uint32_t>bottom.billed)
+    cdef Base* base = base_of(b, <uint32_t>bottom.base)
     if base.open_flows == 0:
         base.since = st_ticks()
     base.open_flows += 1
@@ -1175,7 +1183,7 @@ cdef void close_on_base(Buffer* b, Activation* bottom, uint64_t now) noexcept no
     cdef Base* base
     if not bottom.flags & BASED:
         return
-    base = base_of(b, <uint32_t>bottom.billed)
+    base = base_of(b, <uint32_t>bottom.base)
     base.open_flows -= 1
     if base.open_flows == 0:
         activation_at(b, base.activation).child += elapsed(b, base.since, now)
@@ -1188,13 +1196,13 @@ cdef void move_bottom(Buffer* b, uint32_t top, Activation* old) noexcept nogil:
     cdef Base* base
     while a.prev:
         a = activation_at(b, a.prev)
-    if not a.flags & BASED or a.billed != offset_of(b, old):
+    if not a.flags & BASED or a.base != offset_of(b, old):
         return
     a.flags = 0
     if below.prev == 0:
         if not below.flags & BASED:
             return
-        lay_on(b, a, <uint32_t>below.billed)
+        lay_on(b, a, <uint32_t>below.base)
     else:
         lay_on(b, a, old.prev)
     if has_open and a.flags & BASED:
@@ -1235,7 +1243,8 @@ cdef enum:  # words of a packed node, then `pages` times: octave, 16 counts two 
     W_NESTED = 10
     W_TRACK_NESTED = 11
     W_UNDER = 12
-    NODE_WORDS = 13
+    W_SUSPENDED = 13
+    NODE_WORDS = 14
     PAGE_WORDS = 9
     CARRY = 256                # added to an octave: these are high halves
 
@@ -1299,6 +1308,7 @@ cdef void pack_figures(Node* n, uint64_t* words) noexcept nogil:
     words[W_NESTED] = st_load64(&n.nested)
     words[W_TRACK_NESTED] = st_load64(&n.track_nested)
     words[W_UNDER] = st_load64(&n.under)
+    words[W_SUSPENDED] = st_load64(&n.suspended)
 
 cdef bint is_steady(Node* n, uint64_t passes) noexcept nogil:
     """Whether what was read since `finished` gave `passes` belongs to exactly these passes."""
@@ -1488,6 +1498,7 @@ cdef void fold_node(Buffer* b, Node* n, uint64_t* words) noexcept nogil:
     n.nested += words[W_NESTED]
     n.track_nested += words[W_TRACK_NESTED]
     n.under += words[W_UNDER]
+    n.suspended += words[W_SUSPENDED]
 
 cdef bint fold(Buffer* b, Packed* p, uint64_t* words) noexcept nogil:
     """Adds a packed buffer to one that no other thread sees, path by path; False when there is no memory.
@@ -1935,6 +1946,7 @@ cdef extern from "Python.h":
     PyObject* PyMethod_New(PyObject*, PyObject*)
     PyObject* PyErr_Occurred()
     bint PyErr_ExceptionMatches(PyObject*)
+    void PyErr_WriteUnraisable(PyObject*)
     void PyErr_Clear()
     PyObject* PyExc_AttributeError
     void PyObject_GC_UnTrack(void*)
@@ -2090,12 +2102,12 @@ TrackedCallable = make_tracked_type("stichotrope._core.TrackedCallable", False)
 cdef PyTypeObject* tracked_function_type = <PyTypeObject*><PyObject*>TrackedFunction
 cdef PyTypeObject* tracked_callable_type = <PyTypeObject*><PyObject*>TrackedCallable
 
-cdef object new_tracked(callee, owner, Handle* handle, bint binds):
+cdef object new_tracked(callee, owner, Handle* handle, bint binds, bint suspends):
     cdef PyObject* self = PyType_GenericAlloc(tracked_function_type if binds else tracked_callable_type, 0)
     cdef TrackedObject* t = <TrackedObject*>self
     if self == NULL:
         raise MemoryError("no memory for a tracked callable")
-    t.vectorcall = <void*>tracked_call
+    t.vectorcall = <void*>suspending_call if suspends else <void*>tracked_call
     t.callee = <PyObject*>callee
     t.owner = <PyObject*>owner
     t.handle = handle
@@ -2105,6 +2117,567 @@ cdef object new_tracked(callee, owner, Handle* handle, bint binds):
     Py_DECREF(self)
     st_share(self)
     return result
+
+
+# ---- what suspends: generators, coroutines, asynchronous generators --------------------------------------------------------
+
+cdef extern from *:
+    """
+    /* What a suspending function returned, and the pass that lasts from its first resume to its end. Between resumes
+     * nothing of it is in any buffer, so it may be resumed on another thread, abandoned, or closed by the collector. */
+    typedef struct {
+        PyObject_HEAD
+        PyObject *inner;
+        PyObject *owner;
+        PyObject *references;
+        void *handle;
+        void *running;          /* atomic: set while it is on a stack */
+        void *buffer;           /* where, while it is */
+        void *activation;
+        void *saved;            /* passes that its body left open when it was suspended */
+        size_t saved_count;
+        uint64_t session;
+        uint64_t first;
+        uint64_t since;
+        uint64_t active;
+        uint64_t child;
+        int started;
+        int over;
+    } st_suspended;
+    /* Drives something on behalf of a pass: what awaits a coroutine, or one step of an asynchronous generator. */
+    typedef struct {
+        PyObject_HEAD
+        PyObject *inner;
+        PyObject *pass;
+    } st_relay;
+    #define ST_OBJECT_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE \\
+                             | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+    /* Run with an exception set, and leave it set. */
+    #if PY_VERSION_HEX >= 0x030C0000
+    #define st_take_error(error) (*(error) = PyErr_GetRaisedException())
+    #define st_put_error(error) PyErr_SetRaisedException(*(error))
+    typedef PyObject *st_error;
+    #else
+    typedef struct { PyObject *type, *value, *traceback; } st_error;
+    #define st_take_error(error) PyErr_Fetch(&(error)->type, &(error)->value, &(error)->traceback)
+    #define st_put_error(error) PyErr_Restore((error)->type, (error)->value, (error)->traceback)
+    #endif
+    """
+    ctypedef struct SuspendedObject "st_suspended":
+        PyObject* inner
+        PyObject* owner
+        PyObject* references
+        void* handle
+        void* running
+        void* buffer
+        void* activation
+        void* saved
+        size_t saved_count
+        uint64_t session
+        uint64_t first
+        uint64_t since
+        uint64_t active
+        uint64_t child
+        bint started
+        bint over
+    ctypedef struct RelayObject "st_relay":
+        PyObject* inner
+        PyObject* passing "pass"
+    ctypedef struct Error "st_error":
+        pass
+    const unsigned int ST_OBJECT_FLAGS
+    const Py_ssize_t SUSPENDED_REFERENCES_OFFSET "offsetof(st_suspended, references)"
+    void st_take_error(Error*)
+    void st_put_error(Error*)
+
+cdef extern from "Python.h":
+    ctypedef int PySendResult
+    const int PYGEN_RETURN, PYGEN_ERROR, PYGEN_NEXT
+    PySendResult PyIter_Send(PyObject*, PyObject*, PyObject**)
+    bint PyGen_CheckExact(PyObject*)
+    bint PyCoro_CheckExact(PyObject*)
+    bint PyAsyncGen_CheckExact(PyObject*)
+    PyObject* PyObject_GetAttrString(PyObject*, const char*)
+    PyObject* PyObject_Vectorcall(PyObject*, PyObject**, size_t, PyObject*)
+    PyObject* PyObject_CallOneArg(PyObject*, PyObject*)
+    PyObject* PyObject_SelfIter(PyObject*)
+    PyObject* PyObject_Repr(PyObject*)
+    int PyObject_CallFinalizerFromDealloc(PyObject*)
+    void PyErr_SetObject(PyObject*, PyObject*)
+    PyObject* PyExc_StopIteration
+    const int Py_tp_iter, Py_tp_iternext, Py_tp_finalize
+    const int Py_am_await, Py_am_aiter, Py_am_anext, Py_am_send
+
+cdef struct Saved:             # a pass that is open inside something suspended
+    const Handle* handle
+    uint64_t start
+    uint64_t child
+    uint64_t billed
+    uint64_t suspended
+    uint32_t flags
+
+cdef void drop_activation(Buffer* b, Activation* a) noexcept nogil:
+    a.flags |= DROPPED
+    a.node = b.data_start
+    a.site_mask = 0
+    a.track_mask = 0
+
+cdef bint reopen(Buffer* b, Saved* saved, uint64_t gap, bint dropped) noexcept nogil:
+    """Puts a pass back on the stack after it was suspended with what opened it."""
+    cdef Activation* below = activation_at(b, b.top)
+    cdef Activation* a = push(b, saved.handle)
+    if a == NULL:
+        return False
+    a.start = saved.start
+    a.child = saved.child
+    a.billed = saved.billed + gap
+    a.suspended = saved.suspended + gap
+    a.flags |= saved.flags | PAUSED | BILLED
+    if dropped or a.flags & DROPPED:
+        drop_activation(b, a)
+    elif a.flags & MUTED:
+        a.node = below.node
+        a.site_mask = below.site_mask
+        a.track_mask = below.track_mask
+    return True
+
+cdef bint resume(SuspendedObject* self) noexcept nogil:
+    """Puts the pass on the calling thread's stack; False when this resume is not to be timed."""
+    cdef Handle* h = <Handle*>self.handle
+    cdef Buffer* b
+    cdef Activation* a
+    cdef Saved* saved = <Saved*>self.saved
+    cdef void* context
+    cdef size_t i
+    cdef bint dropped
+    if self.over or not st_casp(&self.running, NULL, <void*>self):
+        return False
+    if not self.started and st_load64(h.gate) == 0:
+        self.over = True  # it began while its track was off: it is never recorded
+        return False
+    b = current_buffer(h)
+    if b == NULL or b.session != st_load64_acquire(&h.store.session):
+        b = settle(h)
+    context = st_context()
+    if b == NULL or (context != b.context and not switch_flow(b, context)):
+        st_storep_release(&self.running, NULL)
+        return False
+    a = push(b, h)
+    if a == NULL:
+        st_storep_release(&self.running, NULL)
+        return False
+    a.start = st_ticks()
+    if not self.started:
+        self.started = True
+        self.first = self.since = a.start
+        self.session = b.session
+    dropped = self.session != b.session
+    if dropped:
+        drop_activation(b, a)
+    for i in range(self.saved_count):
+        reopen(b, &saved[i], elapsed(b, self.since, a.start), dropped)
+    self.saved_count = 0
+    self.buffer = b
+    self.activation = a
+    return True
+
+cdef size_t count_above(Buffer* b, Activation* a) noexcept nogil:
+    """How many passes lie on an activation in the current flow; -1 when it is in another one."""
+    cdef size_t count = 0
+    cdef uint32_t offset = b.top
+    while offset != offset_of(b, a):
+        offset = activation_at(b, offset).prev
+        if offset == 0:
+            return <size_t>-1
+        count += 1
+    return count
+
+cdef void save_above(SuspendedObject* self, Buffer* b, Activation* a, size_t count, uint64_t now) noexcept nogil:
+    """Takes what the suspended body has open off the stack, to be put back when it is resumed."""
+    cdef Saved* saved = <Saved*>PyMem_RawRealloc(self.saved, count * sizeof(Saved))
+    cdef size_t i
+    if saved == NULL:
+        b.untimed += count
+        st_store64(&(<Handle*>self.handle).store.unmatched, 1)
+        return
+    self.saved = saved
+    self.saved_count = count
+    for i in range(count):
+        a = activation_at(b, a.next)
+        if a.flags & BASE:
+            leave_base(b, a, now)
+        saved[i].handle = a.handle
+        saved[i].start = a.start
+        saved[i].child = a.child
+        saved[i].billed = a.billed if a.flags & BILLED else 0
+        saved[i].suspended = a.suspended if a.flags & PAUSED else 0
+        saved[i].flags = a.flags & (DROPPED | MUTED)
+
+cdef void finish(SuspendedObject* self, Buffer* b, Activation* a, uint64_t now) noexcept nogil:
+    """Records the pass, from its first resume until now."""
+    cdef uint64_t ticks = elapsed(b, self.first, now)
+    cdef uint64_t idle = ticks - self.active if ticks > self.active else 0
+    self.over = True
+    if not a.flags & DROPPED:
+        a.child = self.child + idle
+        a.suspended = idle
+        record(b, a, ticks, (a.flags & (NESTED | TRACK_NESTED | UNDER)) | PAUSED)
+
+cdef void suspend(SuspendedObject* self, bint ends) noexcept nogil:
+    """Takes the pass off the stack; if it ends, records it."""
+    cdef uint64_t now = st_ticks(), slice
+    cdef Buffer* b = <Buffer*>self.buffer
+    cdef Activation* a = <Activation*>self.activation
+    cdef Activation* below = activation_at(b, a.prev)
+    cdef size_t above = count_above(b, a)
+    if ends:
+        while above != <size_t>-1 and b.top != offset_of(b, a):
+            leave(b, activation_at(b, b.top))  # a body that is gone leaves nothing open
+    elif above and above != <size_t>-1:
+        save_above(self, b, a, above, now)
+    if a.flags & BASE:
+        leave_base(b, a, now)
+    if above == <size_t>-1:
+        unlink(b, a, now)
+    else:
+        b.top = a.prev
+    slice = elapsed(b, a.start, now)
+    self.active += slice
+    self.child += a.child
+    self.since = now
+    if a.flags & FLOW_ROOT:
+        close_on_base(b, below, now)
+    else:
+        below.child += slice
+    if ends:
+        finish(self, b, a, now)
+    st_storep_release(&self.running, NULL)
+
+cdef bint is_over(PyObject* inner) noexcept:
+    """Whether a generator or coroutine has come to its end. An exception that is set stays so."""
+    cdef Error error
+    cdef PyObject* frame
+    cdef bint over
+    st_take_error(&error)
+    frame = PyObject_GetAttrString(
+        inner, "gi_frame" if PyGen_CheckExact(inner) else "cr_frame" if PyCoro_CheckExact(inner) else "ag_frame")
+    over = frame == NULL or frame == Py_None
+    if frame == NULL:
+        PyErr_Clear()
+    Py_XDECREF(frame)
+    st_put_error(&error)
+    return over
+
+cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyObject** result) noexcept:
+    """Sends a value on, and times what runs until the answer."""
+    cdef SuspendedObject* self = <SuspendedObject*>passing
+    cdef bint timed = resume(self)
+    cdef PySendResult status = PyIter_Send(inner, value, result)
+    if timed:
+        suspend(self, status != PYGEN_NEXT and is_over(self.inner))
+    return status
+
+cdef PyObject* give(PySendResult status, PyObject* result, bint plain) noexcept:
+    """What `__next__` or `send` gives for an answer: a return is a StopIteration, left out where it may be (`plain`)."""
+    cdef PyObject* stop
+    if status == PYGEN_RETURN:
+        if not (plain and result == Py_None):
+            stop = PyObject_CallOneArg(PyExc_StopIteration, result)
+            if stop != NULL:
+                PyErr_SetObject(PyExc_StopIteration, stop)
+                Py_DECREF(stop)
+        Py_DECREF(result)
+        return NULL
+    return result
+
+cdef PyObject* call_on(PyObject* passing, PyObject* inner, const char* method, PyObject** args,
+                       Py_ssize_t count) noexcept:
+    """Calls `throw` or `close`, and times what runs until it is answered."""
+    cdef SuspendedObject* self = <SuspendedObject*>passing
+    cdef PyObject* bound = PyObject_GetAttrString(inner, method)
+    cdef PyObject* result
+    cdef bint timed
+    if bound == NULL:
+        return NULL
+    timed = resume(self)
+    result = PyObject_Vectorcall(bound, args, count, NULL)
+    if timed:
+        suspend(self, is_over(self.inner))
+    Py_DECREF(bound)
+    return result
+
+cdef PySendResult suspended_am_send(PyObject* self, PyObject* value, PyObject** result) noexcept:
+    return drive(self, (<SuspendedObject*>self).inner, value, result)
+
+cdef PyObject* suspended_next(PyObject* self) noexcept:
+    cdef PyObject* result = NULL
+    cdef PySendResult status = drive(self, (<SuspendedObject*>self).inner, Py_None, &result)
+    return give(status, result, True)
+
+cdef PyObject* suspended_send(PyObject* self, PyObject* value) noexcept:
+    cdef PyObject* result = NULL
+    cdef PySendResult status = drive(self, (<SuspendedObject*>self).inner, value, &result)
+    return give(status, result, False)
+
+cdef PyObject* suspended_throw(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
+    return call_on(self, (<SuspendedObject*>self).inner, "throw", args, count)
+
+cdef PyObject* suspended_close(PyObject* self, PyObject* ignored) noexcept:
+    return call_on(self, (<SuspendedObject*>self).inner, "close", NULL, 0)
+
+cdef PyObject* suspended_await(PyObject* self) noexcept:
+    cdef PyObject* inner = (<SuspendedObject*>self).inner
+    Py_INCREF(inner)
+    return new_relay(self, inner)
+
+cdef PyObject* step(PyObject* self, const char* method, PyObject** args, Py_ssize_t count) noexcept:
+    """One step of an asynchronous generator: the awaitable that it gives, driven on behalf of its pass."""
+    cdef PyObject* bound = PyObject_GetAttrString((<SuspendedObject*>self).inner, method)
+    cdef PyObject* result
+    if bound == NULL:
+        return NULL
+    result = PyObject_Vectorcall(bound, args, count, NULL)
+    Py_DECREF(bound)
+    return new_relay(self, result) if result != NULL else NULL
+
+cdef PyObject* suspended_anext(PyObject* self) noexcept:
+    return step(self, "__anext__", NULL, 0)
+
+cdef PyObject* suspended_asend(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
+    return step(self, "asend", args, count)
+
+cdef PyObject* suspended_athrow(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
+    return step(self, "athrow", args, count)
+
+cdef PyObject* suspended_aclose(PyObject* self, PyObject* ignored) noexcept:
+    return step(self, "aclose", NULL, 0)
+
+cdef PyObject* suspended_getattr(PyObject* self, PyObject* name) noexcept:
+    # Frame, code, state and name are the inner one's.
+    cdef PyObject* value = PyObject_GenericGetAttr(self, name)
+    if value == NULL and PyErr_ExceptionMatches(PyExc_AttributeError):
+        PyErr_Clear()
+        value = PyObject_GetAttr((<SuspendedObject*>self).inner, name)
+    return value
+
+cdef PyObject* suspended_class(PyObject* self, void* closure) noexcept:
+    # `isinstance` and with it `inspect` see what the function really gave.
+    cdef PyObject* kind = <PyObject*>Py_TYPE((<SuspendedObject*>self).inner)
+    Py_INCREF(kind)
+    return kind
+
+cdef PyObject* suspended_repr(PyObject* self) noexcept:
+    return PyObject_Repr((<SuspendedObject*>self).inner)
+
+cdef void suspended_finalize(PyObject* self) noexcept:
+    """An abandoned pass ends here. Dropping the last reference to the inner one runs what is left of its body."""
+    cdef SuspendedObject* s = <SuspendedObject*>self
+    cdef Error error
+    cdef PyObject* result
+    if not s.started or s.over:
+        return
+    st_take_error(&error)
+    if not PyAsyncGen_CheckExact(s.inner):  # that one's event loop closes it, in its own time
+        result = call_on(self, s.inner, "close", NULL, 0)
+        if result == NULL:
+            PyErr_WriteUnraisable(s.inner)
+        Py_XDECREF(result)
+    if not s.over and resume(s):
+        suspend(s, True)
+    st_put_error(&error)
+
+cdef int suspended_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    cdef SuspendedObject* s = <SuspendedObject*>self
+    cdef int result = visit(<PyObject*>Py_TYPE(self), arg)
+    if not result:
+        result = visit(s.inner, arg)
+    return result if result else visit(s.owner, arg)
+
+cdef void suspended_dealloc(PyObject* self) noexcept:
+    cdef SuspendedObject* s = <SuspendedObject*>self
+    cdef PyTypeObject* kind = Py_TYPE(self)
+    if PyObject_CallFinalizerFromDealloc(self) < 0:
+        return  # somebody has taken it up again
+    PyObject_GC_UnTrack(self)
+    if s.references != NULL:
+        PyObject_ClearWeakRefs(self)
+    Py_XDECREF(s.inner)
+    Py_XDECREF(s.owner)
+    PyMem_RawFree(s.saved)
+    PyObject_GC_Del(self)
+    Py_DECREF(<PyObject*>kind)
+
+cdef PySendResult relay_am_send(PyObject* self, PyObject* value, PyObject** result) noexcept:
+    return drive((<RelayObject*>self).passing, (<RelayObject*>self).inner, value, result)
+
+cdef PyObject* relay_next(PyObject* self) noexcept:
+    cdef PyObject* result = NULL
+    cdef PySendResult status = relay_am_send(self, Py_None, &result)
+    return give(status, result, True)
+
+cdef PyObject* relay_send(PyObject* self, PyObject* value) noexcept:
+    cdef PyObject* result = NULL
+    cdef PySendResult status = relay_am_send(self, value, &result)
+    return give(status, result, False)
+
+cdef PyObject* relay_throw(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
+    return call_on((<RelayObject*>self).passing, (<RelayObject*>self).inner, "throw", args, count)
+
+cdef PyObject* relay_close(PyObject* self, PyObject* ignored) noexcept:
+    return call_on((<RelayObject*>self).passing, (<RelayObject*>self).inner, "close", NULL, 0)
+
+cdef int relay_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    cdef int result = visit(<PyObject*>Py_TYPE(self), arg)
+    if not result:
+        result = visit((<RelayObject*>self).inner, arg)
+    return result if result else visit((<RelayObject*>self).passing, arg)
+
+cdef void relay_dealloc(PyObject* self) noexcept:
+    cdef PyTypeObject* kind = Py_TYPE(self)
+    PyObject_GC_UnTrack(self)
+    Py_XDECREF((<RelayObject*>self).inner)
+    Py_XDECREF((<RelayObject*>self).passing)
+    PyObject_GC_Del(self)
+    Py_DECREF(<PyObject*>kind)
+
+cdef PyMethodDef generator_methods[4]
+cdef PyMethodDef async_methods[4]
+cdef PyMethodDef relay_methods[4]
+cdef PyMemberDef suspended_members[2]
+cdef PyGetSetDef suspended_getset[2]
+
+cdef void set_method(PyMethodDef* method, const char* name, void* function, int flags) noexcept:
+    method.ml_name = name
+    method.ml_meth = function
+    method.ml_flags = flags
+
+cdef object make_type(const char* name, int size, PyType_Slot* slots):
+    cdef PyType_Spec spec
+    memset(&spec, 0, sizeof(PyType_Spec))
+    spec.name = name
+    spec.basicsize = size
+    spec.flags = ST_OBJECT_FLAGS
+    spec.slots = slots
+    return PyType_FromSpec(&spec)
+
+cdef int set_common(PyType_Slot* slots) noexcept:
+    """The slots that all suspended kinds share; how many they are."""
+    set_slot(&slots[0], Py_tp_dealloc, <void*>suspended_dealloc)
+    set_slot(&slots[1], Py_tp_traverse, <void*>suspended_traverse)
+    set_slot(&slots[2], Py_tp_finalize, <void*>suspended_finalize)
+    set_slot(&slots[3], Py_tp_getattro, <void*>suspended_getattr)
+    set_slot(&slots[4], Py_tp_repr, <void*>suspended_repr)
+    set_slot(&slots[5], Py_tp_members, suspended_members)
+    set_slot(&slots[6], Py_tp_getset, suspended_getset)
+    return 7
+
+cdef object make_suspended_types():
+    """(generator, generator that may be awaited, coroutine, asynchronous generator, relay)"""
+    cdef PyType_Slot slots[16]
+    cdef int n
+    set_method(&generator_methods[0], "send", <void*>suspended_send, METH_O)
+    set_method(&generator_methods[1], "throw", <void*>suspended_throw, METH_FASTCALL)
+    set_method(&generator_methods[2], "close", <void*>suspended_close, METH_NOARGS)
+    set_method(&async_methods[0], "asend", <void*>suspended_asend, METH_FASTCALL)
+    set_method(&async_methods[1], "athrow", <void*>suspended_athrow, METH_FASTCALL)
+    set_method(&async_methods[2], "aclose", <void*>suspended_aclose, METH_NOARGS)
+    set_method(&relay_methods[0], "send", <void*>relay_send, METH_O)
+    set_method(&relay_methods[1], "throw", <void*>relay_throw, METH_FASTCALL)
+    set_method(&relay_methods[2], "close", <void*>relay_close, METH_NOARGS)
+    set_member(&suspended_members[0], "__weaklistoffset__", T_PYSSIZET, SUSPENDED_REFERENCES_OFFSET)
+    suspended_getset[0].name = "__class__"
+    suspended_getset[0].get = <void*>suspended_class
+    n = set_common(slots)
+    set_slot(&slots[n], Py_tp_iter, <void*>PyObject_SelfIter)
+    set_slot(&slots[n + 1], Py_tp_iternext, <void*>suspended_next)
+    set_slot(&slots[n + 2], Py_am_send, <void*>suspended_am_send)
+    set_slot(&slots[n + 3], Py_tp_methods, generator_methods)
+    set_slot(&slots[n + 4], 0, NULL)
+    generator = make_type("stichotrope._core.TrackedGenerator", sizeof(SuspendedObject), slots)
+    set_slot(&slots[n + 4], Py_am_await, <void*>PyObject_SelfIter)
+    set_slot(&slots[n + 5], 0, NULL)
+    awaitable = make_type("stichotrope._core.TrackedAwaitableGenerator", sizeof(SuspendedObject), slots)
+    set_slot(&slots[n], Py_am_await, <void*>suspended_await)
+    set_slot(&slots[n + 1], Py_am_send, <void*>suspended_am_send)
+    set_slot(&slots[n + 2], Py_tp_methods, generator_methods)
+    set_slot(&slots[n + 3], 0, NULL)
+    coroutine = make_type("stichotrope._core.TrackedCoroutine", sizeof(SuspendedObject), slots)
+    set_slot(&slots[n], Py_am_aiter, <void*>PyObject_SelfIter)
+    set_slot(&slots[n + 1], Py_am_anext, <void*>suspended_anext)
+    set_slot(&slots[n + 2], Py_tp_methods, async_methods)
+    set_slot(&slots[n + 3], 0, NULL)
+    asynchronous = make_type("stichotrope._core.TrackedAsyncGenerator", sizeof(SuspendedObject), slots)
+    set_slot(&slots[0], Py_tp_dealloc, <void*>relay_dealloc)
+    set_slot(&slots[1], Py_tp_traverse, <void*>relay_traverse)
+    set_slot(&slots[2], Py_am_await, <void*>PyObject_SelfIter)
+    set_slot(&slots[3], Py_tp_iter, <void*>PyObject_SelfIter)
+    set_slot(&slots[4], Py_tp_iternext, <void*>relay_next)
+    set_slot(&slots[5], Py_am_send, <void*>relay_am_send)
+    set_slot(&slots[6], Py_tp_methods, relay_methods)
+    set_slot(&slots[7], 0, NULL)
+    return generator, awaitable, coroutine, asynchronous, make_type("stichotrope._core.Relay", sizeof(RelayObject), slots)
+
+TrackedGenerator, TrackedAwaitableGenerator, TrackedCoroutine, TrackedAsyncGenerator, Relay = make_suspended_types()
+cdef PyTypeObject* generator_type = <PyTypeObject*><PyObject*>TrackedGenerator
+cdef PyTypeObject* awaitable_type = <PyTypeObject*><PyObject*>TrackedAwaitableGenerator
+cdef PyTypeObject* coroutine_type = <PyTypeObject*><PyObject*>TrackedCoroutine
+cdef PyTypeObject* async_type = <PyTypeObject*><PyObject*>TrackedAsyncGenerator
+cdef PyTypeObject* relay_type = <PyTypeObject*><PyObject*>Relay
+
+cdef PyObject* new_relay(PyObject* passing, PyObject* inner) noexcept:
+    """Takes over the reference to `inner`."""
+    cdef PyObject* self = PyType_GenericAlloc(relay_type, 0)
+    if self == NULL:
+        Py_DECREF(inner)
+        return NULL
+    (<RelayObject*>self).inner = inner
+    (<RelayObject*>self).passing = passing
+    Py_INCREF(passing)
+    return self
+
+cdef PyTypeObject* kind_for(PyObject* inner) noexcept:
+    """The type that stands for what a function returned; NULL when that does not suspend."""
+    if PyCoro_CheckExact(inner):
+        return coroutine_type
+    if PyAsyncGen_CheckExact(inner):
+        return async_type
+    if PyGen_CheckExact(inner):
+        return awaitable_type if st_is_awaitable_generator(inner) else generator_type
+    return NULL
+
+cdef extern from *:
+    """
+    /* A generator function under `types.coroutine`: its code says that what it gives can be awaited. */
+    static int st_is_awaitable_generator(PyObject *generator) {
+        PyObject *code = PyObject_GetAttrString(generator, "gi_code");
+        int is = code != NULL && PyCode_Check(code) && (((PyCodeObject *)code)->co_flags & CO_ITERABLE_COROUTINE);
+        if (code == NULL) PyErr_Clear();
+        Py_XDECREF(code);
+        return is;
+    }
+    """
+    bint st_is_awaitable_generator(PyObject*)
+
+cdef PyObject* suspending_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
+    """Calls a function whose result suspends: what it gives is timed when it runs, not when it is made."""
+    cdef TrackedObject* t = <TrackedObject*>self
+    cdef PyObject* inner = st_call(t.callee, args, nargsf, names)
+    cdef PyTypeObject* kind
+    cdef PyObject* made
+    if inner == NULL or st_load64((<Handle*>t.handle).gate) == 0:
+        return inner
+    kind = kind_for(inner)
+    if kind == NULL:
+        return inner
+    made = PyType_GenericAlloc(kind, 0)
+    if made == NULL:
+        Py_DECREF(inner)
+        return NULL
+    (<SuspendedObject*>made).inner = inner
+    (<SuspendedObject*>made).owner = t.owner
+    (<SuspendedObject*>made).handle = t.handle
+    Py_INCREF(t.owner)
+    return made
 
 
 # ---- the block -------------------------------------------------------------------------------------------------------------
@@ -2262,6 +2835,7 @@ cdef object decode(Packed* p):
             words[W_NESTED],
             words[W_TRACK_NESTED],
             words[W_UNDER],
+            words[W_SUSPENDED],
             bucket_counts(words + NODE_WORDS, words[W_PAGES]),
         ))
         words += NODE_WORDS + words[W_PAGES] * PAGE_WORDS
@@ -2353,7 +2927,8 @@ cdef class Snapshot:
 
     def nodes(self, size_t index):
         """The nodes of one of the `threads()`, each (parent's number or -1, site or -1 for "other paths", passes,
-        total, child, minimum, maximum, sum of squares, nested, track-nested, under, buckets), times in ticks."""
+        total, child, minimum, maximum, sum of squares, nested, track-nested, under, suspended, buckets), times in
+        ticks."""
         if index >= self.count:
             raise IndexError(f"thread {index} of {self.count}")
         return decode(&self.shares[index].packed)
@@ -2442,9 +3017,13 @@ cdef class Recorder:
             raise IndexError(f"site {site} of {self.store.site_count}")
         return self.store.handles[site]
 
-    def _wrap(self, callee, unsigned int site, bint binds):
-        """The callable that records each call of `callee` as a pass of the site; `binds`: as a method does."""
-        return new_tracked(callee, self, self.handle(site), binds)
+    def _wrap(self, callee, unsigned int site, bint binds, bint suspends):
+        """The callable that records each call of `callee` as a pass of the site.
+
+        binds: it becomes a method, as functions do. suspends: what a call gives is a generator or coroutine, and the
+        pass is its run.
+        """
+        return new_tracked(callee, self, self.handle(site), binds, suspends)
 
     def _new_session(self):
         """Forgets everything recorded. Live threads empty their buffers themselves, when they next enter."""

@@ -2,7 +2,8 @@
  *
  * Forward         passes a call on, untouched; two ways of calling, the cheaper one is the floor.
  * ForwardClocks   the same between two raw clock reads.
- * EmptyContext    a context manager that does nothing.
+ * EmptyContext    a context manager that does nothing; its method `block` gives itself back.
+ * ClockContext    the same with a raw clock read on the way in and one on the way out.
  *
  * The types are immutable: the interpreter specialises the look-up of a method only then.
  * Nothing here records. Every type is what a careful author would write, no more: a floor that
@@ -162,9 +163,15 @@ static PyObject *context_exit(PyObject *Py_UNUSED(self), PyObject *const *Py_UNU
     Py_RETURN_NONE;
 }
 
+static PyObject *context_block(PyObject *self, PyObject *const *Py_UNUSED(args),
+                               Py_ssize_t Py_UNUSED(count)) {
+    return Py_NewRef(self);
+}
+
 static PyMethodDef context_methods[] = {
     {"__enter__", context_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)(void (*)(void))context_exit, METH_FASTCALL, NULL},
+    {"block", (PyCFunction)(void (*)(void))context_block, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -175,9 +182,40 @@ static PyType_Spec context_spec = {
     context_slots,
 };
 
+typedef struct {
+    PyObject_HEAD
+    uint64_t start;
+    volatile uint64_t elapsed;
+} ClockContext;
+
+static PyObject *clock_enter(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+    ((ClockContext *)self)->start = ticks();
+    return Py_NewRef(self);
+}
+
+static PyObject *clock_exit(PyObject *self, PyObject *const *Py_UNUSED(args),
+                            Py_ssize_t Py_UNUSED(count)) {
+    ClockContext *me = (ClockContext *)self;
+    me->elapsed = ticks() - me->start;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef clock_methods[] = {
+    {"__enter__", clock_enter, METH_NOARGS, NULL},
+    {"__exit__", (PyCFunction)(void (*)(void))clock_exit, METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot clock_slots[] = {{Py_tp_methods, clock_methods}, {0, NULL}};
+
+static PyType_Spec clock_spec = {
+    "_floors.ClockContext", sizeof(ClockContext), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    clock_slots,
+};
+
 static int add_types(PyObject *module) {
     static PyType_Spec *const specs[] = {&forward_spec, &forward_direct_spec, &clocks_spec,
-                                         &clocks_direct_spec, &context_spec};
+                                         &clocks_direct_spec, &context_spec, &clock_spec};
     for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
         PyObject *type = PyType_FromSpec(specs[i]);
         if (type == NULL)

@@ -54,21 +54,23 @@ class Rate:
 class _Sums:
     """What the nodes of one site come to, in ticks."""
 
-    __slots__ = ("hits", "total", "child", "nested", "squares", "minimum", "maximum", "buckets")
+    __slots__ = ("hits", "total", "child", "nested", "suspended", "squares", "minimum", "maximum", "buckets")
 
     def __init__(self) -> None:
-        self.hits = self.total = self.child = self.nested = self.squares = self.maximum = 0
+        self.hits = self.total = self.child = self.nested = self.suspended = 0
+        self.squares = self.maximum = 0
         self.minimum = -1
         self.buckets: list[dict[int, int]] = []
 
     def add(self, node: RawNode) -> None:
-        _, _, hits, total, child, minimum, maximum, squares, nested, _, _, buckets = node
+        _, _, hits, total, child, minimum, maximum, squares, nested, _, _, suspended, buckets = node
         if not hits:
             return
         self.hits += hits
         self.total += total
         self.child += child
         self.nested += nested
+        self.suspended += suspended
         self.squares += squares
         self.minimum = minimum if self.minimum < 0 else min(self.minimum, minimum)
         self.maximum = max(self.maximum, maximum)
@@ -97,9 +99,10 @@ def _histogram(buckets: Sequence[dict[int, int]], rate: Rate) -> Histogram:
 def _block(site: Site, sums: _Sums | None, rate: Rate) -> ProfileBlock:
     block = ProfileBlock(site.name, site.file, site.line, site.track_idx, site.block_idx)
     if sums is not None and sums.hits:
-        total = rate.time(sums.total - sums.nested)
+        outermost = sums.total - sums.nested
         block.hit_count = sums.hits
-        block.total_time_ns = block.active_time_ns = total
+        block.total_time_ns = rate.time(outermost)
+        block.active_time_ns = rate.time(outermost - sums.suspended)
         block.self_time_ns = rate.time(sums.total - sums.child)
         block.min_time_ns = rate.time(sums.minimum)
         block.max_time_ns = rate.time(sums.maximum)
@@ -148,7 +151,7 @@ def call_tree(sites: Sequence[Site], nodes: Sequence[RawNode], rate: Rate) -> Ca
     """
     root = CallNode("", -1, -1, "", 0, 0, 0, 0, [])
     made: list[CallNode] = []
-    for parent, number, hits, total, child, _, _, _, nested, _, _, _ in nodes:
+    for parent, number, hits, total, child, _, _, _, nested, *_ in nodes:
         if number == _OTHER_SITE:
             node = CallNode(OTHER_PATHS, -1, -1, "", 0, 0, 0, 0, [])
         else:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from functools import update_wrapper
+from types import MethodType
 from weakref import WeakValueDictionary
 
 from . import _clock, _core, _merge
@@ -173,7 +174,9 @@ class Profiler(_core.Recorder):
         if name is None:
             name = _checked_name(getattr(function, "__name__", None) or type(function).__name__)
         site = self._intern_block(track, name, *_definition(function))
-        return update_wrapper(self._wrap(function, site, _binds(function)), function)
+        return update_wrapper(
+            self._wrap(function, site, _binds(function), _suspends(function)), function
+        )
 
     def _tracked_property(self, prop: property, track: int | str, name: str | None) -> property:
         parts = (self._tracked(part, track, name) if part else None for part in (prop.fget, prop.fset, prop.fdel))
@@ -515,12 +518,14 @@ def _check_trackable(function: object) -> None:
         raise TypeError(f"{function.__qualname__} is a class; track its methods instead")
     if not callable(function):
         raise TypeError(f"a tracked object must be callable, not {function!r} of type {type(function).__name__}")
+
+
+def _suspends(function: Any) -> bool:
+    """Return whether calling a function gives a generator or a coroutine, whose run is then the pass."""
+    while isinstance(function, MethodType):
+        function = function.__func__
     code = getattr(function, "__code__", None)
-    if code is not None and code.co_flags & _SUSPENDING:
-        raise TypeError(
-            f"{getattr(function, '__qualname__', function)} is a generator or coroutine function: only making it would "
-            "be timed, not running it; put a block inside it instead"
-        )
+    return code is not None and bool(code.co_flags & _SUSPENDING)
 
 
 def _check_track(track: object) -> None:
