@@ -7,6 +7,7 @@ STICHOTROPE_DEBUG=1                                   unoptimised, with symbols 
 
 import os
 import sys
+from glob import glob
 
 from setuptools import Extension, setup
 
@@ -70,7 +71,7 @@ def core() -> Extension:
     extension = Extension(
         "stichotrope._core",
         ["src/_core.pyx"],
-        depends=["src/_platform.h"],
+        depends=["src/_platform.h", *sorted(glob("src/_core/*.pxi"))],
         # The C is generated into the build folder, away from the header that it includes.
         include_dirs=["src"],
         extra_compile_args=compile_args,

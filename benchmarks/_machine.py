@@ -41,7 +41,7 @@ def describe() -> dict[str, Any]:
         "lto": "--with-lto" in (sysconfig.get_config_var("CONFIG_ARGS") or ""),
         "debug": bool(sysconfig.get_config_var("Py_DEBUG")),
         "gil": gil_enabled(),
-        "timer": time.get_clock_info("perf_counter").implementation,
+        "wall_clock": time.get_clock_info("perf_counter").implementation,
         "floors_compiler": f"{compiler_version()} {OPTIMISE}",
         "git": _revision(),
         "load_average": load_average(),

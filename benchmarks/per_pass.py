@@ -19,6 +19,7 @@ from benchmarks._run import (
     Stored,
     calibrate,
     cheaper,
+    finest_cpu_timer,
     interleave,
     minus,
     ratio,
@@ -79,7 +80,8 @@ class Case:
         body = "\n".join(f"        {line}" for line in self.body.splitlines())
         names = ", ".join(f"{name}={name}" for name in ["_now", "_repeat", *self.names])
         source = _TEMPLATE.format(names=names, body=body)
-        scope: dict[str, Any] = {"_now": time.perf_counter_ns, "_repeat": repeat, **self.names}
+        _, now = finest_cpu_timer()
+        scope: dict[str, Any] = {"_now": now, "_repeat": repeat, **self.names}
         exec(compile(source, f"<benchmark {self.name}>", "exec"), scope)
         loop: Loop = scope["loop"]
         return loop
@@ -99,6 +101,7 @@ def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
     taken = interleave(loops, counts, rounds, rng, progress)
     return {
         "unit": "ns for all iterations of a round",
+        "timer": finest_cpu_timer()[0],
         "floors_clock": load_floors().CLOCK,
         "globally_off_is_same_object": _globally_off_is_same_object(),
         "cases": {

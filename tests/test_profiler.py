@@ -617,7 +617,9 @@ def test_a_thread_that_is_renamed_while_it_lives_has_its_new_name(
     assert threads.one_by_one(work) == ["renamed"]
 
 
-def test_thread_data_is_by_key_and_shows_what_results_show(p: Profiler, threads: Threads) -> None:
+def test_thread_data_is_by_key_and_shows_what_results_show(
+    p: Profiler, clock: ManualClock, threads: Threads
+) -> None:
     """Tracks, switches, the next index, and who the thread was."""
 
     def work() -> int:

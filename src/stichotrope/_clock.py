@@ -13,7 +13,7 @@ _CURRENT_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksou
 
 
 def _kernel_trusts(counter: str) -> bool:
-    """Whether the kernel itself keeps time with the counter. Only Linux says; elsewhere the system's API is used."""
+    """Whether the kernel keeps time with the counter. Only Linux says; others have an API for it."""
     if not sys.platform.startswith("linux"):
         return True
     try:
@@ -24,13 +24,15 @@ def _kernel_trusts(counter: str) -> bool:
 
 
 def choose() -> None:
-    """Set the clock: ``STICHOTROPE_CLOCK`` where it is set, else the counter where it can be trusted.
+    """Set the clock: what ``STICHOTROPE_CLOCK`` says, else the counter where it can be trusted.
 
     :raises ValueError: when the variable names no clock, or one that this machine does not have.
     """
     wanted = os.environ.get("STICHOTROPE_CLOCK", "")
     if wanted and wanted not in _CHOICES:
-        raise ValueError(f"STICHOTROPE_CLOCK is {wanted!r}; it can be {' or '.join(map(repr, _CHOICES))}")
+        raise ValueError(
+            f"STICHOTROPE_CLOCK is {wanted!r}; it can be {' or '.join(map(repr, _CHOICES))}"
+        )
     counter = _core.counter_name()
     if not wanted:
         trusted = bool(counter) and _core.counter_is_invariant() and _kernel_trusts(counter)
@@ -54,8 +56,8 @@ class _Calibration:
     def refined(cls) -> tuple[int, int]:
         """The rate so far as (ns, ticks): the highest of the lower bounds that were seen.
 
-        A lower bound converges to the rate from below as the run goes on. Taking the highest keeps two snapshots in
-        order: the same ticks never come out as fewer nanoseconds than before.
+        A lower bound converges to the rate from below as the run goes on. Taking the highest keeps
+        two snapshots in order: the same ticks never come out as fewer nanoseconds than before.
         """
         ticks, ns, apart = _core.read_clocks()
         span_ticks = ticks - cls.origin[0]

@@ -2,19 +2,26 @@
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, TypeAlias, final
 
-# (parent's number or -1, site or -1 for "other paths", passes, total, child, minimum, maximum, sum of squares, nested,
-# track-nested, under, suspended, {bucket: count}), times in ticks
-RawNode: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int, dict[int, int]]
-# (key, OS id, name, whether it ended, address of its `threading.Thread` or 0, clamped, untimed, unbinned passes)
+# (parent's number or -1, site or -1 for "other paths", passes, total, child, minimum, maximum, sum
+# of squares, nested, track-nested, under, suspended, {bucket: count}), times in ticks
+RawNode: TypeAlias = tuple[
+    int, int, int, int, int, int, int, int, int, int, int, int, dict[int, int]
+]
+# (key, OS id, name, whether it ended, address of its `threading.Thread` or 0, clamped, untimed,
+# unbinned passes)
 RawThread: TypeAlias = tuple[int, int, str | None, bool, int, int, int, int]
 
 @final
 class Block:
     def __enter__(self) -> Block: ...
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
     ) -> None: ...
 
 @final
@@ -60,7 +67,7 @@ class Recorder:
     def _new_session(self) -> None: ...
     def _snapshot(self) -> Snapshot: ...
 
-def use_clock(source: Literal["counter", "monotonic", "manual"]) -> None: ...
+def use_clock(source: str) -> None: ...
 def clock_source() -> str: ...
 def counter_name() -> str: ...
 def counter_is_invariant() -> bool: ...

@@ -1,4 +1,4 @@
-"""From the core's raw snapshot to results: ticks become nanoseconds, nodes become blocks, tracks and a tree."""
+"""From the core's raw snapshot to results: ticks become ns, nodes become blocks and a tree."""
 
 from __future__ import annotations
 
@@ -54,7 +54,17 @@ class Rate:
 class _Sums:
     """What the nodes of one site come to, in ticks."""
 
-    __slots__ = ("hits", "total", "child", "nested", "suspended", "squares", "minimum", "maximum", "buckets")
+    __slots__ = (
+        "hits",
+        "total",
+        "child",
+        "nested",
+        "suspended",
+        "squares",
+        "minimum",
+        "maximum",
+        "buckets",
+    )
 
     def __init__(self) -> None:
         self.hits = self.total = self.child = self.nested = self.suspended = 0
@@ -80,8 +90,9 @@ class _Sums:
 def midpoint(bucket: int) -> int:
     """Return the middle of one of the core's buckets, in ticks.
 
-    The core counts a pass of t ticks in octave o = ⌊log2(t + 16)⌋ − 4, sub-bucket ⌊(t + 16) / 2^o⌋ − 16: the
-    log-linear layout of HdrHistogram, shifted so that the first octave is exact and needs no case of its own.
+    The core counts a pass of t ticks in octave o = ⌊log2(t + 16)⌋ − 4, sub-bucket
+    ⌊(t + 16) / 2^o⌋ − 16: the log-linear layout of HdrHistogram (http://hdrhistogram.org), shifted
+    so that the first octave is exact and needs no case of its own.
     """
     octave, sub = divmod(bucket, _SUB_BUCKETS)
     return ((_SUB_BUCKETS + sub) << octave) - _SUB_BUCKETS + (((1 << octave) - 1) >> 1)
@@ -113,7 +124,10 @@ def _block(site: Site, sums: _Sums | None, rate: Rate) -> ProfileBlock:
 
 
 def blocks_by_track(
-    tracks: Sequence[tuple[int, str, bool]], sites: Sequence[Site], nodes: Sequence[RawNode], rate: Rate
+    tracks: Sequence[tuple[int, str, bool]],
+    sites: Sequence[Site],
+    nodes: Sequence[RawNode],
+    rate: Rate,
 ) -> dict[int, ProfileTrack]:
     """Return the flat figures of all tracks and blocks.
 
@@ -134,7 +148,9 @@ def blocks_by_track(
         track_idx = sites[site].track_idx
         track_ticks[track_idx] = track_ticks.get(track_idx, 0) + node[3] - node[9]
     found = {
-        track_idx: ProfileTrack(track_idx, name, enabled, [], rate.time(track_ticks.get(track_idx, 0)))
+        track_idx: ProfileTrack(
+            track_idx, name, enabled, [], rate.time(track_ticks.get(track_idx, 0))
+        )
         for track_idx, name, enabled in sorted(tracks)
     }
     for number, site_info in enumerate(sites):
@@ -173,3 +189,9 @@ def total_time(nodes: Sequence[RawNode], rate: Rate) -> int:
         if node[1] != _OTHER_SITE and (parent < 0 or nodes[parent][1] == _OTHER_SITE):
             ticks += node[3] - node[10]
     return rate.time(ticks)
+
+
+def other_passes(nodes: Sequence[RawNode]) -> int:
+    """Return how many passes lie under "other paths": a thread's tree had reached its limit."""
+    under = (node for node in nodes if node[0] >= 0 and nodes[node[0]][1] == _OTHER_SITE)
+    return sum(node[2] for node in under)

@@ -1,0 +1,88 @@
+# The block: a context manager that records each pass through it.
+
+cdef PyObject* block_enter(PyObject* self, PyObject* ignored) noexcept:
+    enter_block(<Handle*>(<BlockObject*>self).handle)
+    Py_INCREF(self)
+    return self
+
+cdef PyObject* block_exit(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
+    if ST_UNLIKELY(not leave_block(<Handle*>(<BlockObject*>self).handle)):
+        return complain(self)
+    Py_INCREF(Py_None)
+    return Py_None
+
+cdef object label(PyObject* self):
+    cdef BlockObject* block = <BlockObject*>self
+    return (<object>block.owner)._describe_site((<Handle*>block.handle).site)
+
+cdef int raise_not_entered(PyObject* self) except -1:
+    raise RuntimeError(f"block {label(self)} was left on a thread and in a context where it is not open: "
+                       "every __exit__ needs an __enter__ before it on the same thread")
+
+cdef PyObject* complain(PyObject* self) noexcept:
+    raising(self, raise_not_entered)
+    return NULL
+
+cdef extern from *:
+    """
+    /* Leaves the exception set, as a C slot does that returns NULL. */
+    #define raising(self, function) ((void)function(self))
+    """
+    void raising(PyObject*, int (*)(PyObject*) except -1) noexcept
+
+cdef PyObject* block_repr(PyObject* self) noexcept:
+    try:
+        text = f"<block {label(self)}>"
+    except Exception:
+        text = f"<block at {<uintptr_t>self:#x}>"
+    Py_INCREF(<PyObject*>text)
+    return <PyObject*>text
+
+cdef int block_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    cdef int result = visit(<PyObject*>Py_TYPE(self), arg)
+    return result if result else visit((<BlockObject*>self).owner, arg)
+
+cdef void block_dealloc(PyObject* self) noexcept:
+    cdef PyTypeObject* kind = Py_TYPE(self)
+    cdef PyObject* owner = (<BlockObject*>self).owner
+    PyObject_GC_UnTrack(self)
+    if not st_keep_block(self):
+        PyObject_GC_Del(self)
+        Py_DECREF(<PyObject*>kind)
+    Py_DECREF(owner)
+
+cdef PyMethodDef block_methods[3]
+cdef PyType_Slot block_slots[5]
+cdef PyType_Spec block_spec
+
+cdef object make_block_type():
+    block_methods[0].ml_name = "__enter__"
+    block_methods[0].ml_meth = <void*>block_enter
+    block_methods[0].ml_flags = METH_NOARGS
+    block_methods[1].ml_name = "__exit__"
+    block_methods[1].ml_meth = <void*>block_exit
+    block_methods[1].ml_flags = METH_FASTCALL
+    set_slot(&block_slots[0], Py_tp_dealloc, <void*>block_dealloc)
+    set_slot(&block_slots[1], Py_tp_traverse, <void*>block_traverse)
+    set_slot(&block_slots[2], Py_tp_repr, <void*>block_repr)
+    set_slot(&block_slots[3], Py_tp_methods, block_methods)
+    set_slot(&block_slots[4], 0, NULL)
+    block_spec.name = "stichotrope._core.Block"
+    block_spec.basicsize = sizeof(BlockObject)
+    block_spec.flags = ST_BLOCK_FLAGS
+    block_spec.slots = block_slots
+    return PyType_FromSpec(&block_spec)
+
+Block = make_block_type()
+cdef PyTypeObject* block_type = <PyTypeObject*><PyObject*>Block
+
+cdef inline PyObject* new_block(PyObject* owner, Handle* handle) noexcept:
+    cdef PyObject* self = st_kept_block()
+    if self == NULL:
+        self = _PyObject_GC_New(block_type)
+    if self != NULL:
+        (<BlockObject*>self).handle = handle
+        (<BlockObject*>self).owner = owner
+        Py_INCREF(owner)
+        PyObject_GC_Track(self)
+    return self

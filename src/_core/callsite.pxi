@@ -1,0 +1,88 @@
+# Call sites: from where a block was asked for to its handle.
+
+cdef size_t MOST_CALL_SITES = 1 << 16
+
+cdef inline uint64_t call_site_hash(PyObject* code, int offset, Py_hash_t name_hash) noexcept nogil:
+    return scatter(<uint64_t><uintptr_t>code ^ (<uint64_t>name_hash << 1) ^ (<uint64_t><uint32_t>offset << 40))
+
+cdef inline Handle* find_call_site(Store* s, PyObject* code, int offset, int64_t track, PyObject* track_name,
+                                   str name) noexcept:
+    """The handle that this place, track and name came to before, or NULL. Reads without a lock."""
+    cdef CallSites* table = <CallSites*>st_loadp_acquire(<void**>&s.call_sites)
+    cdef uint64_t hashed
+    cdef size_t i
+    cdef CallSite* slot
+    cdef Handle* h
+    if table == NULL:
+        return NULL
+    hashed = call_site_hash(code, offset, hash(name))
+    i = hashed & table.mask
+    while True:
+        slot = &table.slots[i]
+        h = <Handle*>st_loadp_acquire(<void**>&slot.handle)
+        if h == NULL:
+            return NULL
+        if (slot.code == code and slot.offset == offset and slot.track == track and slot.track_name == track_name
+                and (slot.name == <PyObject*>name or (slot.hash == hashed and <str>slot.name == name))):
+            return h
+        i = (i + 1) & table.mask
+
+cdef void put_call_site(CallSites* table, CallSite* site) noexcept nogil:
+    cdef size_t i = site.hash & table.mask
+    cdef Handle* h = site.handle
+    while table.slots[i].handle != NULL:
+        i = (i + 1) & table.mask
+    site.handle = NULL
+    table.slots[i] = site[0]
+    site.handle = h
+    st_storep_release(<void**>&table.slots[i].handle, h)
+    table.used += 1
+
+cdef CallSites* bigger_call_sites(CallSites* table) noexcept nogil:
+    """A table of twice the size with the same entries, or NULL. Readers may still be in the old one, so it stays."""
+    cdef CallSites* bigger = <CallSites*>PyMem_RawCalloc(1, sizeof(CallSites))
+    cdef size_t i, capacity = 16 if table == NULL else 2 * (table.mask + 1)
+    if bigger == NULL:
+        return NULL
+    bigger.slots = <CallSite*>PyMem_RawCalloc(capacity, sizeof(CallSite))
+    if bigger.slots == NULL:
+        PyMem_RawFree(bigger)
+        return NULL
+    bigger.mask = capacity - 1
+    bigger.older = table
+    if table != NULL:
+        for i in range(table.mask + 1):
+            if table.slots[i].handle != NULL:
+                put_call_site(bigger, &table.slots[i])
+    return bigger
+
+cdef bint add_call_site(Store* s, CallSite* site) noexcept nogil:
+    """Remembers a call site; False when there is no memory, or too much of it in use already."""
+    cdef CallSites* table
+    cdef bint added = False
+    PyThread_acquire_lock(s.lock, WAIT_LOCK)
+    table = s.call_sites
+    if table == NULL or (4 * table.used >= 3 * (table.mask + 1) and table.used < MOST_CALL_SITES):
+        table = bigger_call_sites(table)
+        if table != NULL:
+            st_storep_release(<void**>&s.call_sites, table)
+    if table != NULL and 4 * table.used < 3 * (table.mask + 1):
+        put_call_site(table, site)
+        added = True
+    PyThread_release_lock(s.lock)
+    return added
+
+cdef void free_call_sites(CallSites* table):
+    cdef size_t i
+    cdef CallSites* older
+    if table != NULL:
+        for i in range(table.mask + 1):
+            if table.slots[i].handle != NULL:
+                Py_XDECREF(table.slots[i].code)
+                Py_XDECREF(table.slots[i].name)
+                Py_XDECREF(table.slots[i].track_name)
+    while table != NULL:
+        older = table.older
+        PyMem_RawFree(table.slots)
+        PyMem_RawFree(table)
+        table = older

@@ -1,0 +1,64 @@
+# What the interpreter's C API is used for here and Cython does not declare.
+
+cdef extern from "Python.h":
+    ctypedef struct PyTypeObject:
+        void (*tp_free)(void*) noexcept
+    ctypedef int (*visitproc)(PyObject*, void*) noexcept
+    ctypedef struct PyType_Slot:
+        int slot
+        void* pfunc
+    ctypedef struct PyType_Spec:
+        const char* name
+        int basicsize
+        int itemsize
+        unsigned int flags
+        PyType_Slot* slots
+    ctypedef struct PyMethodDef:
+        const char* ml_name
+        void* ml_meth
+        int ml_flags
+        const char* ml_doc
+    ctypedef struct PyMemberDef:
+        const char* name
+        int type
+        Py_ssize_t offset
+        int flags
+        const char* doc
+    ctypedef struct PyGetSetDef:
+        const char* name
+        void* get
+        void* set
+        const char* doc
+        void* closure
+    const int Py_tp_dealloc, Py_tp_traverse, Py_tp_clear, Py_tp_call, Py_tp_repr, Py_tp_getattro, Py_tp_descr_get
+    const int Py_tp_methods, Py_tp_members, Py_tp_getset, Py_tp_doc, Py_tp_setattro
+    const int METH_NOARGS, METH_FASTCALL, METH_O
+    const int T_PYSSIZET "T_PYSSIZET", T_OBJECT "T_OBJECT", READONLY
+    const unsigned int Py_TPFLAGS_METHOD_DESCRIPTOR
+    object PyType_FromSpec(PyType_Spec*)
+    PyObject* PyType_GenericAlloc(PyTypeObject*, Py_ssize_t)
+    PyObject* PyVectorcall_Call(PyObject*, PyObject*, PyObject*)
+    PyObject* PyObject_GenericGetAttr(PyObject*, PyObject*)
+    PyObject* PyObject_GetAttr(PyObject*, PyObject*)
+    PyObject* PyObject_GenericGetDict(PyObject*, void*)
+    int PyObject_GenericSetDict(PyObject*, PyObject*, void*)
+    PyObject* PyMethod_New(PyObject*, PyObject*)
+    PyObject* PyErr_Occurred()
+    bint PyErr_ExceptionMatches(PyObject*)
+    void PyErr_WriteUnraisable(PyObject*)
+    void PyErr_Clear()
+    PyObject* PyExc_AttributeError
+    void PyObject_GC_UnTrack(void*)
+    void PyObject_GC_Track(void*)
+    void PyObject_GC_Del(void*)
+    PyObject* _PyObject_GC_New "(PyObject *)_PyObject_GC_New"(PyTypeObject*)
+    void PyObject_ClearWeakRefs(PyObject*)
+    PyTypeObject* Py_TYPE(PyObject*)
+    void Py_INCREF(PyObject*)
+    void Py_DECREF(PyObject*)
+    void Py_XINCREF(PyObject*)
+    void Py_XDECREF(PyObject*)
+    void Py_CLEAR(PyObject*)
+    PyObject* Py_None
+    bint PyFunction_Check(PyObject*)
+    void* PyObject_GetIter

@@ -1,0 +1,99 @@
+# What is kept of threads that ended.
+
+cdef void free_ended(Ended* e) noexcept nogil:
+    drop_thread(e.thread)
+    PyMem_RawFree(e.packed.words)
+    PyMem_RawFree(e)
+
+cdef void fold_oldest(Store* s) noexcept nogil:
+    """Lets the oldest ended threads beyond the limit share one line. Those that find no memory stay as they are."""
+    cdef Ended* e
+    while s.ended_count > s.retain_threads:
+        if s.folded == NULL:
+            s.folded = new_buffer(MERGE_RESERVE, NO_LIMIT)
+            if s.folded == NULL:
+                return
+        e = s.ended_first
+        if not fold(s.folded, &e.packed, e.packed.words):
+            return
+        s.ended_first = e.next
+        if s.ended_first == NULL:
+            s.ended_last = NULL
+        s.ended_count -= 1
+        s.folded_threads += 1
+        free_ended(e)
+
+cdef bint retire(Store* s, Buffer* b, Ended** batch) noexcept nogil:
+    """Puts what an ended thread recorded in front of a batch, compactly; False when there is no memory."""
+    cdef Ended* e
+    cdef uint64_t* words
+    if b.session != s.session:
+        return True
+    e = <Ended*>PyMem_RawCalloc(1, sizeof(Ended))
+    if e == NULL:
+        return False
+    if not pack_buffer(b, s.session, &e.packed):
+        PyMem_RawFree(e.packed.words)
+        PyMem_RawFree(e)
+        return False
+    if e.packed.nodes == 0 and e.packed.untimed == 0:
+        PyMem_RawFree(e.packed.words)
+        PyMem_RawFree(e)
+        return True
+    words = <uint64_t*>PyMem_RawRealloc(e.packed.words, (e.packed.used + 1) * sizeof(uint64_t))
+    if words != NULL:
+        e.packed.words = words
+        e.packed.capacity = e.packed.used + 1
+    e.thread = b.thread
+    st_add64(&e.thread.references, 1)
+    e.next = batch[0]
+    batch[0] = e
+    return True
+
+cdef void keep_batch(Store* s, Ended* batch) noexcept nogil:
+    if batch == NULL:
+        return
+    if s.ended_last == NULL:
+        s.ended_first = batch
+    else:
+        s.ended_last.next = batch
+    while batch != NULL:
+        s.ended_last = batch
+        s.ended_count += 1
+        batch = batch.next
+
+cdef void detach(Store* s, Buffer* b) noexcept nogil:
+    """Takes a buffer out of the list. Others may push in front meanwhile; only the holder of the lock takes out."""
+    cdef Buffer* previous = <Buffer*>st_loadp_acquire(<void**>&s.buffers)
+    if previous == b and st_casp(<void**>&s.buffers, b, b.next):
+        return
+    previous = <Buffer*>st_loadp_acquire(<void**>&s.buffers)
+    while previous.next != b:
+        previous = previous.next
+    previous.next = b.next
+
+cdef void sweep(Store* s) noexcept nogil:
+    """Retires the buffers of threads that ended. Its caller holds the store's lock."""
+    cdef uint64_t ended = st_load64_acquire(&threads_ended)
+    cdef Buffer* b = <Buffer*>st_loadp_acquire(<void**>&s.buffers)
+    cdef Buffer* following
+    cdef Ended* batch = NULL
+    if ended == s.swept:
+        return
+    s.swept = ended
+    while b != NULL:
+        following = b.next
+        if st_load64_acquire(&b.thread.ended):
+            if retire(s, b, &batch):
+                detach(s, b)
+                free_buffer(b)
+            else:
+                s.swept = 0
+        b = following
+    keep_batch(s, batch)  # the list had the newest first, the batch has the oldest first
+    fold_oldest(s)
+
+cdef void sweep_if_free(Store* s) noexcept nogil:
+    if st_load64_acquire(&threads_ended) != s.swept and PyThread_acquire_lock(s.lock, NOWAIT_LOCK):
+        sweep(s)
+        PyThread_release_lock(s.lock)

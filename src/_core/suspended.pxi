@@ -1,0 +1,559 @@
+# What suspends: generators, coroutines and asynchronous generators, timed when they run.
+
+cdef extern from *:
+    """
+    /* What a suspending function returned, and the pass that lasts from its first resume to its end. Between resumes
+     * nothing of it is in any buffer, so it may be resumed on another thread, abandoned, or closed by the collector. */
+    typedef struct {
+        PyObject_HEAD
+        PyObject *inner;
+        PyObject *owner;
+        PyObject *references;
+        void *handle;
+        void *running;          /* atomic: set while it is on a stack */
+        void *buffer;           /* where, while it is */
+        void *activation;
+        void *saved;            /* passes that its body left open when it was suspended */
+        size_t saved_count;
+        uint64_t session;
+        uint64_t first;
+        uint64_t since;
+        uint64_t active;
+        uint64_t child;
+        int started;
+        int over;
+    } st_suspended;
+    /* Drives something on behalf of a pass: what awaits a coroutine, or one step of an asynchronous generator. */
+    typedef struct {
+        PyObject_HEAD
+        PyObject *inner;
+        PyObject *pass;
+    } st_relay;
+    #define ST_OBJECT_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE \\
+                             | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+    /* Run with an exception set, and leave it set. */
+    #if PY_VERSION_HEX >= 0x030C0000
+    #define st_take_error(error) (*(error) = PyErr_GetRaisedException())
+    #define st_put_error(error) PyErr_SetRaisedException(*(error))
+    typedef PyObject *st_error;
+    #else
+    typedef struct { PyObject *type, *value, *traceback; } st_error;
+    #define st_take_error(error) PyErr_Fetch(&(error)->type, &(error)->value, &(error)->traceback)
+    #define st_put_error(error) PyErr_Restore((error)->type, (error)->value, (error)->traceback)
+    #endif
+    """
+    ctypedef struct SuspendedObject "st_suspended":
+        PyObject* inner
+        PyObject* owner
+        PyObject* references
+        void* handle
+        void* running
+        void* buffer
+        void* activation
+        void* saved
+        size_t saved_count
+        uint64_t session
+        uint64_t first
+        uint64_t since
+        uint64_t active
+        uint64_t child
+        bint started
+        bint over
+    ctypedef struct RelayObject "st_relay":
+        PyObject* inner
+        PyObject* passing "pass"
+    ctypedef struct Error "st_error":
+        pass
+    const unsigned int ST_OBJECT_FLAGS
+    const Py_ssize_t SUSPENDED_REFERENCES_OFFSET "offsetof(st_suspended, references)"
+    void st_take_error(Error*)
+    void st_put_error(Error*)
+
+cdef extern from "Python.h":
+    ctypedef int PySendResult
+    const int PYGEN_RETURN, PYGEN_ERROR, PYGEN_NEXT
+    PySendResult PyIter_Send(PyObject*, PyObject*, PyObject**)
+    bint PyGen_CheckExact(PyObject*)
+    bint PyCoro_CheckExact(PyObject*)
+    bint PyAsyncGen_CheckExact(PyObject*)
+    PyObject* PyObject_GetAttrString(PyObject*, const char*)
+    PyObject* PyObject_Vectorcall(PyObject*, PyObject**, size_t, PyObject*)
+    PyObject* PyObject_CallOneArg(PyObject*, PyObject*)
+    PyObject* PyObject_SelfIter(PyObject*)
+    PyObject* PyObject_Repr(PyObject*)
+    int PyObject_CallFinalizerFromDealloc(PyObject*)
+    void PyErr_SetObject(PyObject*, PyObject*)
+    PyObject* PyExc_StopIteration
+    const int Py_tp_iter, Py_tp_iternext, Py_tp_finalize
+    const int Py_am_await, Py_am_aiter, Py_am_anext, Py_am_send
+
+cdef struct Saved:             # a pass that is open inside something suspended
+    const Handle* handle
+    uint64_t start
+    uint64_t child
+    uint64_t billed
+    uint64_t suspended
+    uint32_t flags
+
+cdef void drop_activation(Buffer* b, Activation* a) noexcept nogil:
+    a.flags |= DROPPED
+    a.node = b.data_start
+    a.site_mask = 0
+    a.track_mask = 0
+
+cdef bint reopen(Buffer* b, Saved* saved, uint64_t gap, bint dropped) noexcept nogil:
+    """Puts a pass back on the stack after it was suspended with what opened it."""
+    cdef Activation* below = activation_at(b, b.top)
+    cdef Activation* a = push(b, saved.handle)
+    if a == NULL:
+        return False
+    a.start = saved.start
+    a.child = saved.child
+    a.billed = saved.billed + gap
+    a.suspended = saved.suspended + gap
+    a.flags |= saved.flags | PAUSED | BILLED
+    if dropped or a.flags & DROPPED:
+        drop_activation(b, a)
+    elif a.flags & MUTED:
+        a.node = below.node
+        a.site_mask = below.site_mask
+        a.track_mask = below.track_mask
+    return True
+
+cdef bint resume(SuspendedObject* self) noexcept nogil:
+    """Puts the pass on the calling thread's stack; False when this resume is not to be timed."""
+    cdef Handle* h = <Handle*>self.handle
+    cdef Buffer* b
+    cdef Activation* a
+    cdef Saved* saved = <Saved*>self.saved
+    cdef void* context
+    cdef size_t i
+    cdef bint dropped
+    if self.over or not st_casp(&self.running, NULL, <void*>self):
+        return False
+    if not self.started and st_load64(h.gate) == 0:
+        self.over = True  # it began while its track was off: it is never recorded
+        return False
+    b = current_buffer(h)
+    if b == NULL or b.session != st_load64_acquire(&h.store.session):
+        b = settle(h)
+    context = st_context()
+    if b == NULL or (context != b.context and not switch_flow(b, context)):
+        st_storep_release(&self.running, NULL)
+        return False
+    a = push(b, h)
+    if a == NULL:
+        st_storep_release(&self.running, NULL)
+        return False
+    a.start = st_ticks()
+    if not self.started:
+        self.started = True
+        self.first = self.since = a.start
+        self.session = b.session
+    dropped = self.session != b.session
+    if dropped:
+        drop_activation(b, a)
+    for i in range(self.saved_count):
+        reopen(b, &saved[i], elapsed(b, self.since, a.start), dropped)
+    self.saved_count = 0
+    self.buffer = b
+    self.activation = a
+    return True
+
+cdef size_t count_above(Buffer* b, Activation* a) noexcept nogil:
+    """How many passes lie on an activation in the current flow; -1 when it is in another one."""
+    cdef size_t count = 0
+    cdef uint32_t offset = b.top
+    while offset != offset_of(b, a):
+        offset = activation_at(b, offset).prev
+        if offset == 0:
+            return <size_t>-1
+        count += 1
+    return count
+
+cdef void save_above(SuspendedObject* self, Buffer* b, Activation* a, size_t count, uint64_t now) noexcept nogil:
+    """Takes what the suspended body has open off the stack, to be put back when it is resumed."""
+    cdef Saved* saved = <Saved*>PyMem_RawRealloc(self.saved, count * sizeof(Saved))
+    cdef size_t i
+    if saved == NULL:
+        b.untimed += count
+        st_store64(&(<Handle*>self.handle).store.unmatched, 1)
+        return
+    self.saved = saved
+    self.saved_count = count
+    for i in range(count):
+        a = activation_at(b, a.next)
+        if a.flags & BASE:
+            leave_base(b, a, now)
+        saved[i].handle = a.handle
+        saved[i].start = a.start
+        saved[i].child = a.child
+        saved[i].billed = a.billed if a.flags & BILLED else 0
+        saved[i].suspended = a.suspended if a.flags & PAUSED else 0
+        saved[i].flags = a.flags & (DROPPED | MUTED)
+
+cdef void finish(SuspendedObject* self, Buffer* b, Activation* a, uint64_t now) noexcept nogil:
+    """Records the pass, from its first resume until now."""
+    cdef uint64_t ticks = elapsed(b, self.first, now)
+    cdef uint64_t idle = ticks - self.active if ticks > self.active else 0
+    self.over = True
+    if not a.flags & DROPPED:
+        a.child = self.child + idle
+        a.suspended = idle
+        record(b, a, ticks, (a.flags & (NESTED | TRACK_NESTED | UNDER)) | PAUSED)
+
+cdef void suspend(SuspendedObject* self, bint ends) noexcept nogil:
+    """Takes the pass off the stack; if it ends, records it."""
+    cdef uint64_t now = st_ticks(), slice
+    cdef Buffer* b = <Buffer*>self.buffer
+    cdef Activation* a = <Activation*>self.activation
+    cdef Activation* below = activation_at(b, a.prev)
+    cdef size_t above = count_above(b, a)
+    if ends:
+        while above != <size_t>-1 and b.top != offset_of(b, a):
+            leave(b, activation_at(b, b.top))  # a body that is gone leaves nothing open
+    elif above and above != <size_t>-1:
+        save_above(self, b, a, above, now)
+    if a.flags & BASE:
+        leave_base(b, a, now)
+    if above == <size_t>-1:
+        unlink(b, a, now)
+    else:
+        b.top = a.prev
+    slice = elapsed(b, a.start, now)
+    self.active += slice
+    self.child += a.child
+    self.since = now
+    if a.flags & FLOW_ROOT:
+        close_on_base(b, below, now)
+    else:
+        below.child += slice
+    if ends:
+        finish(self, b, a, now)
+    st_storep_release(&self.running, NULL)
+
+cdef bint is_over(PyObject* inner) noexcept:
+    """Whether a generator or coroutine has come to its end. An exception that is set stays so."""
+    cdef Error error
+    cdef PyObject* frame
+    cdef bint over
+    st_take_error(&error)
+    frame = PyObject_GetAttrString(
+        inner, "gi_frame" if PyGen_CheckExact(inner) else "cr_frame" if PyCoro_CheckExact(inner) else "ag_frame")
+    over = frame == NULL or frame == Py_None
+    if frame == NULL:
+        PyErr_Clear()
+    Py_XDECREF(frame)
+    st_put_error(&error)
+    return over
+
+cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyObject** result) noexcept:
+    """Sends a value on, and times what runs until the answer."""
+    cdef SuspendedObject* self = <SuspendedObject*>passing
+    cdef bint timed = resume(self)
+    cdef PySendResult status = PyIter_Send(inner, value, result)
+    if timed:
+        suspend(self, status != PYGEN_NEXT and is_over(self.inner))
+    return status
+
+cdef PyObject* give(PySendResult status, PyObject* result, bint plain) noexcept:
+    """What `__next__` or `send` gives for an answer: a return is a StopIteration, left out where it may be (`plain`)."""
+    cdef PyObject* stop
+    if status == PYGEN_RETURN:
+        if not (plain and result == Py_None):
+            stop = PyObject_CallOneArg(PyExc_StopIteration, result)
+            if stop != NULL:
+                PyErr_SetObject(PyExc_StopIteration, stop)
+                Py_DECREF(stop)
+        Py_DECREF(result)
+        return NULL
+    return result
+
+cdef PyObject* call_on(PyObject* passing, PyObject* inner, const char* method, PyObject** args,
+                       Py_ssize_t count) noexcept:
+    """Calls `throw` or `close`, and times what runs until it is answered."""
+    cdef SuspendedObject* self = <SuspendedObject*>passing
+    cdef PyObject* bound = PyObject_GetAttrString(inner, method)
+    cdef PyObject* result
+    cdef bint timed
+    if bound == NULL:
+        return NULL
+    timed = resume(self)
+    result = PyObject_Vectorcall(bound, args, count, NULL)
+    if timed:
+        suspend(self, is_over(self.inner))
+    Py_DECREF(bound)
+    return result
+
+cdef PySendResult suspended_am_send(PyObject* self, PyObject* value, PyObject** result) noexcept:
+    return drive(self, (<SuspendedObject*>self).inner, value, result)
+
+cdef PyObject* suspended_next(PyObject* self) noexcept:
+    cdef PyObject* result = NULL
+    cdef PySendResult status = drive(self, (<SuspendedObject*>self).inner, Py_None, &result)
+    return give(status, result, True)
+
+cdef PyObject* suspended_send(PyObject* self, PyObject* value) noexcept:
+    cdef PyObject* result = NULL
+    cdef PySendResult status = drive(self, (<SuspendedObject*>self).inner, value, &result)
+    return give(status, result, False)
+
+cdef PyObject* suspended_throw(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
+    return call_on(self, (<SuspendedObject*>self).inner, "throw", args, count)
+
+cdef PyObject* suspended_close(PyObject* self, PyObject* ignored) noexcept:
+    return call_on(self, (<SuspendedObject*>self).inner, "close", NULL, 0)
+
+cdef PyObject* suspended_await(PyObject* self) noexcept:
+    cdef PyObject* inner = (<SuspendedObject*>self).inner
+    Py_INCREF(inner)
+    return new_relay(self, inner)
+
+cdef PyObject* step(PyObject* self, const char* method, PyObject** args, Py_ssize_t count) noexcept:
+    """One step of an asynchronous generator: the awaitable that it gives, driven on behalf of its pass."""
+    cdef PyObject* bound = PyObject_GetAttrString((<SuspendedObject*>self).inner, method)
+    cdef PyObject* result
+    if bound == NULL:
+        return NULL
+    result = PyObject_Vectorcall(bound, args, count, NULL)
+    Py_DECREF(bound)
+    return new_relay(self, result) if result != NULL else NULL
+
+cdef PyObject* suspended_anext(PyObject* self) noexcept:
+    return step(self, "__anext__", NULL, 0)
+
+cdef PyObject* suspended_asend(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
+    return step(self, "asend", args, count)
+
+cdef PyObject* suspended_athrow(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
+    return step(self, "athrow", args, count)
+
+cdef PyObject* suspended_aclose(PyObject* self, PyObject* ignored) noexcept:
+    return step(self, "aclose", NULL, 0)
+
+cdef PyObject* suspended_getattr(PyObject* self, PyObject* name) noexcept:
+    # Frame, code, state and name are the inner one's.
+    cdef PyObject* value = PyObject_GenericGetAttr(self, name)
+    if value == NULL and PyErr_ExceptionMatches(PyExc_AttributeError):
+        PyErr_Clear()
+        value = PyObject_GetAttr((<SuspendedObject*>self).inner, name)
+    return value
+
+cdef PyObject* suspended_class(PyObject* self, void* closure) noexcept:
+    # `isinstance` and with it `inspect` see what the function really gave.
+    cdef PyObject* kind = <PyObject*>Py_TYPE((<SuspendedObject*>self).inner)
+    Py_INCREF(kind)
+    return kind
+
+cdef PyObject* suspended_repr(PyObject* self) noexcept:
+    return PyObject_Repr((<SuspendedObject*>self).inner)
+
+cdef void suspended_finalize(PyObject* self) noexcept:
+    """An abandoned pass ends here. Dropping the last reference to the inner one runs what is left of its body."""
+    cdef SuspendedObject* s = <SuspendedObject*>self
+    cdef Error error
+    cdef PyObject* result
+    if not s.started or s.over:
+        return
+    st_take_error(&error)
+    if not PyAsyncGen_CheckExact(s.inner):  # that one's event loop closes it, in its own time
+        result = call_on(self, s.inner, "close", NULL, 0)
+        if result == NULL:
+            PyErr_WriteUnraisable(s.inner)
+        Py_XDECREF(result)
+    if not s.over and resume(s):
+        suspend(s, True)
+    st_put_error(&error)
+
+cdef int suspended_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    cdef SuspendedObject* s = <SuspendedObject*>self
+    cdef int result = visit(<PyObject*>Py_TYPE(self), arg)
+    if not result:
+        result = visit(s.inner, arg)
+    return result if result else visit(s.owner, arg)
+
+cdef void suspended_dealloc(PyObject* self) noexcept:
+    cdef SuspendedObject* s = <SuspendedObject*>self
+    cdef PyTypeObject* kind = Py_TYPE(self)
+    if PyObject_CallFinalizerFromDealloc(self) < 0:
+        return  # somebody has taken it up again
+    PyObject_GC_UnTrack(self)
+    if s.references != NULL:
+        PyObject_ClearWeakRefs(self)
+    Py_XDECREF(s.inner)
+    Py_XDECREF(s.owner)
+    PyMem_RawFree(s.saved)
+    PyObject_GC_Del(self)
+    Py_DECREF(<PyObject*>kind)
+
+cdef PySendResult relay_am_send(PyObject* self, PyObject* value, PyObject** result) noexcept:
+    return drive((<RelayObject*>self).passing, (<RelayObject*>self).inner, value, result)
+
+cdef PyObject* relay_next(PyObject* self) noexcept:
+    cdef PyObject* result = NULL
+    cdef PySendResult status = relay_am_send(self, Py_None, &result)
+    return give(status, result, True)
+
+cdef PyObject* relay_send(PyObject* self, PyObject* value) noexcept:
+    cdef PyObject* result = NULL
+    cdef PySendResult status = relay_am_send(self, value, &result)
+    return give(status, result, False)
+
+cdef PyObject* relay_throw(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
+    return call_on((<RelayObject*>self).passing, (<RelayObject*>self).inner, "throw", args, count)
+
+cdef PyObject* relay_close(PyObject* self, PyObject* ignored) noexcept:
+    return call_on((<RelayObject*>self).passing, (<RelayObject*>self).inner, "close", NULL, 0)
+
+cdef int relay_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    cdef int result = visit(<PyObject*>Py_TYPE(self), arg)
+    if not result:
+        result = visit((<RelayObject*>self).inner, arg)
+    return result if result else visit((<RelayObject*>self).passing, arg)
+
+cdef void relay_dealloc(PyObject* self) noexcept:
+    cdef PyTypeObject* kind = Py_TYPE(self)
+    PyObject_GC_UnTrack(self)
+    Py_XDECREF((<RelayObject*>self).inner)
+    Py_XDECREF((<RelayObject*>self).passing)
+    PyObject_GC_Del(self)
+    Py_DECREF(<PyObject*>kind)
+
+cdef PyMethodDef generator_methods[4]
+cdef PyMethodDef async_methods[4]
+cdef PyMethodDef relay_methods[4]
+cdef PyMemberDef suspended_members[2]
+cdef PyGetSetDef suspended_getset[2]
+
+cdef void set_method(PyMethodDef* method, const char* name, void* function, int flags) noexcept:
+    method.ml_name = name
+    method.ml_meth = function
+    method.ml_flags = flags
+
+cdef object make_type(const char* name, int size, PyType_Slot* slots):
+    cdef PyType_Spec spec
+    memset(&spec, 0, sizeof(PyType_Spec))
+    spec.name = name
+    spec.basicsize = size
+    spec.flags = ST_OBJECT_FLAGS
+    spec.slots = slots
+    return PyType_FromSpec(&spec)
+
+cdef int set_common(PyType_Slot* slots) noexcept:
+    """The slots that all suspended kinds share; how many they are."""
+    set_slot(&slots[0], Py_tp_dealloc, <void*>suspended_dealloc)
+    set_slot(&slots[1], Py_tp_traverse, <void*>suspended_traverse)
+    set_slot(&slots[2], Py_tp_finalize, <void*>suspended_finalize)
+    set_slot(&slots[3], Py_tp_getattro, <void*>suspended_getattr)
+    set_slot(&slots[4], Py_tp_repr, <void*>suspended_repr)
+    set_slot(&slots[5], Py_tp_members, suspended_members)
+    set_slot(&slots[6], Py_tp_getset, suspended_getset)
+    return 7
+
+cdef object make_suspended_types():
+    """(generator, generator that may be awaited, coroutine, asynchronous generator, relay)"""
+    cdef PyType_Slot slots[16]
+    cdef int n
+    set_method(&generator_methods[0], "send", <void*>suspended_send, METH_O)
+    set_method(&generator_methods[1], "throw", <void*>suspended_throw, METH_FASTCALL)
+    set_method(&generator_methods[2], "close", <void*>suspended_close, METH_NOARGS)
+    set_method(&async_methods[0], "asend", <void*>suspended_asend, METH_FASTCALL)
+    set_method(&async_methods[1], "athrow", <void*>suspended_athrow, METH_FASTCALL)
+    set_method(&async_methods[2], "aclose", <void*>suspended_aclose, METH_NOARGS)
+    set_method(&relay_methods[0], "send", <void*>relay_send, METH_O)
+    set_method(&relay_methods[1], "throw", <void*>relay_throw, METH_FASTCALL)
+    set_method(&relay_methods[2], "close", <void*>relay_close, METH_NOARGS)
+    set_member(&suspended_members[0], "__weaklistoffset__", T_PYSSIZET, SUSPENDED_REFERENCES_OFFSET)
+    suspended_getset[0].name = "__class__"
+    suspended_getset[0].get = <void*>suspended_class
+    n = set_common(slots)
+    set_slot(&slots[n], Py_tp_iter, <void*>PyObject_SelfIter)
+    set_slot(&slots[n + 1], Py_tp_iternext, <void*>suspended_next)
+    set_slot(&slots[n + 2], Py_am_send, <void*>suspended_am_send)
+    set_slot(&slots[n + 3], Py_tp_methods, generator_methods)
+    set_slot(&slots[n + 4], 0, NULL)
+    generator = make_type("stichotrope._core.TrackedGenerator", sizeof(SuspendedObject), slots)
+    set_slot(&slots[n + 4], Py_am_await, <void*>PyObject_SelfIter)
+    set_slot(&slots[n + 5], 0, NULL)
+    awaitable = make_type("stichotrope._core.TrackedAwaitableGenerator", sizeof(SuspendedObject), slots)
+    set_slot(&slots[n], Py_am_await, <void*>suspended_await)
+    set_slot(&slots[n + 1], Py_am_send, <void*>suspended_am_send)
+    set_slot(&slots[n + 2], Py_tp_methods, generator_methods)
+    set_slot(&slots[n + 3], 0, NULL)
+    coroutine = make_type("stichotrope._core.TrackedCoroutine", sizeof(SuspendedObject), slots)
+    set_slot(&slots[n], Py_am_aiter, <void*>PyObject_SelfIter)
+    set_slot(&slots[n + 1], Py_am_anext, <void*>suspended_anext)
+    set_slot(&slots[n + 2], Py_tp_methods, async_methods)
+    set_slot(&slots[n + 3], 0, NULL)
+    asynchronous = make_type("stichotrope._core.TrackedAsyncGenerator", sizeof(SuspendedObject), slots)
+    set_slot(&slots[0], Py_tp_dealloc, <void*>relay_dealloc)
+    set_slot(&slots[1], Py_tp_traverse, <void*>relay_traverse)
+    set_slot(&slots[2], Py_am_await, <void*>PyObject_SelfIter)
+    set_slot(&slots[3], Py_tp_iter, <void*>PyObject_SelfIter)
+    set_slot(&slots[4], Py_tp_iternext, <void*>relay_next)
+    set_slot(&slots[5], Py_am_send, <void*>relay_am_send)
+    set_slot(&slots[6], Py_tp_methods, relay_methods)
+    set_slot(&slots[7], 0, NULL)
+    return generator, awaitable, coroutine, asynchronous, make_type("stichotrope._core.Relay", sizeof(RelayObject), slots)
+
+TrackedGenerator, TrackedAwaitableGenerator, TrackedCoroutine, TrackedAsyncGenerator, Relay = make_suspended_types()
+cdef PyTypeObject* generator_type = <PyTypeObject*><PyObject*>TrackedGenerator
+cdef PyTypeObject* awaitable_type = <PyTypeObject*><PyObject*>TrackedAwaitableGenerator
+cdef PyTypeObject* coroutine_type = <PyTypeObject*><PyObject*>TrackedCoroutine
+cdef PyTypeObject* async_type = <PyTypeObject*><PyObject*>TrackedAsyncGenerator
+cdef PyTypeObject* relay_type = <PyTypeObject*><PyObject*>Relay
+
+cdef PyObject* new_relay(PyObject* passing, PyObject* inner) noexcept:
+    """Takes over the reference to `inner`."""
+    cdef PyObject* self = PyType_GenericAlloc(relay_type, 0)
+    if self == NULL:
+        Py_DECREF(inner)
+        return NULL
+    (<RelayObject*>self).inner = inner
+    (<RelayObject*>self).passing = passing
+    Py_INCREF(passing)
+    return self
+
+cdef PyTypeObject* kind_for(PyObject* inner) noexcept:
+    """The type that stands for what a function returned; NULL when that does not suspend."""
+    if PyCoro_CheckExact(inner):
+        return coroutine_type
+    if PyAsyncGen_CheckExact(inner):
+        return async_type
+    if PyGen_CheckExact(inner):
+        return awaitable_type if st_is_awaitable_generator(inner) else generator_type
+    return NULL
+
+cdef extern from *:
+    """
+    /* A generator function under `types.coroutine`: its code says that what it gives can be awaited. */
+    static int st_is_awaitable_generator(PyObject *generator) {
+        PyObject *code = PyObject_GetAttrString(generator, "gi_code");
+        int is = code != NULL && PyCode_Check(code) && (((PyCodeObject *)code)->co_flags & CO_ITERABLE_COROUTINE);
+        if (code == NULL) PyErr_Clear();
+        Py_XDECREF(code);
+        return is;
+    }
+    """
+    bint st_is_awaitable_generator(PyObject*)
+
+cdef PyObject* suspending_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
+    """Calls a function whose result suspends: what it gives is timed when it runs, not when it is made."""
+    cdef TrackedObject* t = <TrackedObject*>self
+    cdef PyObject* inner = st_call(t.callee, args, nargsf, names)
+    cdef PyTypeObject* kind
+    cdef PyObject* made
+    if inner == NULL or st_load64((<Handle*>t.handle).gate) == 0:
+        return inner
+    kind = kind_for(inner)
+    if kind == NULL:
+        return inner
+    made = PyType_GenericAlloc(kind, 0)
+    if made == NULL:
+        Py_DECREF(inner)
+        return NULL
+    (<SuspendedObject*>made).inner = inner
+    (<SuspendedObject*>made).owner = t.owner
+    (<SuspendedObject*>made).handle = t.handle
+    Py_INCREF(t.owner)
+    return made

@@ -1,0 +1,211 @@
+# The tracked callable: forwards a call untouched, and records it as a pass.
+
+cdef extern from *:
+    """
+    typedef struct {
+        PyObject_HEAD
+        vectorcallfunc vectorcall;
+        PyObject *callee;
+        void *handle;
+        PyObject *owner;
+        PyObject *attributes;
+        PyObject *references;
+    } st_tracked;
+    typedef struct {
+        PyObject_HEAD
+        void *handle;
+        PyObject *owner;
+    } st_block;
+    #define ST_TRACKED_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL \\
+                              | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+    /* An inline block lives for one pass: a few dead ones are kept for the next. Without the GIL this list would need
+     * a lock, and the allocator has a list for each thread. */
+    #if defined(Py_GIL_DISABLED)
+    #define st_kept_block() NULL
+    #define st_keep_block(block) 0
+    #else
+    static PyObject *st_kept_blocks[16];
+    static int st_kept_count = 0;
+    static inline PyObject *st_kept_block(void) {
+        if (st_kept_count == 0) return NULL;
+        PyObject *block = st_kept_blocks[--st_kept_count];
+        Py_SET_REFCNT(block, 1);
+        return block;
+    }
+    static inline int st_keep_block(PyObject *block) {
+        if (st_kept_count == 16) return 0;
+        st_kept_blocks[st_kept_count++] = block;
+        return 1;
+    }
+    #endif
+    #define ST_BLOCK_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE \\
+                            | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+    """
+    ctypedef struct TrackedObject "st_tracked":
+        void* vectorcall
+        PyObject* callee
+        void* handle
+        PyObject* owner
+        PyObject* attributes
+        PyObject* references
+    ctypedef struct BlockObject "st_block":
+        void* handle
+        PyObject* owner
+    PyObject* st_kept_block()
+    bint st_keep_block(PyObject*)
+    const unsigned int ST_TRACKED_FLAGS
+    const unsigned int ST_BLOCK_FLAGS
+
+cdef PyObject* tracked_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
+    cdef TrackedObject* t = <TrackedObject*>self
+    cdef Handle* h = <Handle*>t.handle
+    cdef Buffer* b
+    cdef Activation* a
+    cdef PyObject* result
+    if ST_UNLIKELY(st_load64(h.gate) == 0):
+        return st_call(t.callee, args, nargsf, names)
+    a = enter(h, &b)
+    if ST_UNLIKELY(a == NULL):
+        return st_call(t.callee, args, nargsf, names)
+    result = st_call(t.callee, args, nargsf, names)
+    leave(b, a)
+    return result
+
+cdef int tracked_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    cdef TrackedObject* t = <TrackedObject*>self
+    cdef PyObject* held[4]
+    cdef int i, result
+    held[0] = <PyObject*>Py_TYPE(self)
+    held[1] = t.callee
+    held[2] = t.owner
+    held[3] = t.attributes
+    for i in range(4):
+        if held[i] != NULL:
+            result = visit(held[i], arg)
+            if result:
+                return result
+    return 0
+
+cdef int tracked_clear(PyObject* self) noexcept:
+    # What it calls and its profiler stay until the very end: a finalizer of the same cycle may still call it.
+    cdef TrackedObject* t = <TrackedObject*>self
+    Py_CLEAR(t.attributes)
+    return 0
+
+cdef void tracked_dealloc(PyObject* self) noexcept:
+    cdef TrackedObject* t = <TrackedObject*>self
+    cdef PyTypeObject* kind = Py_TYPE(self)
+    PyObject_GC_UnTrack(self)
+    if t.references != NULL:
+        PyObject_ClearWeakRefs(self)
+    Py_XDECREF(t.attributes)
+    Py_XDECREF(t.callee)
+    Py_XDECREF(t.owner)
+    PyObject_GC_Del(self)
+    Py_DECREF(<PyObject*>kind)
+
+cdef PyObject* tracked_getattr(PyObject* self, PyObject* name) noexcept:
+    # What the wrapper does not have itself (code, defaults, closure, annotations, …) is the wrapped one's.
+    cdef PyObject* value = PyObject_GenericGetAttr(self, name)
+    if value == NULL and PyErr_ExceptionMatches(PyExc_AttributeError):
+        PyErr_Clear()
+        value = PyObject_GetAttr((<TrackedObject*>self).callee, name)
+    return value
+
+cdef PyObject* tracked_bind(PyObject* self, PyObject* instance, PyObject* owner) noexcept:
+    if instance == NULL or instance == Py_None:
+        Py_INCREF(self)
+        return self
+    return PyMethod_New(self, instance)
+
+cdef object qualified(PyObject* self):
+    callee = <object>(<TrackedObject*>self).callee
+    return getattr(<object>self, "__qualname__", None) or repr(callee)
+
+cdef PyObject* tracked_repr(PyObject* self) noexcept:
+    try:
+        text = f"<tracked {qualified(self)} at {<uintptr_t>self:#x}>"
+    except Exception:
+        text = f"<tracked callable at {<uintptr_t>self:#x}>"
+    Py_INCREF(<PyObject*>text)
+    return <PyObject*>text
+
+cdef PyObject* tracked_reduce(PyObject* self, PyObject* ignored) noexcept:
+    # By reference, like any function: the name under which its module holds it.
+    text = qualified(self)
+    Py_INCREF(<PyObject*>text)
+    return <PyObject*>text
+
+cdef PyMemberDef tracked_members[4]
+cdef PyGetSetDef tracked_getset[2]
+cdef PyMethodDef tracked_methods[2]
+cdef PyType_Slot tracked_slots[12]
+cdef PyType_Spec tracked_spec
+
+cdef void set_slot(PyType_Slot* slot, int which, void* value) noexcept:
+    slot.slot = which
+    slot.pfunc = value
+
+cdef extern from *:
+    """
+    #include <stddef.h>
+    #include <structmember.h>
+    """
+    const Py_ssize_t VECTORCALL_OFFSET "offsetof(st_tracked, vectorcall)"
+    const Py_ssize_t ATTRIBUTES_OFFSET "offsetof(st_tracked, attributes)"
+    const Py_ssize_t REFERENCES_OFFSET "offsetof(st_tracked, references)"
+
+cdef void set_member(PyMemberDef* member, const char* name, int kind, Py_ssize_t offset) noexcept:
+    member.name = name
+    member.type = kind
+    member.offset = offset
+    member.flags = READONLY
+
+cdef object make_tracked_type(const char* name, bint binds):
+    """A type whose instances forward calls untouched; one that binds is a method where a function would be."""
+    set_member(&tracked_members[0], "__vectorcalloffset__", T_PYSSIZET, VECTORCALL_OFFSET)
+    set_member(&tracked_members[1], "__dictoffset__", T_PYSSIZET, ATTRIBUTES_OFFSET)
+    set_member(&tracked_members[2], "__weaklistoffset__", T_PYSSIZET, REFERENCES_OFFSET)
+    tracked_getset[0].name = "__dict__"
+    tracked_getset[0].get = <void*>PyObject_GenericGetDict
+    tracked_getset[0].set = <void*>PyObject_GenericSetDict
+    tracked_methods[0].ml_name = "__reduce__"
+    tracked_methods[0].ml_meth = <void*>tracked_reduce
+    tracked_methods[0].ml_flags = METH_NOARGS
+    set_slot(&tracked_slots[0], Py_tp_dealloc, <void*>tracked_dealloc)
+    set_slot(&tracked_slots[1], Py_tp_traverse, <void*>tracked_traverse)
+    set_slot(&tracked_slots[2], Py_tp_clear, <void*>tracked_clear)
+    set_slot(&tracked_slots[3], Py_tp_call, <void*>PyVectorcall_Call)
+    set_slot(&tracked_slots[4], Py_tp_repr, <void*>tracked_repr)
+    set_slot(&tracked_slots[5], Py_tp_getattro, <void*>tracked_getattr)
+    set_slot(&tracked_slots[6], Py_tp_members, tracked_members)
+    set_slot(&tracked_slots[7], Py_tp_getset, tracked_getset)
+    set_slot(&tracked_slots[8], Py_tp_methods, tracked_methods)
+    set_slot(&tracked_slots[9], Py_tp_descr_get if binds else 0, <void*>tracked_bind)
+    set_slot(&tracked_slots[10], 0, NULL)
+    tracked_spec.name = name
+    tracked_spec.basicsize = sizeof(TrackedObject)
+    tracked_spec.flags = ST_TRACKED_FLAGS | (Py_TPFLAGS_METHOD_DESCRIPTOR if binds else 0)
+    tracked_spec.slots = tracked_slots
+    return PyType_FromSpec(&tracked_spec)
+
+TrackedFunction = make_tracked_type("stichotrope._core.TrackedFunction", True)
+TrackedCallable = make_tracked_type("stichotrope._core.TrackedCallable", False)
+cdef PyTypeObject* tracked_function_type = <PyTypeObject*><PyObject*>TrackedFunction
+cdef PyTypeObject* tracked_callable_type = <PyTypeObject*><PyObject*>TrackedCallable
+
+cdef object new_tracked(callee, owner, Handle* handle, bint binds, bint suspends):
+    cdef PyObject* self = PyType_GenericAlloc(tracked_function_type if binds else tracked_callable_type, 0)
+    cdef TrackedObject* t = <TrackedObject*>self
+    if self == NULL:
+        raise MemoryError("no memory for a tracked callable")
+    t.vectorcall = <void*>suspending_call if suspends else <void*>tracked_call
+    t.callee = <PyObject*>callee
+    t.owner = <PyObject*>owner
+    t.handle = handle
+    Py_INCREF(t.callee)
+    Py_INCREF(t.owner)
+    result = <object>self
+    Py_DECREF(self)
+    st_share(self)
+    return result

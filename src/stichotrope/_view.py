@@ -1,0 +1,156 @@
+"""One snapshot of a profiler, read: its tracks, its call tree, its threads, what is known of the run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+from . import _clock, _core, _merge
+from .results import OTHER_PATHS, ProfilerResults, ThreadResults
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+_FOLDED_NAME = "ended threads"
+_overhead_ns: float | None = None
+
+
+class View:
+    """A snapshot, and what is needed to read it.
+
+    :param name: the profiler's name.
+    :param snapshot: what the core holds.
+    :param sites: every site, in the order of its number in the core.
+    :param tracks: (index, name, whether it is enabled) of every track.
+    :param start_ns: when recording began, in ns since the epoch.
+    :param duration_ns: for how long it has been going on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        snapshot: _core.Snapshot,
+        sites: Sequence[_merge.Site],
+        tracks: Sequence[tuple[int, str, bool]],
+        start_ns: int,
+        duration_ns: int,
+    ) -> None:
+        self._name = name
+        self._snapshot = snapshot
+        self._sites = sites
+        self._tracks = tracks
+        self._start_ns = start_ns
+        self._duration_ns = duration_ns
+        self._rate = _merge.Rate(*_clock.rate())
+        self._heads = snapshot.threads()
+        self._labels = _live_labels()
+
+    def results(self) -> ProfilerResults:
+        """Return the figures of all threads merged."""
+        nodes = self._snapshot.merged()
+        return ProfilerResults(
+            profiler_name=self._name,
+            tracks=_merge.blocks_by_track(self._tracks, self._sites, nodes, self._rate),
+            total_time_ns=_merge.total_time(nodes, self._rate),
+            tree=_merge.call_tree(self._sites, nodes, self._rate),
+            threads=self.threads,
+            metadata=self._metadata(_merge.other_passes(nodes)),
+        )
+
+    def results_of(self, key: int) -> ProfilerResults:
+        """Return the figures of one thread.
+
+        :raises KeyError: when no thread of that key has recorded.
+        """
+        for number, head in enumerate(self._heads):
+            if head[0] == key:
+                share = self._share(number, head)
+                return ProfilerResults(
+                    profiler_name=self._name,
+                    tracks=share.tracks,
+                    total_time_ns=share.total_time_ns,
+                    tree=share.tree,
+                    threads=[share],
+                    metadata=self._metadata(_merge.other_passes(self._snapshot.nodes(number))),
+                )
+        keys = ", ".join(str(head[0]) for head in self._heads) or "none"
+        raise KeyError(f"no thread with key {key} has recorded into {self._name!r}; keys: {keys}")
+
+    def threads(self) -> list[ThreadResults]:
+        """Return each thread's share by key; those folded into one come first, as key 0."""
+        shares = [self._share(number, head) for number, head in enumerate(self._heads)]
+        return sorted(shares, key=lambda share: share.key)
+
+    def _share(self, number: int, head: _core.RawThread) -> ThreadResults:
+        key, os_id, name, ended, address = head[:5]
+        nodes = self._snapshot.nodes(number)
+        label = self._labels.get(os_id)
+        alive = not ended and (address == 0 or (label is not None and label[0] == address))
+        if key == 0:
+            name = _FOLDED_NAME
+        elif alive and label is not None:
+            name = label[1]  # it may have been renamed since its first pass
+        return ThreadResults(
+            key=key,
+            os_id=os_id,
+            name=name or f"thread {key}",
+            alive=alive,
+            tracks=_merge.blocks_by_track(self._tracks, self._sites, nodes, self._rate),
+            total_time_ns=_merge.total_time(nodes, self._rate),
+            tree=_merge.call_tree(self._sites, nodes, self._rate),
+        )
+
+    def _metadata(self, other_passes: int) -> dict[str, Any]:
+        return {
+            "clock": _clock.description(),
+            "python": sys.version.split()[0],
+            "implementation": sys.implementation.name,
+            "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
+            "platform": sys.platform,
+            "machine": _machine(),
+            "process": os.getpid(),
+            "start_ns": self._start_ns,
+            "duration_ns": self._duration_ns,
+            "overhead_ns_per_pass": _measured_overhead(),
+            "threads": len(self._heads),
+            "folded_threads": self._snapshot.folded_threads,
+            "warnings": self._warnings(other_passes),
+        }
+
+    def _warnings(self, other_passes: int) -> list[str]:
+        clamped = sum(head[5] for head in self._heads)
+        untimed = sum(head[6] for head in self._heads) + self._snapshot.untimed
+        unbinned = sum(head[7] for head in self._heads)
+        found = (
+            (clamped, "counted as 0 ns because the clock went backwards"),
+            (untimed, "not recorded for want of memory"),
+            (unbinned, "missing from the percentiles for want of memory"),
+            (other_passes, f'under "{OTHER_PATHS}" because a call tree was full'),
+        )
+        return [f"{count:,} passes: {text}" for count, text in found if count]
+
+
+def _live_labels() -> dict[int, tuple[int, str]]:
+    """Return OS id → (address of its `threading.Thread`, name) of the threads that run now."""
+    return {
+        thread.ident: (id(thread), thread.name)
+        for thread in threading.enumerate()
+        if thread.ident is not None
+    }
+
+
+def _machine() -> str:
+    if hasattr(os, "uname"):
+        return os.uname().machine
+    return os.environ.get("PROCESSOR_ARCHITECTURE", "")
+
+
+def _measured_overhead() -> float:
+    """Return what recording one pass costs in this process, in ns, measured once."""
+    global _overhead_ns
+    if _overhead_ns is None:
+        _overhead_ns = _core.measure_pass()
+    return _overhead_ns
