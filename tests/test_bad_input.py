@@ -242,11 +242,14 @@ def test_a_profiler_whose_init_was_never_called_says_so() -> None:
         Forgetful().get_results()
 
 
-def test_a_profiler_is_opened_once(p: Profiler) -> None:
-    """Calling `__init__` again would lose what it recorded."""
+def test_a_profiler_is_made_once() -> None:
+    """Calling `__init__` again is refused, and loses nothing of what was recorded."""
+    p = Profiler("first")
+    with p.block(0, "x"):
+        pass
     with pytest.raises(RuntimeError, match="once"):
         p.__init__("again")  # type: ignore[misc]
-    assert p.name == "robust"
+    assert (p.name, hits(p)) == ("first", {"x": 1})
 
 
 @pytest.mark.parametrize("given", ["1", 1.0, True, THING])

@@ -1,4 +1,4 @@
-"""What callers may give: checks that say what was given and what is expected, where the mistake is."""
+"""What callers may give: checks that say what was given, what is expected, and where."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def own_name(function: object) -> str:
 
 
 def definition(function: Any) -> tuple[str, int]:
-    """Return file and line of a callable's definition; where it has no Python code, its module and 0."""
+    """Return file and line of a definition; where there is no Python code, the module and 0."""
     code = getattr(function, "__code__", None)
     if code is None:
         code = getattr(getattr(function, "func", None), "__code__", None)

@@ -13,7 +13,7 @@ _CURRENT_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksou
 
 
 def _kernel_trusts(counter: str) -> bool:
-    """Whether the kernel keeps time with the counter. Only Linux says; others have an API for it."""
+    """Whether the kernel keeps time with the counter. Only Linux says; others have an API."""
     if not sys.platform.startswith("linux"):
         return True
     try:

@@ -1,4 +1,4 @@
-"""One snapshot of a profiler, read: its tracks, its call tree, its threads, what is known of the run."""
+"""One snapshot of a profiler, read: its tracks, its call tree, its threads, its run."""
 
 from __future__ import annotations
 
