@@ -419,9 +419,9 @@ def steps(threads: int, *, backwards: bool = True, contexts: bool = True) -> st.
         st.tuples(st.just("switch"), st.sampled_from(TRACKS), st.booleans()),
         st.tuples(st.just("check")),
     ]
-    step = st.one_of(*of_thread, *of_program)
-    # Lists are short unless they must be long; the short ones are what a failure shrinks to.
-    return st.lists(step, max_size=25) | st.lists(step, min_size=30, max_size=120)
+    # Lists of lists, because hypothesis keeps most lists short.
+    few = st.lists(st.one_of(*of_thread, *of_program), max_size=40)
+    return st.lists(few, max_size=40).map(lambda parts: [step for part in parts for step in part])
 
 
 @pytest.fixture(autouse=True)
