@@ -90,11 +90,26 @@ def _subjects(only: str | None) -> list[str]:
 
 
 def _package() -> dict[str, Any]:
-    """Return which stichotrope is measured, and the clock it records with."""
+    """Return which stichotrope is measured, and the clock it records with.
+
+    What is measured is what is installed; the commit stored beside it is the tree's.
+    """
     import stichotrope
 
     metadata = stichotrope.Profiler("benchmarks").get_results().metadata
-    return {"version": stichotrope.__version__, "clock": metadata.get("clock")}
+    installed, tree = Path(stichotrope.__file__).parent, ROOT / "src" / "stichotrope"
+    same = all(
+        twin.exists() and twin.read_bytes() == path.read_bytes()
+        for path in tree.rglob("*.py")
+        for twin in [installed / path.relative_to(tree)]
+    )
+    if not same:
+        print("the installed stichotrope is not the one of this tree", file=sys.stderr)
+    return {
+        "version": stichotrope.__version__,
+        "clock": metadata.get("clock"),
+        "python_files_match_tree": same,
+    }
 
 
 def _measure(subjects: list[str], options: argparse.Namespace, package: dict[str, Any]) -> Any:

@@ -50,7 +50,7 @@ def limits(stored: Stored) -> list[Figure | Fact]:
 
 
 def figures(stored: Stored) -> list[Figure | Fact]:
-    """Return what a bare interpreter takes, and the part of the import that a busy machine spares."""
+    """Return what a bare interpreter takes, and the import without what others took meanwhile."""
     bare = [elapsed / 1e6 for elapsed in stored["elapsed_ns"][BARE]]
     worked = stored["processor_ns"]
     found: list[Figure | Fact] = [Figure("starting a bare interpreter", bare, "ms")]

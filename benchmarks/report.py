@@ -75,7 +75,8 @@ def rewrite(path: Path, section: str) -> None:
 
 _LEGEND = (
     "Median of the rounds [95 % interval of the median]. Met: the whole interval is within the "
-    "limit; not met: the whole of it is beyond; within noise: it straddles the limit."
+    "limit; not met: the whole of it is beyond; within noise: it straddles the limit. Costs per "
+    "pass are processor time less the bare call or the empty loop; all other times are elapsed."
 )
 
 
@@ -108,6 +109,8 @@ def _provenance(runs: list[_store.Run]) -> str:
         commit = (machine["git"]["commit"] or "no commit")[:10]
         if machine["git"]["modified"]:
             commit += " with changes"
+        if not run["package"]["python_files_match_tree"]:
+            commit += ", another stichotrope installed"
         lines.append(
             f"- CPython {machine['python']}{'' if machine['gil'] else ' without GIL'}: "
             f"{machine['cpu']}, {machine['cores_usable']} cores ({kind}), "

@@ -95,7 +95,7 @@ class Thread:
     def enter(self, site: Site, recorded: bool = True) -> Pass:
         """Open a pass; one that is not recorded is kept only to know its leaving from others'."""
         flow = self.flow
-        if not flow.open:
+        if not any(p.recorded for p in flow.open):
             flow.on = self._below_context()
         made = Pass(site, self.now, flow, flow.top(), self.now, recorded)
         if recorded:
@@ -111,7 +111,7 @@ class Thread:
         """What was open where the current context was entered."""
         for context in reversed(self.contexts[:-1]):
             flow = self.flows.get(context)
-            if flow is not None and flow.open:
+            if flow is not None and any(p.recorded for p in flow.open):
                 return flow.top()
         return None
 
@@ -173,7 +173,7 @@ class Thread:
     def _uncover(self, left: Pass) -> None:
         """Settle what lies on a pass that closes first, and let it lie on what that one lay on."""
         for p in self._open_passes():
-            if p.under is left:
+            if p.under is left and p.counts:
                 self._bill(p)
                 p.under = left.under
         for flow in [flow for flow in self.flows.values() if flow.on is left]:

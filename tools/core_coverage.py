@@ -14,13 +14,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-SOURCE = Path("src/_core.pyx")
 HEADER = Path("src/_platform.h")
-MARK = re.compile(r'\s*/\* "src/_core\.pyx":(\d+)$')
+Key = TypeVar("Key")
+MARK = re.compile(r'\s*/\* "(src/_core(?:/\w+)?\.p(?:yx|xi))":(\d+)$')
+# A line of the core's source: its file, and its number there.
+Line = tuple[str, int]
 # After this, and up to the next mark, comes what belongs to no line: clean-up and reference counts.
 END_OF_FUNCTION = "/* function exit code */"
 NO_COVER = re.compile(r"#\s*pragma: no cover\b")
@@ -45,15 +47,15 @@ def counts_of(files: list[dict[str, Any]], name: str) -> Iterator[tuple[int, int
                 yield line["line_number"], line["count"]
 
 
-def source_lines(generated: Path) -> dict[int, int]:
+def source_lines(generated: Path) -> dict[int, Line]:
     """The line of the core's source that each line of the generated C was made from."""
-    origin: dict[int, int] = {}
-    current = 0
+    origin: dict[int, Line] = {}
+    current: Line | None = None
     for number, text in enumerate(generated.read_text(encoding="utf-8").splitlines(), 1):
         if mark := MARK.match(text):
-            current = int(mark[1])
+            current = mark[1], int(mark[2])
         elif END_OF_FUNCTION in text:
-            current = 0
+            current = None
         elif current:
             origin[number] = current
     return origin
@@ -97,9 +99,9 @@ def report(path: Path, counts: dict[int, int]) -> float:
     return share
 
 
-def total(pairs: Iterator[tuple[int, int]]) -> dict[int, int]:
+def total(pairs: Iterable[tuple[Key, int]]) -> dict[Key, int]:
     """The counts summed by line."""
-    sums: dict[int, int] = {}
+    sums: dict[Key, int] = {}
     for line, count in pairs:
         sums[line] = sums.get(line, 0) + count
     return sums
@@ -114,16 +116,21 @@ def main() -> None:
     files = counted_files(options.build)
     (generated,) = (path for file in files if (path := Path(file["file"])).name == "_core.c")
     origin = source_lines(generated)
-    in_core = ((origin[c], n) for c, n in counts_of(files, generated.name) if c in origin)
-    excluded = left_out(SOURCE.read_text(encoding="utf-8").splitlines())
-    core = {line: n for line, n in total(in_core).items() if line not in excluded}
-    if not core:
-        sys.exit(f"no line of {SOURCE} is marked in {generated}: a new form of mark?")
+    counts = total((origin[c], n) for c, n in counts_of(files, generated.name) if c in origin)
+    if not counts:
+        sys.exit(f"no line of the core is marked in {generated}: a new form of mark?")
     print(f"{'Compiled core':<50} {'Lines':>6} {'Miss':>6} {'Cover':>6}   Missing")
-    share = report(SOURCE, core)
+    core: dict[Line, int] = {}
+    for name in sorted({name for name, _ in counts}):
+        excluded = left_out(Path(name).read_text(encoding="utf-8").splitlines())
+        of_file = {n: c for (file, n), c in counts.items() if file == name and n not in excluded}
+        report(Path(name), of_file)
+        core.update({(name, n): c for n, c in of_file.items()})
     report(HEADER, total(counts_of(files, HEADER.name)))
+    share = 100 * sum(1 for count in core.values() if count) / len(core)
+    print(f"{'The core, all files':<50} {len(core):6} {'':6} {share:5.1f}%")
     if share < options.fail_under:
-        sys.exit(f"Coverage failure: {share:.1f} % of {SOURCE}, less than {options.fail_under:g} %")
+        sys.exit(f"Coverage failure: {share:.1f} % of the core, less than {options.fail_under:g} %")
 
 
 if __name__ == "__main__":

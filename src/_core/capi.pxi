@@ -43,6 +43,11 @@ cdef extern from "Python.h":
     PyObject* PyObject_GenericGetDict(PyObject*, void*)
     int PyObject_GenericSetDict(PyObject*, PyObject*, void*)
     PyObject* PyMethod_New(PyObject*, PyObject*)
+    bint PyMethod_Check(PyObject*)
+    PyObject* PyMethod_Function(PyObject*)
+    PyObject* PyMethod_Self(PyObject*)
+    ctypedef PyObject* (*descrgetfunc)(PyObject*, PyObject*, PyObject*) noexcept
+    void* PyType_GetSlot(PyTypeObject*, int)
     PyObject* PyErr_Occurred()
     bint PyErr_ExceptionMatches(PyObject*)
     void PyErr_WriteUnraisable(PyObject*)

@@ -118,6 +118,26 @@ cdef PyObject* tracked_bind(PyObject* self, PyObject* instance, PyObject* owner)
         return self
     return PyMethod_New(self, instance)
 
+cdef PyObject* tracked_bind_as_callee(PyObject* self, PyObject* instance, PyObject* owner) noexcept:
+    """What standing in a class makes of it: whatever it makes of the callee."""
+    cdef TrackedObject* t = <TrackedObject*>self
+    cdef descrgetfunc get = <descrgetfunc>PyType_GetSlot(Py_TYPE(t.callee), Py_tp_descr_get)
+    cdef PyObject* bound = get(t.callee, instance, owner) if get != NULL else NULL
+    cdef PyObject* result
+    if get != NULL and bound == NULL:
+        return NULL
+    if bound == NULL or bound == t.callee:
+        Py_XDECREF(bound)
+        Py_INCREF(self)
+        return self
+    if PyMethod_Check(bound) and PyMethod_Function(bound) == t.callee:
+        result = PyMethod_New(self, PyMethod_Self(bound))
+    else:
+        result = alloc_tracked(
+            bound, t.owner, <Handle*>t.handle, tracked_callable_type, t.vectorcall)
+    Py_DECREF(bound)
+    return result
+
 cdef object qualified(PyObject* self):
     callee = <object>(<TrackedObject*>self).callee
     return getattr(<object>self, "__qualname__", None) or repr(callee)
@@ -162,7 +182,8 @@ cdef void set_member(PyMemberDef* member, const char* name, int kind, Py_ssize_t
     member.flags = READONLY
 
 cdef object make_tracked_type(const char* name, bint binds):
-    """A type whose instances forward calls untouched; one that binds is a method where a function would be."""
+    """A type whose instances forward calls untouched. One that binds does so as functions do, and the interpreter
+    knows; the other one asks its callee."""
     set_member(&tracked_members[0], "__vectorcalloffset__", T_PYSSIZET, VECTORCALL_OFFSET)
     set_member(&tracked_members[1], "__dictoffset__", T_PYSSIZET, ATTRIBUTES_OFFSET)
     set_member(&tracked_members[2], "__weaklistoffset__", T_PYSSIZET, REFERENCES_OFFSET)
@@ -181,7 +202,7 @@ cdef object make_tracked_type(const char* name, bint binds):
     set_slot(&tracked_slots[6], Py_tp_members, tracked_members)
     set_slot(&tracked_slots[7], Py_tp_getset, tracked_getset)
     set_slot(&tracked_slots[8], Py_tp_methods, tracked_methods)
-    set_slot(&tracked_slots[9], Py_tp_descr_get if binds else 0, <void*>tracked_bind)
+    set_slot(&tracked_slots[9], Py_tp_descr_get, <void*>tracked_bind if binds else <void*>tracked_bind_as_callee)
     set_slot(&tracked_slots[10], 0, NULL)
     tracked_spec.name = name
     tracked_spec.basicsize = sizeof(TrackedObject)
@@ -194,18 +215,27 @@ TrackedCallable = make_tracked_type("stichotrope._core.TrackedCallable", False)
 cdef PyTypeObject* tracked_function_type = <PyTypeObject*><PyObject*>TrackedFunction
 cdef PyTypeObject* tracked_callable_type = <PyTypeObject*><PyObject*>TrackedCallable
 
-cdef object new_tracked(callee, owner, Handle* handle, bint binds, bint suspends):
-    cdef PyObject* self = PyType_GenericAlloc(tracked_function_type if binds else tracked_callable_type, 0)
+cdef PyObject* alloc_tracked(PyObject* callee, PyObject* owner, Handle* handle, PyTypeObject* kind,
+                             void* vectorcall) noexcept:
+    cdef PyObject* self = PyType_GenericAlloc(kind, 0)
     cdef TrackedObject* t = <TrackedObject*>self
+    if self != NULL:
+        t.vectorcall = vectorcall
+        t.callee = callee
+        t.owner = owner
+        t.handle = handle
+        Py_INCREF(callee)
+        Py_INCREF(owner)
+        st_share(self)
+    return self
+
+cdef object new_tracked(callee, owner, Handle* handle, bint binds, bint suspends):
+    cdef PyObject* self = alloc_tracked(
+        <PyObject*>callee, <PyObject*>owner, handle,
+        tracked_function_type if binds else tracked_callable_type,
+        <void*>suspending_call if suspends else <void*>tracked_call)
     if self == NULL:
         raise MemoryError("no memory for a tracked callable")
-    t.vectorcall = <void*>suspending_call if suspends else <void*>tracked_call
-    t.callee = <PyObject*>callee
-    t.owner = <PyObject*>owner
-    t.handle = handle
-    Py_INCREF(t.callee)
-    Py_INCREF(t.owner)
     result = <object>self
     Py_DECREF(self)
-    st_share(self)
     return result

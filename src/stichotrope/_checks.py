@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_METHOD_DESCRIPTOR = 1 << 17  # Py_TPFLAGS_METHOD_DESCRIPTOR
 _SUSPENDING = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 
 
@@ -83,8 +84,11 @@ def definition(function: Any) -> tuple[str, int]:
 
 
 def binds(function: object) -> bool:
-    """Return whether a callable becomes a method when it stands in a class, as functions do."""
-    return hasattr(type(function), "__get__")
+    """Return whether a callable becomes a method when it stands in a class, as functions do.
+
+    Other descriptors are asked each time; see Py_TPFLAGS_METHOD_DESCRIPTOR in the C API.
+    """
+    return bool(type(function).__flags__ & _METHOD_DESCRIPTOR)
 
 
 def suspends(function: Any) -> bool:

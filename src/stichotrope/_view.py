@@ -125,12 +125,15 @@ class View:
         untimed = sum(head[6] for head in self._heads) + self._snapshot.untimed
         unbinned = sum(head[7] for head in self._heads)
         found = (
-            (clamped, "counted as 0 ns because the clock went backwards"),
-            (untimed, "not recorded for want of memory"),
-            (unbinned, "missing from the percentiles for want of memory"),
-            (other_passes, f'under "{OTHER_PATHS}" because a call tree was full'),
+            (clamped, "passes were counted as 0 ns because the clock went backwards"),
+            (untimed, "passes could not be recorded for want of memory"),
+            (unbinned, "passes are missing from the percentiles for want of memory"),
+            (
+                other_passes,
+                f'passes are under "{OTHER_PATHS}" because their thread\'s call tree was full',
+            ),
         )
-        return [f"{count:,} passes: {text}" for count, text in found if count]
+        return [f"{count:,} {text}" for count, text in found if count]
 
 
 def _live_labels() -> dict[int, tuple[int, str]]:

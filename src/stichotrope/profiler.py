@@ -277,7 +277,9 @@ class Profiler(_core.Recorder):
         with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock:
             holder = self._track_names.get(name)
             if holder is not None and holder != track:
-                raise ValueError(f"track {holder} is called {name!r} already; names must differ")
+                raise ValueError(
+                    f"track {holder} is called {name!r} already; names of tracks must differ"
+                )
             named = self._track(track)
             self._track_names.pop(named.name, None)
             named.name = name
