@@ -109,7 +109,7 @@ def _provenance(runs: list[_store.Run]) -> str:
         commit = (machine["git"]["commit"] or "no commit")[:10]
         if machine["git"]["modified"]:
             commit += " with changes"
-        if not run["package"]["python_files_match_tree"]:
+        if run["package"].get("python_files_match_tree") is False:
             commit += ", another stichotrope installed"
         lines.append(
             f"- CPython {machine['python']}{'' if machine['gil'] else ' without GIL'}: "

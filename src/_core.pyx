@@ -67,6 +67,7 @@ cdef extern from "_platform.h" nogil:
     void* st_context()
     void* st_outer_context(void*)
     void* st_thread_state()
+    bint st_caller_suspends()
     ctypedef void* PyThread_type_lock
     PyThread_type_lock PyThread_allocate_lock()
     void PyThread_free_lock(PyThread_type_lock)
@@ -77,6 +78,7 @@ cdef extern from "_platform.h" nogil:
 
 cdef extern from "_platform.h":
     PyObject* st_calling_code(int* offset)
+    void st_learn_frames()
     void st_share(PyObject*)
     PyObject* st_call(PyObject*, PyObject**, size_t, PyObject*)
     object PyImport_GetModule(object)
@@ -218,18 +220,12 @@ cdef class Recorder:
         """
         cdef int offset = 0
         cdef PyObject* code = st_calling_code(&offset)
-        cdef int64_t index = -1
-        cdef PyObject* track_name = NULL
         cdef Handle* h = NULL
         cdef PyObject* made
-        if type(track) is int:
-            index = small_index(track)
-        elif type(track) is str:
-            track_name = <PyObject*>track
-        if self.store != NULL and code != NULL and type(name) is str and (index >= 0 or track_name != NULL):
-            h = find_call_site(self.store, code, offset, index, track_name, <str>name)
-        if h == NULL:
-            h = self.learn_call_site(code, offset, index, track_name, track, name)
+        if type(name) is str and (type(track) is int or type(track) is str) and code != NULL and self.store != NULL:
+            h = find_call_site(self.store, code, offset, <PyObject*>track, <str>name)
+        if ST_UNLIKELY(h == NULL):
+            h = self.learn_call_site(code, offset, track, name)
         made = new_block(<PyObject*>self, h)
         if made == NULL:
             raise MemoryError("no memory for a block")
@@ -237,40 +233,31 @@ cdef class Recorder:
         Py_DECREF(made)
         return block
 
-    cdef Handle* learn_call_site(self, PyObject* code, int offset, int64_t index, PyObject* track_name, track,
-                                 name) except NULL:
+    cdef Handle* learn_call_site(self, PyObject* code, int offset, track, name) except NULL:
         cdef CallSite site
         cdef Handle* h
         if code == NULL:
             return self.handle(self._intern_block(track, name, "<no Python code>", 0))
         held = <object>code
-        h = self.handle(self._intern_block(track, name, held.co_filename, PyCode_Addr2Line(<PyCodeObject*>code, offset)))
-        if type(name) is not str or (index < 0 and track_name == NULL):
+        line = PyCode_Addr2Line(<PyCodeObject*>code, offset)
+        h = self.handle(self._intern_block(track, name, held.co_filename, line))
+        if type(name) is not str or not (type(track) is int or type(track) is str):
             return h  # of a subclass: looked up by value each time
         site.code = code
+        site.track = <PyObject*>track
         site.name = <PyObject*>name
-        site.track_name = track_name
-        site.track = index
         site.offset = offset
-        site.hash = call_site_hash(code, offset, hash(name))
+        site.hash = call_site_hash(code, offset, <str>name)
         site.handle = h
-        Py_INCREF(site.code)
-        Py_INCREF(site.name)
-        Py_XINCREF(site.track_name)
+        hold_call_site(&site)
         if not add_call_site(self.store, &site):
-            Py_DECREF(site.code)
-            Py_DECREF(site.name)
-            Py_XDECREF(site.track_name)
+            let_call_site_go(&site)
         return h
 
-cdef inline int64_t small_index(track) noexcept:
-    """The value of an exact int, -1 when it is negative or too large to be remembered."""
-    cdef int64_t value
-    try:
-        value = track
-    except OverflowError:
-        return -1
-    return value if value >= 0 else -1
+    def _forget_call_sites(self):
+        """Has every call site looked up anew: what a track's name stands for has changed."""
+        if not forget_call_sites(self.opened()):
+            raise MemoryError("no memory to rename a track")
 
 
 # ---- clock
@@ -418,5 +405,6 @@ def native_entry_points(Recorder recorder, unsigned int site):
     return (<uintptr_t>recorder.handle(site), <uintptr_t>&native_enter, <uintptr_t>&native_leave)
 
 
+st_learn_frames()
 if not st_on_thread_exit(end_thread):
     raise ImportError("stichotrope._core: the system gives no more thread-exit hooks")

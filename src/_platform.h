@@ -299,6 +299,32 @@ static inline void *st_outer_context(void *context) {
 #endif
 }
 
+#if PY_VERSION_HEX >= 0x030C0000
+/* The accessor of a frame's code gives a new reference, and without the GIL all threads in a function would contend
+ * for its code's count. A frame's first word is its code, with a tag in the low bits from 3.14 on; that it is so was
+ * looked up (`st_learn_frames`), not assumed. */
+static int st_frame_begins_with_code = 0;
+static inline PyObject *st_first_of_frame(struct _PyInterpreterFrame *frame) {
+    return (PyObject *)(*(uintptr_t *)frame & ~(uintptr_t)7);
+}
+#endif
+
+/* Called once, from Python code. */
+static void st_learn_frames(void) {
+#if PY_VERSION_HEX >= 0x030C0000
+    PyThreadState *state = st_thread_state();
+#  if PY_VERSION_HEX < 0x030D0000
+    struct _PyInterpreterFrame *frame = state->cframe->current_frame;
+#  else
+    struct _PyInterpreterFrame *frame = state->current_frame;
+#  endif
+    if (frame == NULL) return;
+    PyObject *code = PyUnstable_InterpreterFrame_GetCode(frame);
+    st_frame_begins_with_code = code != NULL && st_first_of_frame(frame) == code;
+    Py_XDECREF(code);
+#endif
+}
+
 /* The code that is calling, borrowed from its frame (the caller's frame outlives the call), and the byte offset of
  * the calling instruction. NULL when no Python code is running. */
 static inline PyObject *st_calling_code(int *offset) {
@@ -321,10 +347,19 @@ static inline PyObject *st_calling_code(int *offset) {
 #  endif
     if (frame == NULL) return NULL;
     *offset = PyUnstable_InterpreterFrame_GetLasti(frame);
+    if (ST_LIKELY(st_frame_begins_with_code)) return st_first_of_frame(frame);
     PyObject *code = PyUnstable_InterpreterFrame_GetCode(frame);
     Py_XDECREF(code);
     return code;
 #endif
+}
+
+/* Whether the code that is calling belongs to a generator or coroutine, which may be closed where it never ran. */
+static int st_caller_suspends(void) {
+    int offset;
+    PyObject *code = st_thread_state() != NULL ? st_calling_code(&offset) : NULL;
+    return code != NULL && (((PyCodeObject *)code)->co_flags
+                            & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE));
 }
 
 static inline void st_share(PyObject *object) {

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,15 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Note failures: a failed test's traceback keeps alive whatever its frames refer to."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:
+    """Note failures, and let go of what a failed test's frames refer to, so that the next test is not blamed."""
     outcome: Any = yield
     if outcome.get_result().failed:
         item.stash[_failed] = True
+    if call.excinfo is not None and not item.config.getoption("usepdb"):
+        traceback.clear_frames(call.excinfo.tb)
 
 
 def _profilers() -> set[int]:
@@ -75,7 +80,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         gc.collect()
     assert not _profilers() - profilers, "the test left profilers alive"
     assert _core.memory()["stores"] <= stores, "the test left what a profiler recorded in memory"
-    left = [t for t in threading.enumerate() if t not in threads and not t.daemon]
+    left = [thread for thread in threading.enumerate() if thread not in threads]
     assert not left, f"the test left threads running: {left}"
 
 
@@ -135,7 +140,7 @@ class Threads:
 
         return self.spawn(*(lambda f=f: begin(f) for f in functions))()
 
-    def spawn(self, *functions: Callable[[], Any], daemon: bool = False) -> Callable[[], list[Any]]:
+    def spawn(self, *functions: Callable[[], Any]) -> Callable[[], list[Any]]:
         """Start a thread for each function; the result waits for them and returns what they return."""
         results: list[Any] = [None] * len(functions)
         errors: list[BaseException] = []
@@ -146,8 +151,9 @@ class Threads:
             except BaseException as error:
                 errors.append(error)
 
+        # Daemons, so that those of a test that failed do not keep the process from ending.
         workers = [
-            threading.Thread(target=work, args=(i,), name=f"worker {i}", daemon=daemon)
+            threading.Thread(target=work, args=(i,), name=f"worker {i}", daemon=True)
             for i in range(len(functions))
         ]
         for worker in workers:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -336,11 +335,14 @@ def test_threads_that_decorate_at_once_share_the_call_site_cache(
     """The same function by all of them is one block; others are numbered densely."""
     step = threading.Barrier(6)
 
+    def function() -> None:
+        """Do nothing."""
+
     def work(own: int) -> None:
         for i in range(20):
             step.wait(WAIT)
-            p.track(0, f"common {i}")(int)()
-            p.track(0, f"own {own} {i}")(int)()
+            p.track(0, f"common {i}")(function)()
+            p.track(0, f"own {own} {i}")(function)()
 
     threads.together(*(lambda i=i: work(i) for i in range(6)))
     (track,) = p.get_results().tracks.values()
@@ -520,12 +522,11 @@ def test_results_that_are_read_while_others_record_are_whole_and_never_go_down(
     p: Profiler, clock: ManualClock, threads: Threads
 ) -> None:
     """Three threads read while five record: no record is torn, in no reading, for no thread."""
-    read_while_recording(p, clock, threads, writers=5, readers=3, times=2_000)
+    read_while_recording(p, clock, threads, writers=5, readers=3, times=10_000)
 
 
 def test_every_thread_may_read_while_it_records(p: Profiler, threads: Threads) -> None:
     """Inside a pass of its own, of which the results know nothing yet."""
-    tracked: Callable[[], int]
 
     @p.track(0)
     def tracked() -> int:
@@ -567,11 +568,13 @@ def test_a_track_switched_under_load_never_disturbs_another(p: Profiler, threads
         return count
 
     def toggle() -> None:
-        for i in range(100):
-            p.set_track_enabled(1, i % 2 == 1)
-            if i % 10 == 0:
-                rounds.append(hits(p)["switched"])
-        stop.set()
+        try:
+            for i in range(100):
+                p.set_track_enabled(1, i % 2 == 1)
+                if i % 10 == 0:
+                    rounds.append(hits(p)["switched"])
+        finally:
+            stop.set()
 
     counts = threads.together(work, work, work, toggle)[:3]
     found = hits(p)
@@ -675,18 +678,13 @@ def test_results_of_a_session_are_of_that_session_alone(
             assert sum(share.total_hits for share in results.threads) == results.total_hits
 
     def clear() -> None:
-        read_once = 0
-        while read_once < 100:
-            p.clear()
-            read_once += 1
-        reading()
-        stop.set()
-
-    def reading() -> None:
         join = threads.spawn(read, read)
-        for _ in range(100):
-            p.clear()
-        join()
+        try:
+            for _ in range(200):
+                p.clear()
+            join()
+        finally:
+            stop.set()
 
     threads.together(write, write, write, clear)
 

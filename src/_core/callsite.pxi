@@ -2,11 +2,19 @@
 
 cdef size_t MOST_CALL_SITES = 1 << 16
 
-cdef inline uint64_t call_site_hash(PyObject* code, int offset, Py_hash_t name_hash) noexcept nogil:
-    return scatter(<uint64_t><uintptr_t>code ^ (<uint64_t>name_hash << 1) ^ (<uint64_t><uint32_t>offset << 40))
+cdef inline uint64_t call_site_hash(PyObject* code, int offset, str name) noexcept:
+    return scatter(<uint64_t><uintptr_t>code ^ (<uint64_t>hash(name) << 1) ^ (<uint64_t><uint32_t>offset << 40))
 
-cdef inline Handle* find_call_site(Store* s, PyObject* code, int offset, int64_t track, PyObject* track_name,
-                                   str name) noexcept:
+cdef bint is_same(PyObject* known, PyObject* given) noexcept:
+    """Whether two exact ints or strs have one value."""
+    if Py_TYPE(known) != Py_TYPE(given):
+        return False
+    try:
+        return <object>known == <object>given
+    except Exception:
+        return False
+
+cdef inline Handle* find_call_site(Store* s, PyObject* code, int offset, PyObject* track, str name) noexcept:
     """The handle that this place, track and name came to before, or NULL. Reads without a lock."""
     cdef CallSites* table = <CallSites*>st_loadp_acquire(<void**>&s.call_sites)
     cdef uint64_t hashed
@@ -15,16 +23,18 @@ cdef inline Handle* find_call_site(Store* s, PyObject* code, int offset, int64_t
     cdef Handle* h
     if table == NULL:
         return NULL
-    hashed = call_site_hash(code, offset, hash(name))
+    hashed = call_site_hash(code, offset, name)
     i = hashed & table.mask
     while True:
         slot = &table.slots[i]
         h = <Handle*>st_loadp_acquire(<void**>&slot.handle)
         if h == NULL:
             return NULL
-        if (slot.code == code and slot.offset == offset and slot.track == track and slot.track_name == track_name
-                and (slot.name == <PyObject*>name or (slot.hash == hashed and <str>slot.name == name))):
-            return h
+        if slot.hash == hashed and slot.code == code and slot.offset == offset:
+            # Constants are one object each time; what is made at run time is compared by value.
+            if slot.name == <PyObject*>name or is_same(slot.name, <PyObject*>name):
+                if slot.track == track or is_same(slot.track, track):
+                    return h
         i = (i + 1) & table.mask
 
 cdef void put_call_site(CallSites* table, CallSite* site) noexcept nogil:
@@ -50,7 +60,9 @@ cdef CallSites* bigger_call_sites(CallSites* table) noexcept nogil:
         return NULL
     bigger.mask = capacity - 1
     bigger.older = table
+    bigger.owns = True
     if table != NULL:
+        table.owns = False
         for i in range(table.mask + 1):
             if table.slots[i].handle != NULL:
                 put_call_site(bigger, &table.slots[i])
@@ -72,17 +84,38 @@ cdef bint add_call_site(Store* s, CallSite* site) noexcept nogil:
     PyThread_release_lock(s.lock)
     return added
 
-cdef void free_call_sites(CallSites* table):
+cdef void hold_call_site(CallSite* site) noexcept:
+    Py_INCREF(site.code)
+    Py_INCREF(site.track)
+    Py_INCREF(site.name)
+
+cdef void let_call_site_go(CallSite* site) noexcept:
+    Py_DECREF(site.code)
+    Py_DECREF(site.track)
+    Py_DECREF(site.name)
+
+cdef bint forget_call_sites(Store* s) noexcept nogil:
+    """Makes every call site be looked up anew, because what a track's name stands for has changed."""
+    cdef CallSites* empty
+    cdef CallSites* known
+    PyThread_acquire_lock(s.lock, WAIT_LOCK)
+    known = s.call_sites
+    empty = bigger_call_sites(NULL) if known != NULL else NULL
+    if empty != NULL:
+        empty.older = known
+        st_storep_release(<void**>&s.call_sites, empty)
+    PyThread_release_lock(s.lock)
+    return known == NULL or empty != NULL
+
+cdef void free_call_sites(CallSites* table) noexcept:
     cdef size_t i
     cdef CallSites* older
-    if table != NULL:
-        for i in range(table.mask + 1):
-            if table.slots[i].handle != NULL:
-                Py_XDECREF(table.slots[i].code)
-                Py_XDECREF(table.slots[i].name)
-                Py_XDECREF(table.slots[i].track_name)
     while table != NULL:
         older = table.older
+        if table.owns:
+            for i in range(table.mask + 1):
+                if table.slots[i].handle != NULL:
+                    let_call_site_go(&table.slots[i])
         PyMem_RawFree(table.slots)
         PyMem_RawFree(table)
         table = older

@@ -162,9 +162,8 @@ cdef struct Ended:             # what is kept of a thread that ended
 
 cdef struct CallSite:          # where a block was asked for: what was given, and what it came to
     PyObject* code
-    PyObject* name
-    PyObject* track_name       # NULL where the track was given by its index
-    int64_t track
+    PyObject* track            # an exact int or str
+    PyObject* name             # an exact str
     uint64_t hash
     int offset
     Handle* handle             # atomic: written last, never changed
@@ -174,6 +173,7 @@ cdef struct CallSites:
     size_t mask
     size_t used
     CallSites* older           # still readable by whoever had it; freed with the store
+    bint owns                  # the references of its entries: not once they were copied into a larger table
 
 cdef struct Store:
     uint64_t id

@@ -278,4 +278,4 @@ cdef bint leave_block(const Handle* h) noexcept nogil:
         if ST_LIKELY(a != NULL):
             leave(b, a)
             return True
-    return st_load64(&h.store.unmatched) != 0
+    return st_load64(&h.store.unmatched) != 0 or st_caller_suspends()

@@ -181,6 +181,8 @@ cdef void save_above(SuspendedObject* self, Buffer* b, Activation* a, size_t cou
         return
     self.saved = saved
     self.saved_count = count
+    # The collector may close the body without this one, whose exits then find nothing to close.
+    st_store64(&(<Handle*>self.handle).store.unmatched, 1)
     for i in range(count):
         a = activation_at(b, a.next)
         if a.flags & BASE:
@@ -278,7 +280,7 @@ cdef PyObject* call_on(PyObject* passing, PyObject* inner, const char* method, P
     cdef bint timed
     if bound == NULL:
         return NULL
-    timed = resume(self)
+    timed = self.started and resume(self)  # before its first resume, no pass begins by its being closed
     result = PyObject_Vectorcall(bound, args, count, NULL)
     if timed:
         suspend(self, is_over(self.inner))

@@ -110,15 +110,16 @@ class Profiler(_core.Recorder):
     def __init__(
         self, name: str = "Profiler", *, retain_threads: int = 1024, max_nodes: int = 65_536
     ) -> None:
-        self._name = _checks.checked_text(name, "a profiler's name")
+        name = _checks.checked_text(name, "a profiler's name")
         _checks.check_limit(retain_threads, "retain_threads", 0, 1_000_000)
         _checks.check_limit(max_nodes, "max_nodes", 1, 1 << 24)
+        self._open_store(retain_threads, max_nodes)  # refuses to be called twice
+        self._name = name
         self._global_lock = threading.RLock()
         self._tracks: dict[int, _Track] = {}
         self._track_names: dict[str, int] = {}
         self._sites: list[Site] = []
         self._started = True
-        self._open_store(retain_threads, max_nodes)
         self._begin()
         _register(self)
         _forget_dead_profilers()
@@ -281,6 +282,7 @@ class Profiler(_core.Recorder):
                     f"track {holder} is called {name!r} already; names of tracks must differ"
                 )
             named = self._track(track)
+            self._forget_call_sites()
             self._track_names.pop(named.name, None)
             named.name = name
             self._track_names[name] = named.idx
