@@ -149,31 +149,86 @@ cdef class Recorder:
             raise RuntimeError(f"{type(self).__name__}.__init__ was not called")
         return self.store
 
+    # What follows up to `_switch` changes what the Python layer and the core know together. Each is one step: neither
+    # the collector, nor a signal handler, nor an exception can come in between and find half of it.
+
     def _add_track(self):
-        """Makes the next track's gate, closed, and gives its number."""
+        """Makes the next track's gate and gives its number."""
         if not add_gate(self.opened()):
             raise MemoryError("no memory for a track")
         return self.store.gate_count - 1
 
-    def _set_gate(self, unsigned int track, bint on):
-        """Lets the passes of a track in, or keeps them out, for all threads."""
-        cdef Store* s = self.opened()
-        if track >= s.gate_count:
-            raise IndexError(f"track {track} of {s.gate_count}")
-        st_store64_release(s.gates[track], s.session if on else 0)
-        if not on:
-            st_store64(&s.unmatched, 1)
-
     def _add_site(self, unsigned int track):
         """Makes the next call site, on a track that is there, and gives its number."""
         cdef Store* s = self.opened()
-        if track >= s.gate_count:
-            raise IndexError(f"track {track} of {s.gate_count}")
+        self.check_track(track)
         if s.site_count >= MAX_SITES:
             raise OverflowError(f"a profiler holds at most {MAX_SITES:,} blocks: are names made up at run time?")
         if add_site(s, track) == NULL:
             raise MemoryError("no memory for a block")
         return s.site_count - 1
+
+    def _commit_track(self, dict tracks, track, dict names):
+        """Adds a track under `track.idx`, and under `track.name` if that is in no use and `names` is given.
+
+        Gives False, and changes nothing, if one of them is taken.
+        """
+        if track.idx in tracks or (names is not None and track.name in names):
+            return False
+        track.gate = self._add_track()
+        tracks[track.idx] = track
+        if names is not None:
+            names[track.name] = track.idx
+        return True
+
+    def _commit_site(self, unsigned int track, list sites, list blocks, site, dict cache, tuple key, tuple value):
+        """Adds a call site to `sites`, its number to `blocks` of its track, and its value to the cache.
+
+        Gives False, and changes nothing, if the cache knows the key or the block's index is not the next one.
+        """
+        cdef Py_ssize_t known_sites = len(sites), known_blocks = len(blocks)
+        if key in cache or known_blocks != value[1] or known_sites != self.opened().site_count:
+            return False
+        try:
+            cache[key] = value
+            sites.append(site)
+            blocks.append(known_sites)
+            self._add_site(track)
+        except BaseException:
+            cache.pop(key, None)
+            del sites[known_sites:]
+            del blocks[known_blocks:]
+            raise
+        return True
+
+    def _switch(self, bint started):
+        """Starts or stops all tracks."""
+        self.opened().started = started
+        self._set_gates()
+
+    def _is_started(self):
+        """Whether it is started."""
+        return bool(self.opened().started)
+
+    def _set_gate(self, unsigned int track, bint enabled):
+        """Switches one track on or off."""
+        self.check_track(track)
+        self.store.gates[track].enabled = enabled
+        self._set_gates()
+
+    def _is_enabled(self, unsigned int track):
+        """Whether a track is switched on."""
+        self.check_track(track)
+        return bool(self.store.gates[track].enabled)
+
+    def _set_gates(self):
+        """Opens or closes each track by the switches: the process's, the profiler's, its own."""
+        set_gates(self.opened())
+
+    cdef int check_track(self, unsigned int track) except -1:
+        if track >= self.opened().gate_count:
+            raise IndexError(f"track {track} of {self.store.gate_count}")
+        return 0
 
     cdef Handle* handle(self, unsigned int site) except NULL:
         if site >= self.opened().site_count:
@@ -260,6 +315,16 @@ cdef class Recorder:
             raise MemoryError("no memory to rename a track")
 
 
+def set_everything_enabled(bint enabled):
+    """Sets the switch for the whole process; each recorder's `_set_gates` then heeds it."""
+    global everything_enabled
+    everything_enabled = enabled
+
+def is_everything_enabled():
+    """Whether the switch for the whole process is on."""
+    return bool(everything_enabled)
+
+
 # ---- clock
 
 def use_clock(str source):
@@ -335,7 +400,7 @@ def measure_pass(unsigned int passes=500, unsigned int rounds=20):
     cdef unsigned int i, j
     if s == NULL or not add_gate(s) or add_site(s, 0) == NULL:
         raise MemoryError("no memory to measure a pass")
-    st_store64(s.gates[0], s.session)
+    st_store64(&s.gates[0].session, s.session)  # whatever the switch for the process says
     h = s.handles[0]
     with nogil:
         for i in range(rounds):

@@ -1,4 +1,4 @@
-"""What all tests share: the injected clock, threads that start together, and a check that nothing is left behind."""
+"""What all tests share: the injected clock, threads, and a check that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ import stichotrope
 from stichotrope import (
     ProfileBlock,
     Profiler,
-    ProfilerResults,
     _clock,
     _core,
     profiler,
     set_global_enabled,
 )
-from stichotrope.results import ThreadResults
+from stichotrope.results import _Figures
 
 CHECKOUT_SOURCES = Path(__file__).resolve().parents[1] / "src"
 
@@ -47,10 +46,8 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[None]:
-    """Note failures, and let go of what a failed test's frames refer to, so that the next test is not blamed."""
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Note failures, and let go of what their frames refer to: the next test is not to blame."""
     outcome: Any = yield
     if outcome.get_result().failed:
         item.stash[_failed] = True
@@ -64,7 +61,11 @@ def _profilers() -> set[int]:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Restore the clock and the switches, and fail a test that leaves threads or profilers alive."""
+    """Restore clock and switches, and fail a test that leaves threads or profilers alive."""
+    if hasattr(sys, "last_value"):
+        # pytest keeps the last failure's frames there until the next test is called.
+        sys.last_value = sys.last_traceback = sys.last_exc = None  # type: ignore[attr-defined]
+        gc.collect()
     profilers, stores = _profilers(), _core.memory()["stores"]
     threads = set(threading.enumerate())
     source, interval = _core.clock_source(), sys.getswitchinterval()
@@ -84,7 +85,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     assert not left, f"the test left threads running: {left}"
 
 
-def recorded(source: Profiler | ProfilerResults | ThreadResults) -> dict[str, ProfileBlock]:
+def recorded(source: Profiler | _Figures) -> dict[str, ProfileBlock]:
     """Block name → its figures, of a profiler whose names differ or of its results."""
     results = source.get_results() if isinstance(source, Profiler) else source
     found = [block for track in results.tracks.values() for block in track.blocks]
@@ -93,7 +94,7 @@ def recorded(source: Profiler | ProfilerResults | ThreadResults) -> dict[str, Pr
     return by_name
 
 
-def hits(source: Profiler | ProfilerResults | ThreadResults) -> dict[str, int]:
+def hits(source: Profiler | _Figures) -> dict[str, int]:
     """Block name → passes, of a profiler whose names differ or of its results."""
     return {name: block.hit_count for name, block in recorded(source).items()}
 
@@ -141,7 +142,7 @@ class Threads:
         return self.spawn(*(lambda f=f: begin(f) for f in functions))()
 
     def spawn(self, *functions: Callable[[], Any]) -> Callable[[], list[Any]]:
-        """Start a thread for each function; the result waits for them and returns what they return."""
+        """Start a thread for each function; the result waits for what they return."""
         results: list[Any] = [None] * len(functions)
         errors: list[BaseException] = []
 
@@ -189,7 +190,7 @@ def threads() -> Threads:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    """Wait for what the system does in its own time, such as taking down a thread that was joined."""
+    """Wait for what the system does in its own time, such as taking down a joined thread."""
 
     def wait(condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + WATCHDOG_SECONDS

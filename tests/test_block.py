@@ -1,4 +1,4 @@
-"""Blocks: inline and kept, nested and recursive, known by their call site, left in whatever order."""
+"""Blocks: inline and kept, nested and recursive, known by call site, left in whatever order."""
 
 from __future__ import annotations
 
@@ -195,9 +195,14 @@ def test_a_pass_is_recorded_however_the_body_is_left(p: Profiler, way: str) -> N
 def test_an_exception_passes_through_a_block_untouched(p: Profiler, clock: ManualClock) -> None:
     """The same object, through two blocks; both passes are recorded with their time."""
     error = KeyError("mine")
-    with pytest.raises(KeyError) as met, p.block(0, "outer"), p.block(0, "inner"):
-        clock.advance(9)
-        raise error
+
+    def fails() -> None:
+        with p.block(0, "outer"), p.block(0, "inner"):
+            clock.advance(9)
+            raise error
+
+    with pytest.raises(KeyError) as met:
+        fails()
     assert met.value is error
     assert {n: times(b) for n, b in recorded(p).items()} == {"outer": (1, 9, 0), "inner": (1, 9, 9)}
 
@@ -267,9 +272,7 @@ def test_two_lines_with_one_name_are_two_blocks(p: Profiler) -> None:
     ]
 
 
-def test_two_calls_on_one_line_with_one_name_are_one_block(
-    p: Profiler, clock: ManualClock
-) -> None:
+def test_two_calls_on_one_line_with_one_name_are_one_block(p: Profiler, clock: ManualClock) -> None:
     """Then the second is a recursion of the first."""
     with p.block(0, "x"), p.block(0, "x"):
         clock.advance(8)
@@ -428,7 +431,7 @@ def test_a_call_over_several_lines_is_one_block(p: Profiler) -> None:
 
 
 def test_blocks_and_functions_of_one_line_differ_by_name_only(p: Profiler) -> None:
-    """A decorator and a block may not be told apart otherwise: identity is track, file, line, name."""
+    """Identity is track, file, line and name, whether of a decorator or of a block."""
     f = p.track(0, "f")(lambda: p.block(0, "g").__enter__().__exit__(None, None, None))
     f()
     assert hits(p) == {"f": 1, "g": 1}
@@ -443,7 +446,9 @@ def test_many_blocks_on_many_tracks_do_not_mistake_each_other_for_nested(
             stack.enter_context(p.block(i // 2, f"level {i}"))
             clock.advance(1)
     blocks = recorded(p)
-    assert [times(blocks[f"level {i}"]) for i in range(200)] == [(1, 200 - i, 1) for i in range(200)]
+    assert [times(blocks[f"level {i}"]) for i in range(200)] == [
+        (1, 200 - i, 1) for i in range(200)
+    ]
     assert [t.total_time_ns for t in tracks(p)] == [200 - 2 * i for i in range(100)]
     assert p.get_results().total_time_ns == 200
 

@@ -54,7 +54,7 @@ def test_the_environment_chooses_the_clock(choice: str, source: str) -> None:
     clock, total = json.loads(done.stdout)
     assert clock["source"] == source
     assert clock["resolution_ns"] > 0
-    # 100,000 additions take more than a tenth of a nanosecond each, and less than a tenth of a millisecond.
+    # 100,000 additions take more than a tenth of a nanosecond each, and less than 0.1 ms.
     assert 10**4 < total < 10**10
 
 
@@ -71,7 +71,10 @@ def test_an_empty_choice_is_none() -> None:
     """As if the variable were not set."""
     program = "from stichotrope import _core; print(_core.clock_source())"
     unset = in_new_process(program)
-    assert (unset.returncode, unset.stdout) == (0, in_new_process(program, STICHOTROPE_CLOCK="").stdout)
+    assert (unset.returncode, unset.stdout) == (
+        0,
+        in_new_process(program, STICHOTROPE_CLOCK="").stdout,
+    )
 
 
 @pytest.mark.parametrize("source", ["", "sundial", "tsc "])
@@ -131,7 +134,7 @@ def test_a_choice_that_the_machine_does_not_have_is_refused(
 
 
 def readings(monkeypatch: pytest.MonkeyPatch, *values: tuple[int, int, int]) -> None:
-    """Let the clocks be read as (ticks, ns, uncertainty), one after the other; the first is the origin."""
+    """Let the clocks be read as (ticks, ns, uncertainty) in turn; the first is the origin."""
     left = list(values)
     monkeypatch.setattr(_core, "read_clocks", lambda: left.pop(0))
     monkeypatch.setattr(_core, "clock_source", lambda: "tsc")
@@ -203,7 +206,7 @@ def test_clocks_do_not_go_backwards_on_a_thread(source: str) -> None:
 
 @has_counter
 def test_the_counter_and_the_monotonic_clock_agree() -> None:
-    """Spans of both, over one busy stretch, differ by less than one in fifty once the rate is known."""
+    """Spans of both, over one busy stretch, differ by less than one in fifty."""
     _core.use_clock("counter")
     first = _core.read_clocks()
     while (last := _core.read_clocks())[1] - first[1] < 20_000_000:

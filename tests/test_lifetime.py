@@ -1,7 +1,8 @@
-"""How long things live: profilers, what they recorded, their call sites; and who may run while they do their work."""
+"""How long profilers, figures and call sites live, and who may run while they are at work."""
 
 from __future__ import annotations
 
+import functools
 import gc
 import re
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from conftest import ManualClock, Threads, hits, recorded
-from stichotrope import Profiler, _core, profiler
+from stichotrope import Profiler, _core, _merge, profiler
 
 pytestmark = pytest.mark.unit
 
@@ -41,6 +42,15 @@ def passes(block: Any, count: int) -> None:
 
 def plain() -> None:
     """Do nothing."""
+
+
+def method(self: object) -> None:
+    """Do nothing."""
+
+
+def has_folded(p: Profiler, count: int) -> bool:
+    """Whether so many ended threads share one entry."""
+    return bool(p.get_results().metadata["folded_threads"] == count)
 
 
 # Profilers
@@ -81,7 +91,7 @@ def test_a_profiler_lives_as_long_as_a_tracked_function_or_a_block(keeper: str) 
     if keeper == "function":
         kept = p.track(0)(plain)
     elif keeper == "method":
-        kept = type("Owner", (), {"method": p.track(0)(lambda self: None)})
+        kept = type("Owner", (), {"method": p.track(0)(method)})
     else:
         kept = p.block(0, "x")
     if keeper == "open block":
@@ -203,7 +213,7 @@ def test_making_recording_and_dropping_a_thousand_times_keeps_memory_constant(
 
     for _ in range(800):
         cycle()
-    threads.together(*[lambda: [cycle() for _ in range(50)]] * 4)
+    threads.together(*[lambda: [f() for f in [cycle] * 50]] * 4)
     gc.collect()
     eventually(lambda: _core.memory() == before)
 
@@ -299,9 +309,9 @@ def test_older_ended_threads_share_one_entry(
                     clock.advance(i)
 
     for i in range(1, 11):
-        threads.one_by_one(lambda i=i: work(i))
-        # A joined thread may still be on its way out; the order in which they end is the order of their entries.
-        eventually(lambda i=i: p.get_results().metadata["folded_threads"] == max(0, i - 3))
+        threads.one_by_one(functools.partial(work, i))
+        # A joined thread may still be on its way out, and entries stand in the order of ends.
+        eventually(functools.partial(has_folded, p, max(0, i - 3)))
     results = p.get_results()
     names = [share.name for share in results.threads]
     assert names == ["ended threads", "worker 0", "worker 0", "worker 0"]
@@ -458,7 +468,9 @@ def test_finalizers_may_register_blocks_while_blocks_are_registered() -> None:
     count = collect_often(register, work, 100)
     assert count == 100
     blocks = [b for _, t in sorted(p.get_results().tracks.items()) for b in t.blocks]
-    by_kind = {kind: [b for b in blocks if b.name.startswith(kind)] for kind in ("work", "finalizer")}
+    by_kind = {
+        kind: [b for b in blocks if b.name.startswith(kind)] for kind in ("work", "finalizer")
+    }
     assert [len(found) for found in by_kind.values()] == [500, 100]
     assert {b.hit_count for b in blocks} == {1}
     for found in by_kind.values():
@@ -540,9 +552,12 @@ def test_a_finalizer_of_a_cycle_may_call_what_is_tracked_in_it() -> None:
 
 
 def interrupted_at(place: int, work: Callable[[], None], action: Callable[[], None]) -> str:
-    """Run the work; before the instruction of the profiler's Python code that has the given number, run the action.
+    """Run the work, and the action before one instruction of the profiler's Python code.
 
-    This is what the collector and signal handlers do. Returns where it was, or "" when the work has fewer instructions.
+    This is what the collector and signal handlers do.
+
+    :param place: the number of the instruction.
+    :returns: where it was, or "" when the work has fewer.
     """
     where = ""
     number = -1
@@ -564,7 +579,7 @@ def interrupted_at(place: int, work: Callable[[], None], action: Callable[[], No
     sys.settrace(trace)
     try:
         work()
-    except (RuntimeError, LookupError) as error:
+    except Exception as error:
         where += f" ({error!r})"
     finally:
         sys.settrace(before)
@@ -576,9 +591,9 @@ def interrupt_everywhere(
     least: int,
     step: int = 1,
 ) -> None:
-    """Interrupt some work by some action at every place, and fail with the places after which all was not right.
+    """Interrupt some work by some action at every place, and fail with the places where it harms.
 
-    :param make: gives the work, the action, and the question whether all is right afterwards, for one attempt.
+    :param make: gives work, action, and the question whether all is right, for one attempt.
     :param least: so many places there are at least, or the test looks at the wrong thing.
     """
     wrong = set()
@@ -590,9 +605,9 @@ def interrupt_everywhere(
             break
         try:
             right = is_right()
-        except (AssertionError, RuntimeError, LookupError):
+        except Exception:
             right = False
-        if not right or "Error" in where:
+        if not right or where.endswith(")"):
             wrong.add(where)
         place += step
     assert place >= least
@@ -600,7 +615,7 @@ def interrupt_everywhere(
 
 
 def test_blocks_may_be_registered_between_any_two_steps_of_a_registration() -> None:
-    """By a finalizer or a signal handler: names, places, indices, hits and switches of all are right."""
+    """By a finalizer or a signal handler: names, indices, hits and switches of all are right."""
     inner = {track: f"inner {track}" for track in (0, "named", 3, "mine")}
     names = ["outer", "named outer", "function", *inner.values()]
 
@@ -636,7 +651,8 @@ def test_blocks_may_be_registered_between_any_two_steps_of_a_registration() -> N
                     for t in tracks.values()
                 )
                 and (placed["outer"], placed["named outer"]) == ("Track 0", "named")
-                and [placed[name] for name in inner.values()] == ["Track 0", "named", "Track 3", "mine"]
+                and [placed[name] for name in inner.values()]
+                == ["Track 0", "named", "Track 3", "mine"]
                 and [off[f"off {track}"] for track in inner] == [0] * 4
             )
 
@@ -722,17 +738,17 @@ def test_anything_may_happen_between_any_two_steps_of_reading() -> None:
 def test_an_interrupted_registration_leaves_the_profiler_right(
     monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
 ) -> None:
-    """Ctrl-C or want of memory in the middle of it: the block is there or not, and all others are right."""
+    """By Ctrl-C or want of memory: the block is there or not, and all others are right."""
     p = Profiler("interrupted")
     with p.block(0, "before"):
         pass
-    site = profiler._merge.Site
+    site = _merge.Site
 
     def interrupt(*args: Any) -> Any:
-        monkeypatch.setattr(profiler._merge, "Site", site)
+        monkeypatch.setattr(_merge, "Site", site)
         raise kind
 
-    monkeypatch.setattr(profiler._merge, "Site", interrupt)
+    monkeypatch.setattr(_merge, "Site", interrupt)
     with pytest.raises(kind):
         p.block(0, "interrupted")
     for _ in range(2):
@@ -745,7 +761,7 @@ def test_an_interrupted_registration_leaves_the_profiler_right(
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="the system has no signals of one's own")
 def test_signal_handlers_may_record() -> None:
-    """Inside whatever block is open, on the main thread: every pass counts, and is that block's child."""
+    """Inside whatever block is open: every pass counts, and is that block's child."""
     p = Profiler("signalled")
     handled = 0
 
@@ -786,9 +802,14 @@ def test_signals_at_any_moment_lose_no_pass() -> None:
             other.clear()
 
     before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+    armed = -1
     try:
         while handled < 100:
+            if (
+                armed < handled
+            ):  # one at a time: a handler that is slow must not be interrupted for ever
+                armed = handled
+                signal.setitimer(signal.ITIMER_REAL, 0.0002)
             made += 1
             with p.block(0, f"work {made % 100}"):
                 with other.block(0, f"{made % 50}"):

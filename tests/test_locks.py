@@ -103,7 +103,7 @@ def decorate(p: Profiler, tmp_path: Path) -> None:
         p.track("named", "other")(plain)()
         kinds = {"s": track(staticmethod(plain)), "c": track(classmethod(plain))}
         owner: Any = type("Owner", (), {**kinds, "p": track(property(plain)), "m": track(plain)})()
-        owner.s(), owner.c(), owner.m(), owner.p  # noqa: B018
+        owner.s(), owner.c(), owner.m(), owner.p
 
 
 def enter_blocks(p: Profiler, tmp_path: Path) -> None:
@@ -130,6 +130,18 @@ def switch_globally(p: Profiler, tmp_path: Path) -> None:
     set_global_enabled(False)
     assert not is_global_enabled()
     set_global_enabled(True)
+
+
+def switch_tracks(p: Profiler, tmp_path: Path) -> None:
+    """One that is known and one that may not be."""
+    p.set_track_enabled(0, True)
+    p.set_track_enabled("new", True)
+
+
+def stop_and_start(p: Profiler, tmp_path: Path) -> None:
+    """In a row."""
+    p.stop()
+    p.start()
 
 
 def one_thread(p: Profiler, tmp_path: Path) -> None:
@@ -168,10 +180,10 @@ PATHS: dict[str, Callable[[Profiler, Path], Any]] = {
     "is_track_enabled": lambda p, tmp_path: [p.is_track_enabled(t) for t in (0, "named", 99)],
     "name": lambda p, tmp_path: p.name,
     "print_results": lambda p, tmp_path: p.print_results(file=io.StringIO()),
-    "set_track_enabled": lambda p, tmp_path: [p.set_track_enabled(t, True) for t in (0, "new")],
+    "set_track_enabled": switch_tracks,
     "set_track_name": lambda p, tmp_path: p.set_track_name(0, "zero"),
     "start": lambda p, tmp_path: p.start(),
-    "stop": lambda p, tmp_path: (p.stop(), p.start()),
+    "stop": stop_and_start,
     "track": decorate,
 }
 
@@ -235,7 +247,7 @@ def test_bad_input_gives_the_locks_back(watch: Watch) -> None:
 def test_five_threads_take_the_locks_in_order(
     watch: Watch, threads: Threads, tmp_path: Path
 ) -> None:
-    """Each drives all paths, on a profiler that it shares and on one of its own, in an order of its own."""
+    """Each drives all paths, on a shared profiler and on its own, in an order of its own."""
     shared = Profiler("shared")
     drives = list(PATHS.values())
 

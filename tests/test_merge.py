@@ -1,4 +1,4 @@
-"""The merge: from nodes in ticks, made by hand, to blocks, tracks, a tree and a total in nanoseconds."""
+"""The merge: from nodes in ticks, made by hand, to blocks, tracks, tree and total in ns."""
 
 from __future__ import annotations
 
@@ -81,7 +81,12 @@ def node(
         (1, 2, 1, 1),
         (1, 2, 3, 2),
         (5, 1, 3, 15),
-        (1_000_000_007, 2_999_999_989, 2**62, round(Fraction(1_000_000_007, 2_999_999_989) * 2**62)),
+        (
+            1_000_000_007,
+            2_999_999_989,
+            2**62,
+            round(Fraction(1_000_000_007, 2_999_999_989) * 2**62),
+        ),
         (1, 1, 0, 0),
     ],
 )
@@ -113,12 +118,14 @@ def test_the_first_octave_is_exact() -> None:
 
 @pytest.mark.parametrize("ticks", [*range(40), 63, 64, 1000, 10**6, 2**41 + 12345, 2**60 + 1])
 def test_the_core_counts_a_pass_in_the_bucket_that_the_formula_says(ticks: int) -> None:
-    """And the bucket's middle is no further off than one in 32, of the ticks and the 16 they are shifted by."""
+    """And the bucket's middle is no further off than one in 32, of the ticks and 16 more."""
     _core.use_clock("manual")
     recorder = _core.Recorder()
     recorder._open_store(0, 16)
     recorder._set_gate(recorder._add_track(), True)
-    tracked = recorder._wrap(lambda: _core.set_manual_ticks(ticks), recorder._add_site(0), False, False)
+    tracked = recorder._wrap(
+        lambda: _core.set_manual_ticks(ticks), recorder._add_site(0), False, False
+    )
     _core.set_manual_ticks(0)
     tracked()
     ((_, _, hits, total, *_, buckets),) = recorder._snapshot().merged()
@@ -136,7 +143,7 @@ def figures(nodes: list[_core.RawNode], rate: Rate = NS) -> dict[str, Any]:
 
 
 def test_tracks_come_by_index_with_all_their_blocks() -> None:
-    """Also those that were never hit, all zeros; a track's blocks stand in the order of their index."""
+    """Also those that were never hit, all zeros; blocks stand in the order of their index."""
     tracks = blocks_by_track(TRACKS, SITES, [], NS)
     assert list(tracks) == [0, 3]
     assert [(t.track_name, t.enabled, t.total_time_ns) for t in tracks.values()] == [
@@ -146,7 +153,9 @@ def test_tracks_come_by_index_with_all_their_blocks() -> None:
     rows = [(b.name, b.track_idx, b.block_idx, b.file, b.line) for b in tracks[0].blocks]
     assert rows == [("a", 0, 0, "a.py", 1), ("b", 0, 1, "a.py", 2), ("never", 0, 2, "a.py", 4)]
     never = tracks[0].blocks[2]
-    assert (never.hit_count, never.min_time_ns, never.max_time_ns, never.histogram.total) == (0,) * 4
+    assert (never.hit_count, never.min_time_ns, never.max_time_ns, never.histogram.total) == (
+        0,
+    ) * 4
 
 
 def test_a_block_is_the_sum_of_its_nodes() -> None:

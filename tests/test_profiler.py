@@ -1,4 +1,4 @@
-"""The profiler: switches, tracks and their numbers, clearing, and what results say of threads and of the run."""
+"""The profiler: switches, tracks and their numbers, clearing, and what results say of the run."""
 
 from __future__ import annotations
 
@@ -672,7 +672,7 @@ def test_a_tree_that_is_full_says_so_and_loses_no_pass(clock: ManualClock) -> No
     }
     (other,) = [node for node in results.tree.children if node.name == "(other paths)"]
     assert results.metadata["warnings"] == [
-        f"{sum(n.hit_count for n in other.children)} passes are under \"(other paths)\" because "
+        f'{sum(n.hit_count for n in other.children)} passes are under "(other paths)" because '
         "their thread's call tree was full"
     ]
 

@@ -1,4 +1,4 @@
-"""Threads: each records its own, none waits for another, none is lost, and results read while they record are right."""
+"""Threads: each records its own, none waits or is lost, and what is read meanwhile is right."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_new_threads_first_use_of_everything_is_right(p: Profiler, threads: Th
 
 
 def test_two_threads_record_without_waiting_for_each_other(p: Profiler, threads: Threads) -> None:
-    """While one stands still inside a pass, the other makes a thousand of the same block; and back."""
+    """While one stands still inside a pass, the other makes a thousand; and back."""
     block = p.block(0, "x")
     turns = [threading.Event() for _ in range(3)]
 
@@ -356,7 +356,7 @@ def test_threads_that_decorate_at_once_share_the_call_site_cache(
 
 
 def test_profilers_made_at_once_have_ids_of_their_own(threads: Threads) -> None:
-    """Eight threads make twenty-five each: two hundred ids, all registered, growing on each thread."""
+    """Eight threads make twenty-five each: two hundred ids, registered, growing on each thread."""
     made = threads.together(*[lambda: [Profiler(f"{i}") for i in range(25)]] * 8)
     ids = [[q._profiler_id for q in part] for part in made]
     assert all(part == sorted(part) for part in ids)
@@ -469,7 +469,8 @@ def is_whole(block: ProfileBlock, ns: int) -> bool:
     """Whether the figures of a block whose passes all take `ns` belong to one moment."""
     n = block.hit_count
     return (
-        (block.total_time_ns, block.sum_time_ns, block.sum_squares_ns2) == (n * ns, n * ns, n * ns * ns)
+        (block.total_time_ns, block.sum_time_ns, block.sum_squares_ns2)
+        == (n * ns, n * ns, n * ns * ns)
         and (block.min_time_ns, block.max_time_ns) == ((ns, ns) if n else (0, 0))
         and [count for _, _, count in block.histogram] == ([n] if n else [])
     )
@@ -478,7 +479,7 @@ def is_whole(block: ProfileBlock, ns: int) -> bool:
 def read_while_recording(
     p: Profiler, clock: ManualClock, threads: Threads, writers: int, readers: int, times: int
 ) -> None:
-    """Let threads record passes of 12 ns inside passes of 20 ns, while others read; check every reading."""
+    """Let threads record passes of 12 ns inside passes of 20 ns, and check what others read."""
     outer, inner = p.block(0, "outer"), p.block(1, "inner")
     running = [writers]
     counting = threading.Lock()
@@ -593,7 +594,7 @@ def test_a_track_switched_under_load_never_disturbs_another(p: Profiler, threads
 def test_once_a_switch_is_off_no_new_pass_is_recorded_on_any_thread(
     p: Profiler, threads: Threads, how: str
 ) -> None:
-    """Between two barriers, with it off, four threads record nothing; before and after, everything."""
+    """While it is off, four threads record nothing; before and after, everything."""
     block = p.block(0, "x")
     step = threading.Barrier(5)
 
@@ -624,7 +625,7 @@ def test_once_a_switch_is_off_no_new_pass_is_recorded_on_any_thread(
 
 
 def test_clearing_under_load_loses_nothing_that_comes_after(p: Profiler, threads: Threads) -> None:
-    """However often it is cleared while four threads record, what they do after the last is exact."""
+    """However often it is cleared while they record, what four threads do afterwards is exact."""
     outer, inner = p.block(0, "outer"), p.block(0, "inner")
     step = threading.Barrier(5)
     stop = threading.Event()
@@ -709,7 +710,7 @@ def record_much(p: Profiler, threads: Threads, count: int, times: int) -> None:
 
     assert threads.together(*[work] * count) == [times] * count
     results = p.get_results()
-    expected = {name: count * times for name in ("level 0", "level 1", "level 2", "leaf")}
+    expected = dict.fromkeys(("level 0", "level 1", "level 2", "leaf"), count * times)
     assert (hits(results), len(results.threads)) == (expected, count)
     assert [hits(share) for share in results.threads] == [dict.fromkeys(expected, times)] * count
     assert [(n.name, depth) for n, depth in results.tree.walk()][1:] == [
@@ -743,7 +744,7 @@ def test_a_hundred_thousand_passes_on_one_thread(p: Profiler, threads: Threads) 
 
 
 def long_session(p: Profiler, threads: Threads, rounds: int) -> None:
-    """Threads come and go over and over, profilers too; results are taken, tracks switched, all cleared at times."""
+    """Threads and profilers come and go; results are taken, tracks switched, all cleared at times."""
     block = p.block(0, "x")
     rng = random.Random(20_240_229)
     expected = entries = 0

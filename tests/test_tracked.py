@@ -1,4 +1,4 @@
-"""A tracked function stays itself: it is called, bound, inspected, copied and documented as before."""
+"""A tracked function stays itself: it is called, bound, inspected and copied as before."""
 
 from __future__ import annotations
 
@@ -64,6 +64,11 @@ def p() -> Profiler:
     return Profiler("tracked")
 
 
+def square(x: int) -> int:
+    """Return the square."""
+    return x * x
+
+
 def echo(*args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return what was given."""
     return args, kwargs
@@ -80,7 +85,8 @@ def test_names_and_documentation_are_the_functions_own(p: Profiler, attribute: s
 
 def test_the_bare_function_is_under_wrapped(p: Profiler) -> None:
     """As with every well-kept decorator."""
-    assert p.track(0)(plain).__wrapped__ is plain
+    tracked: Any = p.track(0)(plain)
+    assert tracked.__wrapped__ is plain
 
 
 def test_the_signature_is_the_functions_own(p: Profiler) -> None:
@@ -107,7 +113,7 @@ def test_a_signature_that_was_set_by_hand_is_kept(p: Profiler) -> None:
 
     by_hand = inspect.Signature([inspect.Parameter("x", inspect.Parameter.POSITIONAL_ONLY)])
     function.__signature__ = by_hand  # type: ignore[attr-defined]
-    tracked = p.track(0)(function)
+    tracked: Any = p.track(0)(function)
     assert (tracked.__signature__, inspect.signature(tracked)) == (by_hand, by_hand)
 
 
@@ -177,7 +183,8 @@ def test_an_attribute_that_was_set_before_is_there(p: Profiler) -> None:
         """Do nothing."""
 
     function.mark = "before"  # type: ignore[attr-defined]
-    assert p.track(0)(function).mark == "before"
+    tracked: Any = p.track(0)(function)
+    assert tracked.mark == "before"
 
 
 def test_an_attribute_can_be_set_changed_and_deleted_afterwards(p: Profiler) -> None:
@@ -296,8 +303,9 @@ def test_it_can_be_a_key(p: Profiler) -> None:
 
 def test_its_type_cannot_be_called(p: Profiler) -> None:
     """Only a profiler makes tracked functions."""
+    kind: Any = type(p.track(0)(plain))
     with pytest.raises(TypeError, match="cannot create"):
-        type(p.track(0)(plain))()
+        kind()
 
 
 def test_partial_of_it_records(p: Profiler) -> None:
@@ -323,15 +331,15 @@ def test_another_decorator_can_wrap_it(p: Profiler) -> None:
 
 def test_a_cache_around_it_sees_only_misses_recorded(p: Profiler) -> None:
     """functools.lru_cache calls it when it does not know the answer."""
-    cached = functools.lru_cache(p.track(0, "square")(lambda x: x * x))
+    cached = functools.lru_cache(p.track(0, "square")(square))
     assert [cached(3), cached(3), cached(4)] == [9, 9, 16]
     assert hits(p) == {"square": 2}
 
 
 def test_single_dispatch_around_it_works(p: Profiler) -> None:
     """Implementations of a generic function may be tracked."""
-    generic = functools.singledispatch(p.track(0, "any")(lambda x: "any"))
-    generic.register(int, p.track(0, "int")(lambda x: "int"))
+    generic: Any = functools.singledispatch(p.track(0, "any")(lambda *x: "any"))
+    generic.register(int, p.track(0, "int")(lambda *x: "int"))
     assert [generic("a"), generic(1), generic(2)] == ["any", "int", "int"]
     assert hits(p) == {"any": 1, "int": 2}
 
@@ -361,7 +369,7 @@ def test_a_method_gets_its_instance(p: Profiler) -> None:
             return self, a
 
     owner = Owner()
-    kept = owner.method
+    kept: Any = owner.method
     assert [owner.method(1), kept(2), Owner.method(owner, 3)] == [(owner, i) for i in (1, 2, 3)]
     assert (kept.__self__, kept.__func__) == (owner, Owner.__dict__["method"])
     assert kept == owner.method
@@ -488,7 +496,7 @@ def test_setting_and_deleting_a_tracked_property_is_recorded(p: Profiler) -> Non
         def value(self) -> None:
             self.stored = -1
 
-        value = p.track(0)(value)  # type: ignore[arg-type, assignment]
+        value = p.track(0)(value)  # type: ignore
 
     owner = Owner()
     owner.value = 5
@@ -531,7 +539,7 @@ def test_arguments_arrive_as_the_objects_that_were_given(p: Profiler) -> None:
     tracked = p.track(0)(echo)
     given = [Thing() for _ in range(6)]
     a, b, c, d, e, f = given
-    args, kwargs = tracked(a, *(b, c), k=d, **{"m": e, "n": f})
+    args, kwargs = tracked(a, *(b, c), k=d, **dict(zip("mn", (e, f), strict=True)))
     assert [id(x) for x in args] == [id(a), id(b), id(c)]
     assert {k: id(v) for k, v in kwargs.items()} == {"k": id(d), "m": id(e), "n": id(f)}
 
@@ -739,12 +747,12 @@ def test_the_traceback_is_the_one_of_the_bare_function(p: Profiler) -> None:
         try:
             function()
         except ValueError as error:
-            cause = error.__cause__
-            assert cause is error.__context__
-            assert cause is not None
+            found, cause = error, error.__cause__ or error
+            same = cause is error.__context__
             frames = [*traceback.extract_tb(error.__traceback__)[1:]]
             frames += traceback.extract_tb(cause.__traceback__)
-            return [(frame.name, frame.lineno) for frame in frames] + [repr(error), repr(cause)]
+            told = [(frame.name, frame.lineno) for frame in frames]
+            return [*told, repr(found), repr(cause), same]
         return []
 
     bare = story(outer)
@@ -788,10 +796,13 @@ def test_an_interrupt_of_the_system_is_recorded(p: Profiler) -> None:
 def test_an_exception_that_is_being_handled_is_still_seen_inside(p: Profiler) -> None:
     """sys.exc_info is the caller's."""
     tracked = p.track(0, "look")(lambda: sys.exc_info()[1])
+    error = ValueError("outside")
+    seen: object = None
     try:
-        raise ValueError("outside")
-    except ValueError as error:
-        assert tracked() is error
+        raise error
+    except ValueError:
+        seen = tracked()
+    assert seen is error
 
 
 # Recursion
@@ -812,7 +823,7 @@ def test_recursion_counts_its_time_once(p: Profiler, clock: ManualClock) -> None
 
 
 def test_mutual_recursion_counts_each_time_once(p: Profiler, clock: ManualClock) -> None:
-    """a → b → a → b, each spending 10 ns before it calls: 40 for the outer a, 30 for the outer b."""
+    """a → b → a → b, each spending 10 ns before it calls: 40 for the first a, 30 for the first b."""
 
     @p.track(0)
     def a(n: int) -> None:
@@ -848,7 +859,7 @@ def test_running_into_the_recursion_limit_leaves_nothing_open(
 
     with pytest.raises(RecursionError):
         endless()
-    # The last call may have been refused before its first instruction: a pass, though not one of the body.
+    # The last call may have been refused before its first instruction: a pass all the same.
     assert hits(p)["endless"] - entered in (0, 1)
     before = p.get_results().total_time_ns
     p.track(0, "after")(clock.advance)(100)

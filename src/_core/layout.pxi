@@ -160,6 +160,10 @@ cdef struct Ended:             # what is kept of a thread that ended
     Packed packed
     Ended* next
 
+cdef struct Gate:              # in a line of its own: a switch must not disturb who reads another track's
+    uint64_t session           # atomic: the store's while all three switches are on, else 0
+    bint enabled
+
 cdef struct CallSite:          # where a block was asked for: what was given, and what it came to
     PyObject* code
     PyObject* track            # an exact int or str
@@ -193,10 +197,12 @@ cdef struct Store:
     uint32_t site_count
     Handle** handles           # per site; what they point to stays where it is
     uint32_t gate_count
-    uint64_t** gates           # per track; likewise
+    Gate** gates               # per track; likewise
+    bint started
     CallSites* call_sites      # atomic
     Store* next                # all stores, under stores_lock
 
+cdef bint everything_enabled = True  # the switch for the whole process
 cdef uint64_t last_session = 0
 cdef uint64_t last_thread_key = 0
 cdef uint64_t last_store_id = 0

@@ -26,14 +26,20 @@ cdef void free_buffers(Store* s, Thread* keep) noexcept nogil:
             free_buffer(b)
         b = following
 
+cdef void set_gates(Store* s) noexcept nogil:
+    """Opens or closes each track's gate by the three switches."""
+    cdef uint64_t session
+    cdef uint32_t i
+    for i in range(s.gate_count):
+        session = s.session if everything_enabled and s.started and s.gates[i].enabled else 0
+        if session == 0:
+            st_store64(&s.unmatched, 1)
+        st_store64_release(&s.gates[i].session, session)
+
 cdef void set_session(Store* s) noexcept nogil:
     """Starts a new session: whatever was recorded before belongs to none."""
-    cdef uint64_t session = st_add64(&last_session, 1)
-    cdef uint32_t i
-    st_store64_release(&s.session, session)
-    for i in range(s.gate_count):
-        if st_load64(s.gates[i]):
-            st_store64_release(s.gates[i], session)
+    st_store64_release(&s.session, st_add64(&last_session, 1))
+    set_gates(s)
 
 cdef Store* new_store(uint64_t retain_threads, uint32_t max_nodes) noexcept nogil:
     cdef Store* s = <Store*>PyMem_RawCalloc(1, sizeof(Store))
@@ -46,6 +52,7 @@ cdef Store* new_store(uint64_t retain_threads, uint32_t max_nodes) noexcept nogi
     s.id = st_add64(&last_store_id, 1)
     s.retain_threads = retain_threads
     s.max_nodes = max_nodes
+    s.started = True
     set_session(s)
     PyThread_acquire_lock(stores_lock, WAIT_LOCK)
     s.next = all_stores
@@ -80,7 +87,7 @@ cdef void free_store(Store* s) noexcept nogil:
 
 cdef void fill_handle(Handle* h, Store* s, uint32_t site, uint32_t track) noexcept nogil:
     """Writes what a call needs to know of its site."""
-    h.gate = s.gates[track]
+    h.gate = &s.gates[track].session
     h.store = s
     h.site = site
     h.track = track
@@ -106,14 +113,15 @@ cdef Handle* add_site(Store* s, uint32_t track) noexcept nogil:
     return h
 
 cdef bint add_gate(Store* s) noexcept nogil:
-    """Makes the gate of the next track, closed; False when there is no memory."""
-    cdef uint64_t** gates = <uint64_t**>PyMem_RawRealloc(s.gates, (s.gate_count + 1) * sizeof(uint64_t*))
+    """Makes the gate of the next track; False when there is no memory. Its caller holds the profiler's lock."""
+    cdef Gate** gates = <Gate**>PyMem_RawRealloc(s.gates, (s.gate_count + 1) * sizeof(Gate*))
     if gates == NULL:
         return False
     s.gates = gates
-    # A line of its own: a switch of one track must not disturb who reads another's gate.
-    s.gates[s.gate_count] = <uint64_t*>PyMem_RawCalloc(1, LINE)
+    s.gates[s.gate_count] = <Gate*>PyMem_RawCalloc(1, LINE)
     if s.gates[s.gate_count] == NULL:
         return False
+    s.gates[s.gate_count].enabled = True
     s.gate_count += 1
+    set_gates(s)
     return True

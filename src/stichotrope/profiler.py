@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from functools import update_wrapper
+from itertools import count
 from weakref import WeakValueDictionary
 
 from . import _checks, _core
@@ -38,20 +39,18 @@ _CALL_SITE_CACHE: dict[tuple[int, int, str, int, str], tuple[int, int]] = {}
 # finalizer may.
 _DEAD_PROFILERS: deque[int] = deque()
 
-_global_enabled = True
-_last_profiler_id = 0
+_next_profiler_id = count(1).__next__
 
 
 class _Track:
     """One track of one profiler."""
 
-    __slots__ = ("enabled", "gate", "idx", "name", "sites")
+    __slots__ = ("gate", "idx", "name", "sites")
 
-    def __init__(self, idx: int, gate: int) -> None:
+    def __init__(self, idx: int, name: str | None = None) -> None:
         self.idx = idx
-        self.gate = gate  # its number in the core
-        self.name = f"Track {idx}"
-        self.enabled = True
+        self.name = name or f"Track {idx}"
+        self.gate = -1  # its number in the core, from when it is added
         self.sites: list[int] = []  # block index -> site
 
 
@@ -102,7 +101,6 @@ class Profiler(_core.Recorder):
         "_sites",
         "_start_monotonic_ns",
         "_start_ns",
-        "_started",
         "_track_names",
         "_tracks",
     )
@@ -119,9 +117,10 @@ class Profiler(_core.Recorder):
         self._tracks: dict[int, _Track] = {}
         self._track_names: dict[str, int] = {}
         self._sites: list[Site] = []
-        self._started = True
         self._begin()
-        _register(self)
+        self._profiler_id = _next_profiler_id()
+        with _REGISTRY_LOCK:
+            _PROFILER_REGISTRY[self._profiler_id] = self
         _forget_dead_profilers()
 
     def __del__(self) -> None:
@@ -131,7 +130,7 @@ class Profiler(_core.Recorder):
             _DEAD_PROFILERS.append(profiler_id)
 
     def __repr__(self) -> str:
-        state = "started" if self._started else "stopped"
+        state = "started" if self.is_started() else "stopped"
         blocks, tracks = len(self._sites), len(self._tracks)
         return f"<Profiler {self._name!r}, {state}, {blocks} blocks on {tracks} tracks>"
 
@@ -180,7 +179,7 @@ class Profiler(_core.Recorder):
             fget, fset, fdel = (part and self._tracked(part, track, name) for part in parts)
             return type(function)(fget, fset, fdel, function.__doc__)
         _checks.check_trackable(function)
-        if not _global_enabled:
+        if not is_global_enabled():
             return function
         if name is None:
             name = _checks.own_name(function)
@@ -195,15 +194,15 @@ class Profiler(_core.Recorder):
         with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock:
             owner = self._track(track)
             key = (self._profiler_id, owner.idx, file, line, name)
-            known = _CALL_SITE_CACHE.get(key)
-            if known is not None:
-                return owner.sites[known[1]]
-            site = self._add_site(owner.gate)
-            block_idx = len(owner.sites)
-            self._sites.append(Site(owner.idx, block_idx, name, file, line))
-            owner.sites.append(site)
-            _CALL_SITE_CACHE[key] = (self._profiler_id, block_idx)
-            return site
+            # All objects are made first, and added in one step: whatever re-entered meanwhile may
+            # have taken the index, or added this very site.
+            while (known := _CALL_SITE_CACHE.get(key)) is None:
+                value = (self._profiler_id, len(owner.sites))
+                site = Site(owner.idx, value[1], name, file, line)
+                self._commit_site(
+                    owner.gate, self._sites, owner.sites, site, _CALL_SITE_CACHE, key, value
+                )
+            return owner.sites[known[1]]
 
     def _describe_site(self, site: int) -> str:
         known = self._sites[site]
@@ -216,25 +215,15 @@ class Profiler(_core.Recorder):
         if isinstance(track, str):
             return self._track_named(str.__str__(track))
         idx = int(track)
-        return self._tracks[idx] if idx in self._tracks else self._make_track(idx)
+        while idx not in self._tracks:
+            self._commit_track(self._tracks, _Track(idx), None)
+        return self._tracks[idx]
 
     def _track_named(self, name: str) -> _Track:
-        if name not in self._track_names:
+        while name not in self._track_names:
             free = next(idx for idx in range(len(self._tracks) + 1) if idx not in self._tracks)
-            self._make_track(free).name = name
-            self._track_names[name] = free
+            self._commit_track(self._tracks, _Track(free, name), self._track_names)
         return self._tracks[self._track_names[name]]
-
-    def _make_track(self, idx: int) -> _Track:
-        made = self._tracks[idx] = _Track(idx, self._add_track())
-        self._set_gate(made.gate, _global_enabled and self._started)
-        return made
-
-    def _set_gates(self) -> None:
-        """Open or close each track's gate by the three switches. Its caller holds the locks."""
-        on = _global_enabled and self._started
-        for track in self._tracks.values():
-            self._set_gate(track.gate, on and track.enabled)
 
     def set_track_enabled(self, track: int | str, enabled: bool) -> None:
         """Let a track's passes be recorded or not, from now on and on all threads.
@@ -247,8 +236,7 @@ class Profiler(_core.Recorder):
         _checks.check_track(track)
         _checks.check_switch(enabled)
         with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock:
-            self._track(track).enabled = enabled
-            self._set_gates()
+            self._set_gate(self._track(track).gate, enabled)
 
     def is_track_enabled(self, track: int | str) -> bool:
         """Return whether a track is switched on; one that nobody switched off is.
@@ -261,7 +249,7 @@ class Profiler(_core.Recorder):
         with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock:
             idx = self._track_names.get(track) if isinstance(track, str) else track
             known = None if idx is None else self._tracks.get(idx)
-            return known is None or known.enabled
+            return known is None or self._is_enabled(known.gate)
 
     def set_track_name(self, track: int, name: str) -> None:
         """Name a track, for reports and for `track` and `block` by name.
@@ -291,23 +279,22 @@ class Profiler(_core.Recorder):
 
     def start(self) -> None:
         """Record from now on. A profiler is started when it is made."""
-        self._switch(True)
+        self._set_started(True)
 
     def stop(self) -> None:
         """Let calls and blocks pass straight through from now on.
 
         Passes that are open will still be recorded.
         """
-        self._switch(False)
+        self._set_started(False)
 
-    def _switch(self, started: bool) -> None:
+    def _set_started(self, started: bool) -> None:
         with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock:
-            self._started = started
-            self._set_gates()
+            self._switch(started)
 
     def is_started(self) -> bool:
         """Return whether it records, as far as `start` and `stop` go."""
-        return self._started
+        return self._is_started()
 
     def clear(self) -> None:
         """Forget all figures of all threads.
@@ -341,9 +328,13 @@ class Profiler(_core.Recorder):
         # The snapshot before the sites: each site that it holds is then sure to be known.
         snapshot = self._snapshot()
         with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock:
-            tracks = [(track.idx, track.name, track.enabled) for track in self._tracks.values()]
+            sites = self._sites[:]  # before the tracks: each site's track is then sure to be there
+            tracks = [
+                (track.idx, track.name, self._is_enabled(track.gate))
+                for track in list(self._tracks.values())
+            ]
             duration_ns = time.monotonic_ns() - self._start_monotonic_ns
-            return View(self._name, snapshot, self._sites[:], tracks, self._start_ns, duration_ns)
+            return View(self._name, snapshot, sites, tracks, self._start_ns, duration_ns)
 
     @property
     def _all_thread_data(self) -> dict[int, ThreadData]:
@@ -378,10 +369,9 @@ def set_global_enabled(enabled: bool) -> None:
     :param enabled: whether to profile.
     :raises TypeError: when it is no bool.
     """
-    global _global_enabled
     _checks.check_switch(enabled)
     with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK:
-        _global_enabled = enabled
+        _core.set_everything_enabled(enabled)
         for profiler in list(_PROFILER_REGISTRY.values()):
             with profiler._global_lock:
                 profiler._set_gates()
@@ -389,15 +379,7 @@ def set_global_enabled(enabled: bool) -> None:
 
 def is_global_enabled() -> bool:
     """Return whether profiling is enabled in this process."""
-    return _global_enabled
-
-
-def _register(profiler: Profiler) -> None:
-    global _last_profiler_id
-    with _REGISTRY_LOCK:
-        _last_profiler_id += 1
-        profiler._profiler_id = _last_profiler_id
-        _PROFILER_REGISTRY[profiler._profiler_id] = profiler
+    return _core.is_everything_enabled()
 
 
 def _forget_dead_profilers() -> None:
@@ -410,7 +392,7 @@ def _forget_dead_profilers() -> None:
             break
     if dead:
         with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK:
-            for key in [key for key in _CALL_SITE_CACHE if key[0] in dead]:
+            for key in [key for key in list(_CALL_SITE_CACHE) if key[0] in dead]:
                 _CALL_SITE_CACHE.pop(key, None)
 
 
