@@ -66,6 +66,7 @@ cdef extern from "_platform.h" nogil:
     int st_watch_thread(void*)
     void* st_context()
     void* st_outer_context(void*)
+    bint st_context_is_entered(void*)
     void* st_thread_state()
     bint st_caller_suspends()
     ctypedef void* PyThread_type_lock

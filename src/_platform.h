@@ -288,6 +288,17 @@ static inline void *st_context(void) {
     return ST_LIKELY(state != NULL) ? (void *)state->context : NULL;
 }
 
+/* Whether a thread runs in the context, rather than having got it because it needed one. The field follows those of
+ * `st_outer_context`, of which the same holds. */
+static inline int st_context_is_entered(void *context) {
+#if PY_VERSION_HEX < 0x03100000
+    return *(int *)((char *)context + sizeof(PyObject) + 3 * sizeof(void *));
+#else
+    (void)context;
+    return 1;
+#endif
+}
+
 /* The context that a context was entered from; NULL for none. The field is private, and the first one of the object
  * in every version named here; a later one gets NULL until somebody has looked, and its flows start under nothing. */
 static inline void *st_outer_context(void *context) {

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from conftest import ManualClock, Threads, hits
-from stichotrope import Profiler, _core, _merge, profiler
+from stichotrope import Profiler, _core, profiler
 
 pytestmark = pytest.mark.integration
 
@@ -238,7 +238,7 @@ def test_a_fork_in_the_middle_of_another_threads_registration_leaves_the_child_r
     p = Profiler("forked")
     first = p.block(0, "first")
     inside, release = threading.Event(), threading.Event()
-    site = _merge.Site
+    site = profiler.Site
 
     def slow(*arguments: Any) -> Any:
         inside.set()
@@ -252,11 +252,11 @@ def test_a_fork_in_the_middle_of_another_threads_registration_leaves_the_child_r
         passes(first, 1)
         return hits(p)
 
-    monkeypatch.setattr(_merge, "Site", slow)
+    monkeypatch.setattr(profiler, "Site", slow)
     registering = threading.Thread(target=lambda: p.block(0, "in the making"))
     registering.start()
-    inside.wait(WAIT)
-    monkeypatch.setattr(_merge, "Site", site)
+    assert inside.wait(WAIT)
+    monkeypatch.setattr(profiler, "Site", site)
     timer = threading.Timer(
         0.2, release.set
     )  # for a fork that waits until the registration is done

@@ -744,7 +744,7 @@ def test_a_hundred_thousand_passes_on_one_thread(p: Profiler, threads: Threads) 
 
 
 def long_session(p: Profiler, threads: Threads, rounds: int) -> None:
-    """Threads and profilers come and go; results are taken, tracks switched, all cleared at times."""
+    """Threads and profilers come and go; results are taken, tracks switched, all is cleared."""
     block = p.block(0, "x")
     rng = random.Random(20_240_229)
     expected = entries = 0

@@ -496,7 +496,7 @@ def test_setting_and_deleting_a_tracked_property_is_recorded(p: Profiler) -> Non
         def value(self) -> None:
             self.stored = -1
 
-        value = p.track(0)(value)  # type: ignore
+        value = p.track(0)(value)
 
     owner = Owner()
     owner.value = 5
@@ -823,7 +823,7 @@ def test_recursion_counts_its_time_once(p: Profiler, clock: ManualClock) -> None
 
 
 def test_mutual_recursion_counts_each_time_once(p: Profiler, clock: ManualClock) -> None:
-    """a → b → a → b, each spending 10 ns before it calls: 40 for the first a, 30 for the first b."""
+    """a → b → a → b, each spending 10 ns before it calls: 40 for a, 30 for b."""
 
     @p.track(0)
     def a(n: int) -> None:

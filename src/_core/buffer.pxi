@@ -49,6 +49,7 @@ cdef uint32_t take_bottom(Buffer* b) noexcept nogil:
         a = activation_at(b, offset)
         memset(a, 0, sizeof(Activation))
         a.node = b.data_start
+        a.flags = BOTTOM
     return offset
 
 cdef void put_back(Buffer* b, uint32_t first) noexcept nogil:
@@ -121,15 +122,16 @@ cdef void free_buffer(Buffer* b) noexcept nogil:
     st_add64(&live_buffers, <uint64_t>-1)
 
 cdef void drop_chain(Buffer* b, uint32_t top) noexcept nogil:
-    """Marks what is open in one flow as dropped: it will leave, and be recorded nowhere."""
+    """Marks what is open in one flow as dropped; the flow lies on nothing any more."""
     cdef Activation* a = activation_at(b, top)
     while True:
         a.node = b.data_start
         a.site_mask = 0
         a.track_mask = 0
         if a.prev == 0:
+            a.flags = BOTTOM
             return
-        a.flags = (a.flags & (FLOW_ROOT | BASE | MUTED)) | DROPPED
+        a.flags = DROPPED
         a = activation_at(b, a.prev)
 
 cdef void reset_buffer(Buffer* b, uint64_t session) noexcept nogil:
@@ -151,6 +153,7 @@ cdef void reset_buffer(Buffer* b, uint64_t session) noexcept nogil:
     if b.site_capacity:
         memset(b.sites, 0, b.site_capacity * sizeof(SiteState))
     new_node(b, 0, NO_SITE)
+    free_bases(b)
     drop_chain(b, b.top)
     if b.flows.slots != NULL:
         for i in range(b.flows.mask + 1):

@@ -5,10 +5,7 @@ cdef inline uint64_t flow_key(void* context) noexcept nogil:
 
 cdef uint64_t* find_flow(Buffer* b, void* context) noexcept nogil:
     """The entry of a flow that is not current and not empty, or NULL."""
-    cdef uint64_t* slot = map_find(&b.flows, flow_key(context))
-    if slot == NULL and context == NULL and b.adopted != NULL:
-        slot = map_find(&b.flows, flow_key(b.adopted))
-    return slot
+    return map_find(&b.flows, flow_key(context))
 
 cdef Base* base_of(Buffer* b, uint32_t activation) noexcept nogil:
     cdef Base* base = b.bases
@@ -16,50 +13,82 @@ cdef Base* base_of(Buffer* b, uint32_t activation) noexcept nogil:
         base = base.next
     return base
 
-cdef void lay_on(Buffer* b, Activation* bottom, uint32_t activation) noexcept nogil:
+cdef void lay_on(Buffer* b, Activation* bottom, Activation* a) noexcept nogil:
     """Puts a flow's bottom on an open activation of another flow: what it opens is that one's child."""
-    cdef Activation* a = activation_at(b, activation)
-    cdef Base* base = base_of(b, activation)
+    cdef uint32_t offset = offset_of(b, a)
+    cdef Base* base = base_of(b, offset)
     if base == NULL:
         base = <Base*>PyMem_RawCalloc(1, sizeof(Base))
         if base == NULL:
-            return  # the flow starts under nothing: its own figures are right all the same
-        base.activation = activation
+            return  # the flow lies on nothing: its own figures are right all the same
+        base.activation = offset
         base.next = b.bases
         b.bases = base
     a.flags |= BASE
-    bottom.flags = BASED
-    bottom.base = activation
+    bottom.flags = BOTTOM | BASED
+    bottom.base = offset
     bottom.node = a.node
     bottom.site_mask = a.site_mask
     bottom.track_mask = a.track_mask
 
+cdef bint lay_on_flow(Buffer* b, Activation* bottom, uint32_t top) noexcept nogil:
+    """Puts a bottom on the uppermost pass of a flow that is recorded. False if that flow never had one."""
+    cdef Activation* a = activation_at(b, top)
+    cdef bint had_one = False
+    while a.prev:
+        if not a.flags & SILENT:
+            lay_on(b, bottom, a)
+            return True
+        had_one = had_one or a.flags & DROPPED
+        a = activation_at(b, a.prev)
+    if had_one and a.flags & BASED:
+        lay_on(b, bottom, activation_at(b, <uint32_t>a.base))
+    return had_one
+
 cdef void place_bottom(Buffer* b, Activation* bottom, void* context) noexcept nogil:
-    """Says under what a new flow starts: what was open where its context was entered."""
+    """Says what an empty flow lies on: what is open where its context was entered."""
     cdef uint64_t* slot
     cdef int depth
-    bottom.flags = 0
-    bottom.base = 0
+    bottom.flags = BOTTOM
     bottom.node = b.data_start
     bottom.site_mask = 0
     bottom.track_mask = 0
-    if b.flows.used == 0:
-        return
     for depth in range(1000):
-        if context == NULL:
+        if b.flows.used == 0 or context == NULL:
             return
         context = st_outer_context(context)
         slot = find_flow(b, context)
-        if slot != NULL:
-            lay_on(b, bottom, <uint32_t>slot[1])
+        if slot != NULL and lay_on_flow(b, bottom, <uint32_t>slot[1]):
             return
+
+cdef void follow(Buffer* b, Activation* bottom, uint32_t top) noexcept nogil:
+    """Lets the silent passes of a flow that has no others stand for its bottom anew."""
+    cdef Activation* a = activation_at(b, top)
+    while a.prev:
+        a.node = bottom.node
+        a.site_mask = bottom.site_mask
+        a.track_mask = bottom.track_mask
+        a = activation_at(b, a.prev)
+
+cdef uint32_t lie_down(Buffer* b, Activation* top) noexcept nogil:
+    """What a pass must know that is about to start on a bottom, or on what will not be recorded: its flags."""
+    cdef uint32_t flags = LIFTED if top.flags & SILENT else 0
+    cdef Activation* a = top
+    cdef bint dropped = False
+    while a.prev and a.flags & SILENT:
+        dropped = dropped or a.flags & DROPPED
+        a = activation_at(b, a.prev)
+    if a.prev:
+        return flags
+    if not dropped:  # empty: its context may have been entered from elsewhere since it was placed
+        place_bottom(b, a, b.context)
+        follow(b, a, b.top)
+    return flags | FLOW_ROOT if a.flags & BASED else flags
 
 cdef bint save_flow(Buffer* b) noexcept nogil:
     """Puts the current flow aside if anything is open in it, and leaves an empty one; False when there is no memory."""
     cdef uint32_t bottom
     if activation_at(b, b.top).prev == 0:
-        if b.context == b.adopted:
-            b.adopted = NULL
         return True
     bottom = take_bottom(b)
     if bottom == 0 or not map_put(&b.flows, flow_key(b.context), b.top):
@@ -68,18 +97,25 @@ cdef bint save_flow(Buffer* b) noexcept nogil:
     b.top = bottom
     return True
 
-cdef bint switch_flow(Buffer* b, void* context) noexcept nogil:
-    """Makes the flow of a context the current one."""
+cdef void rename_flow(Buffer* b, void* context) noexcept nogil:
+    """A thread has no context until it needs one. The flow that began without is that of the one it got."""
     cdef uint64_t* slot
-    if activation_at(b, b.top).prev != 0 and find_flow(b, context) == NULL:
-        if b.context == NULL:
-            # The thread had no context until now; this is the one it got, or one that was entered from none.
-            b.adopted = context
-            b.context = context
-            return True
-        if context == NULL and b.context == b.adopted:
-            b.adopted = NULL
-            b.context = NULL
+    cdef uint64_t top
+    if b.context == NULL:
+        b.context = context
+        return
+    slot = find_flow(b, NULL)
+    if slot != NULL:
+        top = slot[1]
+        map_remove(&b.flows, slot)
+        map_insert(&b.flows, flow_key(context), top)
+
+cdef bint switch_flow(Buffer* b, void* context) noexcept nogil:
+    """Makes the flow of a context the current one; False when there is no memory."""
+    cdef uint64_t* slot
+    if context != NULL and not st_context_is_entered(context) and find_flow(b, context) == NULL:
+        rename_flow(b, context)
+        if b.context == context:
             return True
     if not save_flow(b):
         return False
@@ -88,8 +124,6 @@ cdef bint switch_flow(Buffer* b, void* context) noexcept nogil:
         put_back(b, b.top)
         b.top = <uint32_t>slot[1]
         map_remove(&b.flows, slot)
-    else:
-        place_bottom(b, activation_at(b, b.top), context)
     b.context = context
     return True
 
@@ -101,33 +135,32 @@ cdef void open_on_base(Buffer* b, Activation* bottom) noexcept nogil:
 
 cdef void close_on_base(Buffer* b, Activation* bottom, uint64_t now) noexcept nogil:
     """A flow on a base has nothing open any more. The base is billed the time in which any of its flows had."""
-    cdef Base* base
-    if not bottom.flags & BASED:
-        return
-    base = base_of(b, <uint32_t>bottom.base)
+    cdef Base* base = base_of(b, <uint32_t>bottom.base)
     base.open_flows -= 1
     if base.open_flows == 0:
-        activation_at(b, base.activation).child += elapsed(b, base.since, now)
+        activation_at(b, base.activation).child += stretch(base.since, now)
 
 cdef void move_bottom(Buffer* b, uint32_t top, Activation* old) noexcept nogil:
-    """Puts the flow that ends in `top`, if it lies on `old`, on what `old` lies on."""
+    """Puts the flow with this top, if it lies on `old`, on what `old` lies on."""
     cdef Activation* a = activation_at(b, top)
-    cdef Activation* below = activation_at(b, old.prev)
-    cdef bint has_open = a.prev != 0
-    cdef Base* base
+    cdef Activation* below = recorded_from(b, old.prev)
+    cdef Activation* root = NULL
     while a.prev:
+        if not a.flags & SILENT:
+            root = a
         a = activation_at(b, a.prev)
     if not a.flags & BASED or a.base != offset_of(b, old):
         return
-    a.flags = 0
-    if below.prev == 0:
-        if not below.flags & BASED:
-            return
-        lay_on(b, a, <uint32_t>below.base)
+    if below.prev:
+        lay_on(b, a, below)
+    elif below.flags & BASED:
+        lay_on(b, a, activation_at(b, <uint32_t>below.base))
     else:
-        lay_on(b, a, old.prev)
-    if has_open and a.flags & BASED:
+        a.flags = BOTTOM
+    if root != NULL and a.flags & BASED:
         open_on_base(b, a)
+    elif root != NULL:
+        root.flags &= ~<uint32_t>FLOW_ROOT
 
 cdef void leave_base(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """An activation closes while flows lie on it: they are settled with it and moved to what it lies on."""
@@ -138,9 +171,10 @@ cdef void leave_base(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
         link = &link[0].next
     base = link[0]
     if base.open_flows:
-        a.child += elapsed(b, base.since, now)
+        a.child += stretch(base.since, now)
     link[0] = base.next
     PyMem_RawFree(base)
+    a.flags &= ~<uint32_t>BASE
     move_bottom(b, b.top, a)
     if b.flows.slots != NULL:
         for i in range(b.flows.mask + 1):

@@ -15,14 +15,22 @@ cdef enum:  # activation flags
     NESTED = 1                 # a pass of the same site is open below
     TRACK_NESTED = 2           # a pass of the same track is open below
     UNDER = 4                  # any pass is open below, though the node's place does not show it
-    BILLED = 8                 # part of its time was already billed to a parent that was left before it
-    BASED = 16                 # of a flow's bottom: the flow started under an open pass of another flow
-    FLOW_ROOT = 32             # it lies directly on such a bottom
-    BASE = 64                  # such a bottom lies on it
-    DROPPED = 128              # it was open across a clear
-    PAUSED = 512               # it was suspended, with the generator or coroutine that opened it, for a part of its time
-    MUTED = 256                # entered while its track was off, only so that leaving finds its own
+    MOVED = 8                  # it came to lie where it lies at `since`, not at its start
+    BOTTOM = 16                # no pass, but what a flow's first one lies on
+    BASED = 32                 # of a bottom: the flow lies on an open pass of another flow
+    FLOW_ROOT = 64             # the lowest of a flow that is recorded, where that flow lies on another's pass
+    BASE = 128                 # a flow lies on it
+    DROPPED = 256              # it was open across a clear: it will leave, and be recorded nowhere
+    MUTED = 512                # entered while its track was off, only so that leaving finds its own
+    LIFTED = 1024              # it lies on one of these two, which stand for what they lie on
+    PAUSED = 2048              # it was suspended, with the generator or coroutine that opened it, for a part of its time
+    SILENT = DROPPED | MUTED
     ORDINARY = TRACK_NESTED    # what the straight way out can handle
+
+cdef enum:  # what may be open
+    SAME_SITE = 0
+    SAME_TRACK = 1
+    ANYTHING = 2
 
 cdef enum:  # flags of an edge of the tree, kept beside the node's offset
     LOOSE = 1                  # the edge folds back, or leads to "other paths": the place says nothing of nesting
@@ -85,9 +93,10 @@ cdef struct Activation:        # one line for every pass, a second one for few
     uint64_t track_mask        # a bit for each track; the last bit stands for all from 63 on
     const Handle* handle       # the owner's own; readers know the site by the node
     uint64_t base              # of a BASED bottom: the offset of what it lies on
-    uint64_t billed            # with BILLED: the part of its time that its parent is not to be billed
+    uint64_t since             # with MOVED: when it came to lie where it lies, …
+    uint64_t unbilled          # … and what of the time before that nobody has been billed
     uint64_t suspended         # with PAUSED: the part of its time that it was suspended for
-    uint64_t unused[6]
+    uint64_t unused[5]
 
 cdef struct SiteState:         # a thread's memory of a site: where it was entered from last, and the node that led to
     uint32_t parent
@@ -133,10 +142,9 @@ cdef struct Buffer:
     uint32_t spare             # free activations, linked by `next`
     uint32_t other             # the "other paths" node, or 0
     uint32_t max_nodes
-    uint32_t disordered
-    void* adopted              # the context that the flow without one turned out to have
+    uint32_t unused
     Map children               # (parent offset << 32 | site + 1) -> node offset | edge << 32
-    Map flows                  # context + 1 -> bottom... of the flows that are not current: top offset
+    Map flows                  # context + 1 -> offset of the top, of flows that are not current and not empty
     Base* bases
     uint64_t clamped           # passes whose clock went backwards
     uint64_t untimed           # passes that could not be given memory

@@ -1,27 +1,46 @@
 # Enter and leave: how a pass is opened, closed and recorded.
 
-cdef bint is_open(Buffer* b, Activation* a, uint32_t site, uint32_t track) noexcept nogil:
-    """Whether a pass of the site (or, with NO_SITE, of the track) is open at an activation or below it."""
+cdef inline uint64_t stretch(uint64_t start, uint64_t now) noexcept nogil:
+    """The ticks between two readings; none when the clock went backwards."""
+    return now - start if <int64_t>(now - start) > 0 else 0
+
+cdef inline uint64_t elapsed(Buffer* b, uint64_t start, uint64_t now) noexcept nogil:
+    """The ticks of a pass, which is counted if the clock went backwards meanwhile."""
+    if ST_UNLIKELY(<int64_t>(now - start) < 0):
+        b.clamped += 1
+        return 0
+    return now - start
+
+cdef bint is_open(Buffer* b, Activation* a, const Handle* h, int what) noexcept nogil:
+    """Whether a pass of the same site or track, or any, is open at an activation or below it."""
     while True:
         if a.prev == 0:
             if not a.flags & BASED:
                 return False
             a = activation_at(b, <uint32_t>a.base)
             continue
-        if not a.flags & (DROPPED | MUTED) and (
-                a.handle.site == site or (site == NO_SITE and a.handle.track == track)):
+        if not a.flags & SILENT and (
+                what == ANYTHING or (what == SAME_SITE and a.handle == h)
+                or (what == SAME_TRACK and a.handle.track == h.track)):
             return True
         a = activation_at(b, a.prev)
+
+cdef Activation* recorded_from(Buffer* b, uint32_t offset) noexcept nogil:
+    """The uppermost activation at or below an offset that will be recorded; the flow's bottom if there is none."""
+    cdef Activation* a = activation_at(b, offset)
+    while a.prev and a.flags & SILENT:
+        a = activation_at(b, a.prev)
+    return a
 
 cdef uint32_t nesting(Buffer* b, Activation* top, const Handle* h, uint32_t edge) noexcept nogil:
     """The flags of a pass that starts above `top`, for the cases in which it is not plainly the first of its kind."""
     cdef uint32_t flags = 0
-    if top.site_mask & h.site_bit and is_open(b, top, h.site, 0):
+    # The masks may say "open" of what has left out of order.
+    if top.site_mask & h.site_bit and is_open(b, top, h, SAME_SITE):
         flags |= NESTED
-    if top.track_mask & h.track_bit:
-        if h.track < 63 or is_open(b, top, NO_SITE, h.track):
-            flags |= TRACK_NESTED
-    if edge & LOOSE and (top.prev != 0 or top.flags & BASED):
+    if top.track_mask & h.track_bit and is_open(b, top, h, SAME_TRACK):
+        flags |= TRACK_NESTED
+    if edge & LOOSE and is_open(b, top, h, ANYTHING):
         flags |= UNDER
     return flags
 
@@ -37,8 +56,11 @@ cdef inline Activation* push(Buffer* b, const Handle* h) noexcept nogil:
     """Opens a pass on the current flow, clock not yet read; NULL when there is no memory for it."""
     cdef Activation* top = activation_at(b, b.top)
     cdef SiteState* state
-    cdef uint32_t offset, flags
+    cdef uint32_t offset, flags = 0
     cdef Activation* a
+    if top.flags & (BOTTOM | SILENT):
+        if ST_UNLIKELY(b.flows.used or top.flags & SILENT):
+            flags = lie_down(b, top)
     if ST_UNLIKELY(h.site >= b.site_capacity or b.sites[h.site].parent != top.node):
         if not find_child(b, top.node, h.site):
             b.untimed += 1
@@ -56,13 +78,28 @@ cdef inline Activation* push(Buffer* b, const Handle* h) noexcept nogil:
     a.child = 0
     a.site_mask = top.site_mask | h.site_bit
     a.track_mask = top.track_mask | h.track_bit
-    flags = 0
     if (top.site_mask & h.site_bit) | (top.track_mask & h.track_bit) | state.edge:
-        flags = nesting(b, top, h, state.edge)
-    if ST_UNLIKELY(top.flags & BASED):
-        flags |= FLOW_ROOT
-        open_on_base(b, top)
+        flags |= nesting(b, top, h, state.edge)
+    if ST_UNLIKELY(flags & FLOW_ROOT):
+        open_on_base(b, recorded_from(b, b.top))
     a.flags = flags
+    b.top = offset
+    return a
+
+cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept nogil:
+    """Opens a pass that will not be recorded, and stands for what it lies on; NULL when there is no memory."""
+    cdef Activation* top = activation_at(b, b.top)
+    cdef uint32_t offset = top.next if top.next else extend_stack(b, top)
+    cdef Activation* a
+    if offset == 0:
+        return NULL
+    a = activation_at(b, offset)
+    a.node = top.node
+    a.handle = h
+    a.child = 0
+    a.site_mask = top.site_mask
+    a.track_mask = top.track_mask
+    a.flags = flag
     b.top = offset
     return a
 
@@ -88,12 +125,6 @@ cdef inline Activation* enter(const Handle* h, Buffer** owner) noexcept nogil:
     else:
         st_store64(&h.store.unmatched, 1)
     return a
-
-cdef inline uint64_t elapsed(Buffer* b, uint64_t start, uint64_t now) noexcept nogil:
-    if ST_UNLIKELY(<int64_t>(now - start) < 0):
-        b.clamped += 1
-        return 0
-    return now - start
 
 cdef inline void record(Buffer* b, Activation* a, uint64_t ticks, uint32_t flags) noexcept nogil:
     """Writes one pass into its node."""
@@ -144,89 +175,93 @@ cdef inline void leave(Buffer* b, Activation* a) noexcept nogil:
     below.child += ticks
     record(b, a, ticks, a.flags)
 
-cdef uint32_t flow_holding(Buffer* b, Activation* a, uint64_t** slot) noexcept nogil:
-    """Whether the activation is the top of a flow that is not current: that flow's entry in `slot`."""
+cdef uint64_t* flow_with_top(Buffer* b, uint32_t offset) noexcept nogil:
+    """The entry of the flow that is not current and has its top at an offset, or NULL."""
     cdef uint64_t i
-    slot[0] = NULL
     if b.flows.slots != NULL:
         for i in range(b.flows.mask + 1):
-            if b.flows.slots[2 * i] and b.flows.slots[2 * i + 1] == offset_of(b, a):
-                slot[0] = &b.flows.slots[2 * i]
-                return True
-    return False
+            if b.flows.slots[2 * i] and b.flows.slots[2 * i + 1] == offset:
+                return &b.flows.slots[2 * i]
+    return NULL
 
-cdef void unlink(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
-    """Takes an activation out of whatever flow it is in, top or not, and bills what lies on it to what it lay on."""
+cdef bint holds(Buffer* b, uint32_t top, Activation* a) noexcept nogil:
+    while top and activation_at(b, top) != a:
+        top = activation_at(b, top).prev
+    return top != 0
+
+cdef uint32_t top_over(Buffer* b, Activation* a) noexcept nogil:
+    """The top of the flow that an activation is in."""
+    cdef uint64_t i
+    if not holds(b, b.top, a) and b.flows.slots != NULL:
+        for i in range(b.flows.mask + 1):
+            if b.flows.slots[2 * i] and holds(b, <uint32_t>b.flows.slots[2 * i + 1], a):
+                return <uint32_t>b.flows.slots[2 * i + 1]
+    return b.top
+
+cdef uint64_t lying(Activation* a, uint64_t now) noexcept nogil:
+    """The ticks that what an activation lies on is still to be billed."""
+    return a.unbilled + stretch(a.since, now) if a.flags & MOVED else stretch(a.start, now)
+
+cdef void uncover(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
+    """What lies on an activation that closes first is settled with it, and lies on what that one lay on."""
+    cdef Activation* above = NULL
+    cdef Activation* each
+    if b.top == offset_of(b, a):
+        return
+    each = activation_at(b, top_over(b, a))
+    while each != a:
+        if not each.flags & SILENT:
+            above = each
+        each = activation_at(b, each.prev)
+    if above != NULL:
+        a.child += lying(above, now)
+        above.since = now
+        above.unbilled = 0
+        above.flags |= MOVED | (a.flags & FLOW_ROOT)
+        a.flags &= ~<uint32_t>FLOW_ROOT
+
+cdef void take_out(Buffer* b, Activation* a) noexcept nogil:
+    """Takes an activation out of whatever flow it is in."""
     cdef uint32_t offset = offset_of(b, a)
-    cdef Activation* above
     cdef uint64_t* slot
-    cdef uint64_t span
     if b.top == offset:
         b.top = a.prev
         return  # it stays linked above the new top, ready for the next pass
-    if flow_holding(b, a, &slot):
+    slot = flow_with_top(b, offset)
+    if slot != NULL:
         slot[1] = a.prev
         if activation_at(b, a.prev).prev == 0:  # that flow is empty now, and an empty flow has no entry
             map_remove(&b.flows, slot)
             put_back(b, a.prev)
         return
-    above = activation_at(b, a.next)
-    # What is above went on while this one closed: its time so far was spent inside this one.
-    span = elapsed(b, above.start, now)
-    if not above.flags & (MUTED | DROPPED):
-        a.child += span - (above.billed if above.flags & BILLED else 0)
-    above.billed = span
-    above.flags |= BILLED | (a.flags & FLOW_ROOT)
-    a.flags &= ~<uint32_t>FLOW_ROOT
-    above.prev = a.prev
+    activation_at(b, a.next).prev = a.prev
     activation_at(b, a.prev).next = a.next
     a.next = 0
     put_back(b, offset)
 
-cdef void leave_irregular(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
-    """Closes a pass that is not on top, or has something to settle with other passes first."""
-    cdef uint64_t ticks = elapsed(b, a.start, now)
-    cdef uint32_t flags = a.flags
-    cdef uint64_t billed = a.billed if flags & BILLED else 0
+cdef void bill(Buffer* b, Activation* a, uint64_t ticks, uint64_t now) noexcept nogil:
+    """An activation closes, or is suspended: what it lies on is billed, and what lies on it lies on that from now on."""
     cdef Activation* below
-    if flags & BASE:
+    if a.flags & BASE:
         leave_base(b, a, now)
-    below = activation_at(b, a.prev)
-    unlink(b, a, now)
+    below = recorded_from(b, a.prev)
+    if not a.flags & FLOW_ROOT:
+        below.child += ticks
+    uncover(b, a, now)
     if a.flags & FLOW_ROOT:
         close_on_base(b, below, now)
-    elif flags & MUTED:
-        below.child += a.child
-    else:
-        below.child += ticks - billed
-    if not flags & (MUTED | DROPPED):
-        if flags & PAUSED:
-            a.child += a.suspended
-        record(b, a, ticks, flags)
 
-cdef Activation* mute(Buffer* b, const Handle* h) noexcept nogil:
-    """Opens a pass that will not be recorded, if leaving it could be mistaken for leaving one that will."""
-    cdef Activation* top = activation_at(b, b.top)
-    cdef uint32_t offset
-    cdef Activation* a
-    if not (top.site_mask & h.site_bit and is_open(b, top, h.site, 0)):
-        return NULL
-    offset = top.next if top.next else extend_stack(b, top)
-    if offset == 0:
-        return NULL
-    a = activation_at(b, offset)
-    a.node = top.node
-    a.handle = h
-    a.child = 0
-    a.site_mask = top.site_mask
-    a.track_mask = top.track_mask
-    a.flags = MUTED
-    if top.flags & BASED:
-        a.flags |= FLOW_ROOT
-        open_on_base(b, top)
-    b.top = offset
-    a.start = st_ticks()
-    return a
+cdef void leave_irregular(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
+    """Closes a pass that is not on top, or has something to settle with other passes first."""
+    cdef uint32_t flags = a.flags
+    if flags & SILENT:
+        take_out(b, a)
+        return
+    bill(b, a, lying(a, now), now)
+    take_out(b, a)
+    if flags & PAUSED:
+        a.child += a.suspended
+    record(b, a, elapsed(b, a.start, now), flags)
 
 cdef Buffer* current_buffer(const Handle* h) noexcept nogil:
     """The calling thread's buffer in the handle's store, whether its track is on or not, or NULL."""
@@ -239,10 +274,16 @@ cdef void enter_block(const Handle* h) noexcept nogil:
     cdef Buffer* b
     if ST_LIKELY(st_load64(h.gate) != 0):
         enter(h, &b)
-        return
-    b = current_buffer(h)
-    if b != NULL and st_context() == b.context:
-        mute(b, h)
+    else:
+        b = current_buffer(h)
+        if b != NULL and (b.flows.used or activation_at(b, b.top).prev):
+            enter_muted(b, h)
+
+cdef void enter_muted(Buffer* b, const Handle* h) noexcept nogil:
+    """Enters a block whose track is off: noted if leaving it could be mistaken for leaving one that is recorded."""
+    cdef void* context = st_context()
+    if find_open(b, h) != NULL and (context == b.context or switch_flow(b, context)):
+        push_silent(b, h, MUTED)
 
 cdef Activation* innermost(Buffer* b, uint32_t top, const Handle* h) noexcept nogil:
     cdef Activation* a = activation_at(b, top)
@@ -262,6 +303,13 @@ cdef Activation* find_open(Buffer* b, const Handle* h) noexcept nogil:
                 a = innermost(b, <uint32_t>b.flows.slots[2 * i + 1], h)
     return a
 
+cdef Activation* find_left(Buffer* b, const Handle* h) noexcept nogil:
+    """The open pass that is left now, not being on top; NULL when it cannot be told."""
+    if st_load64(&h.store.unmatched) and not st_caller_suspends():
+        # It may have been entered while its track was off: another flow's is then none of its business.
+        return innermost(b, b.top, h)
+    return find_open(b, h)
+
 cdef bint leave_block(const Handle* h) noexcept nogil:
     """Closes the innermost open pass of the site; False when there is none and there should be."""
     cdef Buffer* b = current_buffer(h)
@@ -274,7 +322,7 @@ cdef bint leave_block(const Handle* h) noexcept nogil:
                 return True
         a = activation_at(b, b.top)
         if ST_UNLIKELY(a.handle != h):
-            a = find_open(b, h)
+            a = find_left(b, h)
         if ST_LIKELY(a != NULL):
             leave(b, a)
             return True

@@ -91,34 +91,24 @@ cdef struct Saved:             # a pass that is open inside something suspended
     const Handle* handle
     uint64_t start
     uint64_t child
-    uint64_t billed
+    uint64_t unbilled
     uint64_t suspended
-    uint32_t flags
+    uint32_t silent
 
-cdef void drop_activation(Buffer* b, Activation* a) noexcept nogil:
-    a.flags |= DROPPED
-    a.node = b.data_start
-    a.site_mask = 0
-    a.track_mask = 0
-
-cdef bint reopen(Buffer* b, Saved* saved, uint64_t gap, bint dropped) noexcept nogil:
+cdef void reopen(Buffer* b, Saved* saved, uint64_t since, uint64_t now, bint dropped) noexcept nogil:
     """Puts a pass back on the stack after it was suspended with what opened it."""
-    cdef Activation* below = activation_at(b, b.top)
-    cdef Activation* a = push(b, saved.handle)
-    if a == NULL:
-        return False
-    a.start = saved.start
-    a.child = saved.child
-    a.billed = saved.billed + gap
-    a.suspended = saved.suspended + gap
-    a.flags |= saved.flags | PAUSED | BILLED
-    if dropped or a.flags & DROPPED:
-        drop_activation(b, a)
-    elif a.flags & MUTED:
-        a.node = below.node
-        a.site_mask = below.site_mask
-        a.track_mask = below.track_mask
-    return True
+    cdef Activation* a
+    if dropped or saved.silent:
+        push_silent(b, saved.handle, DROPPED if dropped else saved.silent)
+        return
+    a = push(b, saved.handle)
+    if a != NULL:
+        a.start = saved.start
+        a.child = saved.child
+        a.since = now
+        a.unbilled = saved.unbilled
+        a.suspended = saved.suspended + stretch(since, now)
+        a.flags |= PAUSED | MOVED
 
 cdef bint resume(SuspendedObject* self) noexcept nogil:
     """Puts the pass on the calling thread's stack; False when this resume is not to be timed."""
@@ -141,20 +131,18 @@ cdef bint resume(SuspendedObject* self) noexcept nogil:
     if b == NULL or (context != b.context and not switch_flow(b, context)):
         st_storep_release(&self.running, NULL)
         return False
-    a = push(b, h)
+    dropped = self.started and self.session != b.session
+    a = push_silent(b, h, DROPPED) if dropped else push(b, h)
     if a == NULL:
         st_storep_release(&self.running, NULL)
         return False
     a.start = st_ticks()
     if not self.started:
         self.started = True
-        self.first = self.since = a.start
+        self.first = a.start
         self.session = b.session
-    dropped = self.session != b.session
-    if dropped:
-        drop_activation(b, a)
     for i in range(self.saved_count):
-        reopen(b, &saved[i], elapsed(b, self.since, a.start), dropped)
+        reopen(b, &saved[i], self.since, a.start, dropped)
     self.saved_count = 0
     self.buffer = b
     self.activation = a
@@ -190,9 +178,9 @@ cdef void save_above(SuspendedObject* self, Buffer* b, Activation* a, size_t cou
         saved[i].handle = a.handle
         saved[i].start = a.start
         saved[i].child = a.child
-        saved[i].billed = a.billed if a.flags & BILLED else 0
+        saved[i].unbilled = lying(a, now)
         saved[i].suspended = a.suspended if a.flags & PAUSED else 0
-        saved[i].flags = a.flags & (DROPPED | MUTED)
+        saved[i].silent = a.flags & SILENT
 
 cdef void finish(SuspendedObject* self, Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """Records the pass, from its first resume until now."""
@@ -209,27 +197,20 @@ cdef void suspend(SuspendedObject* self, bint ends) noexcept nogil:
     cdef uint64_t now = st_ticks(), slice
     cdef Buffer* b = <Buffer*>self.buffer
     cdef Activation* a = <Activation*>self.activation
-    cdef Activation* below = activation_at(b, a.prev)
     cdef size_t above = count_above(b, a)
     if ends:
         while above != <size_t>-1 and b.top != offset_of(b, a):
             leave(b, activation_at(b, b.top))  # a body that is gone leaves nothing open
     elif above and above != <size_t>-1:
         save_above(self, b, a, above, now)
-    if a.flags & BASE:
-        leave_base(b, a, now)
-    if above == <size_t>-1:
-        unlink(b, a, now)
-    else:
-        b.top = a.prev
-    slice = elapsed(b, a.start, now)
-    self.active += slice
+        b.top = offset_of(b, a)
+    if not a.flags & SILENT:
+        slice = stretch(a.start, now)
+        self.active += slice
+        bill(b, a, slice, now)
     self.child += a.child
     self.since = now
-    if a.flags & FLOW_ROOT:
-        close_on_base(b, below, now)
-    else:
-        below.child += slice
+    take_out(b, a)
     if ends:
         finish(self, b, a, now)
     st_storep_release(&self.running, NULL)
