@@ -50,6 +50,7 @@ cdef extern from "_platform.h" nogil:
     void st_pause()
     uint32_t st_top_bit(uint64_t)
     void st_add_square(uint64_t* low, uint64_t* high, uint64_t)
+    const bint ST_HAS_GIL
     const uint32_t ST_CLOCK_COUNTER
     const uint32_t ST_CLOCK_MONOTONIC
     const uint32_t ST_CLOCK_MANUAL
@@ -64,7 +65,9 @@ cdef extern from "_platform.h" nogil:
     void st_release(void*, size_t)
     int st_on_thread_exit(void (*)(void*) noexcept nogil)
     int st_watch_thread(void*)
-    void* st_context()
+    void* st_context(void** frame)
+    void st_hold(void*)
+    void st_let_go(void*)
     void* st_outer_context(void*)
     bint st_context_is_entered(void*)
     void* st_thread_state()
@@ -407,7 +410,7 @@ def measure_pass(unsigned int passes=500, unsigned int rounds=20):
         for i in range(rounds):
             start = st_monotonic_ns()
             for j in range(passes):
-                a = enter(h, &b)
+                a = enter(h, &b, NATIVE)
                 if a != NULL:
                     leave(b, a)
             took = st_monotonic_ns() - start
@@ -418,35 +421,21 @@ def measure_pass(unsigned int passes=500, unsigned int rounds=20):
 
 # ---- fork, and what tests look at
 
-def before_fork():
-    """Waits until no other thread is inside the lists of stores and buffers."""
-    cdef Store* s
-    with nogil:
-        PyThread_acquire_lock(stores_lock, WAIT_LOCK)
-        s = all_stores
-        while s != NULL:
-            PyThread_acquire_lock(s.lock, WAIT_LOCK)
-            s = s.next
-
-def after_fork_in_parent():
-    cdef Store* s = all_stores
-    while s != NULL:
-        PyThread_release_lock(s.lock)
-        s = s.next
-    PyThread_release_lock(stores_lock)
-
 def after_fork_in_child():
-    """Starts empty, with fresh locks: the other threads are gone, and what is open here began in the parent."""
+    """Starts empty, with fresh locks. What a snapshot of another thread may have been changing is let go of, not
+    looked at: its pages are the parent's until somebody writes them."""
     global stores_lock
     cdef Store* s = all_stores
     cdef Thread* t = <Thread*>st_this_thread
     stores_lock = PyThread_allocate_lock()
     while s != NULL:
         s.lock = PyThread_allocate_lock()
-        free_buffers(s, t)
-        forget_ended(s)
-        set_session(s)
+        abandon_buffers(s, t)
+        s.ended_first = s.ended_last = NULL
+        s.folded = NULL
+        s.ended_count = s.folded_threads = 0
         s.untimed = 0
+        set_session(s)
         s = s.next
     if t != NULL:
         t.os_id = PyThread_get_thread_ident()
@@ -457,7 +446,7 @@ def memory():
             "threads": st_load64(&live_threads)}
 
 cdef void* native_enter(Handle* h, Buffer** b) noexcept nogil:
-    return enter(h, b)
+    return enter(h, b, NATIVE)
 
 cdef void native_leave(Buffer* b, Activation* a) noexcept nogil:
     leave(b, a)

@@ -108,6 +108,12 @@ static inline void st_pause(void) {
 #endif
 }
 
+#if defined(Py_GIL_DISABLED)
+#  define ST_HAS_GIL 0
+#else
+#  define ST_HAS_GIL 1
+#endif
+
 /* ---- bits ---------------------------------------------------------------------------------------------------- */
 
 /* Position of the highest set bit; v is never 0. */
@@ -282,11 +288,23 @@ static inline PyThreadState *st_thread_state(void) {
 #endif
 }
 
-/* The context the thread runs in: a flow's identity. Compared, never followed. */
-static inline void *st_context(void) {
+/* The context that the thread runs in: a flow's identity. Also, where asked for, the frame that it runs. */
+static inline void *st_context(void **frame) {
     PyThreadState *state = st_thread_state();
-    return ST_LIKELY(state != NULL) ? (void *)state->context : NULL;
+    if (ST_UNLIKELY(state == NULL)) return NULL;
+    if (frame != NULL)
+#if PY_VERSION_HEX < 0x030B0000
+        *frame = state->frame;
+#elif PY_VERSION_HEX < 0x030D0000
+        *frame = state->cframe->current_frame;
+#else
+        *frame = state->current_frame;
+#endif
+    return state->context;
 }
+
+static inline void st_hold(void *context) { Py_XINCREF((PyObject *)context); }
+static inline void st_let_go(void *context) { Py_XDECREF((PyObject *)context); }
 
 /* Whether a thread runs in the context, rather than having got it because it needed one. The field follows those of
  * `st_outer_context`, of which the same holds. */

@@ -5,12 +5,15 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import subprocess
 import sys
+import textwrap
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -97,6 +100,24 @@ def recorded(source: Profiler | _Figures) -> dict[str, ProfileBlock]:
 def hits(source: Profiler | _Figures) -> dict[str, int]:
     """Block name → passes, of a profiler whose names differ or of its results."""
     return {name: block.hit_count for name, block in recorded(source).items()}
+
+
+def run_program(program: str, *options: str, **environment: str) -> CompletedProcess[str]:
+    """Run a program in an interpreter of its own, with what is imported here on its path."""
+    path = os.pathsep.join(filter(None, sys.path))
+    return subprocess.run(
+        [sys.executable, *options, "-c", textwrap.dedent(program)],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        capture_output=True,
+        text=True,
+        timeout=WATCHDOG_SECONDS,
+        check=False,
+    )
+
+
+def outcome(done: CompletedProcess[str]) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error."""
+    return done.returncode, done.stdout, done.stderr
 
 
 class ManualClock:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -13,26 +11,12 @@ from typing import Any
 
 import pytest
 
-from conftest import ManualClock, Threads, recorded
+from conftest import ManualClock, Threads, recorded, run_program
 from stichotrope import Profiler, _clock, _core
 
 pytestmark = pytest.mark.unit
 
 has_counter = pytest.mark.skipif(not _core.counter_name(), reason="no counter on this processor")
-
-
-def in_new_process(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a program in an interpreter of its own, with what is imported here on its path."""
-    inherited = {k: v for k, v in os.environ.items() if k != "STICHOTROPE_CLOCK"}
-    path = os.pathsep.join(filter(None, sys.path))
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        env={**inherited, "PYTHONPATH": path, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -49,7 +33,7 @@ def test_the_environment_chooses_the_clock(choice: str, source: str) -> None:
         "with p.block(0, 'x'): sum(range(10**5))\n"
         "r = p.get_results(); print(json.dumps([r.metadata['clock'], r.total_time_ns]))"
     )
-    done = in_new_process(program, STICHOTROPE_CLOCK=choice)
+    done = run_program(program, STICHOTROPE_CLOCK=choice)
     assert done.stderr == ""
     clock, total = json.loads(done.stdout)
     assert clock["source"] == source
@@ -61,19 +45,20 @@ def test_the_environment_chooses_the_clock(choice: str, source: str) -> None:
 @pytest.mark.parametrize("choice", ["sundial", "TSC", " "])
 def test_an_unknown_clock_is_refused_on_import(choice: str) -> None:
     """The error names what was given and what there is."""
-    done = in_new_process("import stichotrope", STICHOTROPE_CLOCK=choice)
+    done = run_program("import stichotrope", STICHOTROPE_CLOCK=choice)
     assert done.returncode == 1
     expected = f"ValueError: STICHOTROPE_CLOCK is {choice!r}; it can be 'counter' or 'monotonic'"
     assert done.stderr.splitlines()[-1] == expected
 
 
-def test_an_empty_choice_is_none() -> None:
+def test_an_empty_choice_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the variable were not set."""
     program = "from stichotrope import _core; print(_core.clock_source())"
-    unset = in_new_process(program)
+    monkeypatch.delenv("STICHOTROPE_CLOCK", raising=False)
+    unset = run_program(program)
     assert (unset.returncode, unset.stdout) == (
         0,
-        in_new_process(program, STICHOTROPE_CLOCK="").stdout,
+        run_program(program, STICHOTROPE_CLOCK="").stdout,
     )
 
 

@@ -1,12 +1,9 @@
-"""Forks, the interpreter's end, other interpreters: a child starts empty, nothing crashes."""
+"""Forks, the interpreter's end, other interpreters, native code: nothing crashes or is lost."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import textwrap
 import threading
 import warnings
 from collections.abc import Callable
@@ -14,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ManualClock, Threads, hits
+from conftest import ManualClock, Threads, hits, outcome, run_program
 from stichotrope import Profiler, _core, profiler
 
 pytestmark = pytest.mark.integration
@@ -46,24 +43,6 @@ def in_child(function: Callable[[], Any]) -> Any:
     status = os.waitpid(child, 0)[1]
     assert (status, said != b"") == (0, True)
     return json.loads(said)
-
-
-def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a program in an interpreter of its own, with what is imported here on its path."""
-    path = os.pathsep.join(filter(None, sys.path))
-    return subprocess.run(
-        [sys.executable, *arguments, "-c", textwrap.dedent(program)],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=WAIT,
-        check=False,
-    )
-
-
-def outcome(done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error."""
-    return done.returncode, done.stdout, done.stderr
 
 
 def passes(block: Any, count: int) -> None:
@@ -238,7 +217,7 @@ def test_a_fork_in_the_middle_of_another_threads_registration_leaves_the_child_r
     p = Profiler("forked")
     first = p.block(0, "first")
     inside, release = threading.Event(), threading.Event()
-    site = profiler.Site
+    site: Any = profiler.__dict__["Site"]
 
     def slow(*arguments: Any) -> Any:
         inside.set()
@@ -303,7 +282,7 @@ def test_profilers_may_be_made_by_others_while_a_fork_is_being_prepared() -> Non
         thread.join()
         print(p.get_results().total_hits)
     """
-    assert outcome(run(program)) == (0, "1\n", "")
+    assert outcome(run_program(program)) == (0, "1\n", "")
 
 
 @forks
@@ -441,7 +420,7 @@ RECORDING_DAEMONS = """
 def exits_cleanly(times: int) -> None:
     """Let a program end while daemon threads record, that often."""
     for _ in range(times):
-        assert outcome(run(RECORDING_DAEMONS)) == (0, "done\n", "")
+        assert outcome(run_program(RECORDING_DAEMONS)) == (0, "done\n", "")
 
 
 @pytest.mark.thread_safety
@@ -486,7 +465,7 @@ def test_results_can_be_read_at_exit(when: str) -> None:
         for thread in threads:
             thread.join()
     """
-    assert outcome(run(program)) == (0, "[13] 5\n", "")
+    assert outcome(run_program(program)) == (0, "[13] 5\n", "")
 
 
 def test_passes_that_are_open_at_exit_do_no_harm() -> None:
@@ -505,7 +484,7 @@ def test_passes_that_are_open_at_exit_do_no_harm() -> None:
         threading.Thread(target=p.block(0, "elsewhere").__enter__).start()
         print("done")
     """
-    assert outcome(run(program)) == (0, "done\n", "")
+    assert outcome(run_program(program)) == (0, "done\n", "")
 
 
 def test_finalizers_may_record_while_the_interpreter_ends() -> None:
@@ -530,7 +509,7 @@ def test_finalizers_may_record_while_the_interpreter_ends() -> None:
         last = Last(tracked, kept, p)
         del tracked, kept, p
     """
-    assert outcome(run(program)) == (0, "2\n", "")
+    assert outcome(run_program(program)) == (0, "2\n", "")
 
 
 def test_a_program_that_fails_fails_as_it_would_without_a_profiler() -> None:
@@ -546,8 +525,8 @@ def test_a_program_that_fails_fails_as_it_would_without_a_profiler() -> None:
 
         fails()
     """
-    assert outcome(run(program.replace("{quiet}", "True"))) == (3, "", "")
-    status, out, err = outcome(run(program.replace("{quiet}", "False")))
+    assert outcome(run_program(program.replace("{quiet}", "True"))) == (3, "", "")
+    status, out, err = outcome(run_program(program.replace("{quiet}", "False")))
     assert (status, out, err.splitlines()[-1]) == (1, "", "ValueError: mine")
     assert "stichotrope" not in err
     assert err.count("  File ") == 2
@@ -556,7 +535,7 @@ def test_a_program_that_fails_fails_as_it_would_without_a_profiler() -> None:
 def test_importing_and_doing_nothing_ends_cleanly() -> None:
     """Also with every warning an error, and in development mode."""
     program = "import stichotrope; stichotrope.Profiler('x').block(0, 'y')"
-    assert outcome(run(program, "-X", "dev", "-W", "error")) == (0, "", "")
+    assert outcome(run_program(program, "-X", "dev", "-W", "error")) == (0, "", "")
 
 
 # Other interpreters
@@ -597,4 +576,84 @@ def test_another_interpreter_in_the_process_is_refused_or_right() -> None:
             pass
         print(p.get_results().total_hits)
     """
-    assert outcome(run(program, "-W", "ignore")) == (0, "2\n", "")
+    assert outcome(run_program(program, "-W", "ignore")) == (0, "2\n", "")
+
+
+# Without the interpreter's lock
+
+
+@pytest.mark.thread_safety
+def test_measuring_a_pass_on_threads_that_never_recorded_is_safe() -> None:
+    """It lets go of the interpreter's lock, so it must not touch what others are working with."""
+    program = """
+        import sys, threading
+        from stichotrope import _core
+
+        sys.setswitchinterval(1e-4)
+        stop = threading.Event()
+
+        def work():
+            while not stop.is_set():
+                [[] for _ in range(100)]
+
+        working = [threading.Thread(target=work) for _ in range(2)]
+        for thread in working:
+            thread.start()
+        for _ in range(40):
+            measuring = [threading.Thread(target=_core.measure_pass, args=(1, 1)) for _ in range(4)]
+            for thread in measuring:
+                thread.start()
+            for thread in measuring:
+                thread.join()
+        stop.set()
+        for thread in working:
+            thread.join()
+        print("done")
+    """
+    assert outcome(run_program(program)) == (0, "done\n", "")
+
+
+@pytest.mark.thread_safety
+def test_native_code_records_without_the_interpreters_lock() -> None:
+    """On new threads, while Python runs on others: every pass counts, and nobody is disturbed."""
+    program = """
+        import ctypes, sys, threading
+        import stichotrope
+        from stichotrope import _core
+
+        p = stichotrope.Profiler("native")
+        handle, *addresses = _core.native_entry_points(p, p._intern_block(0, "x", "native.c", 1))
+        # Functions made by CFUNCTYPE are called without the lock.
+        enter = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(addresses[0])
+        leave = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(addresses[1])
+        sys.setswitchinterval(1e-4)
+        stop = threading.Event()
+
+        def work():
+            while not stop.is_set():
+                with p.block(1, "python"):
+                    [[] for _ in range(100)]
+
+        def native():
+            buffer = ctypes.c_void_p()
+            for _ in range(10):
+                entered = enter(handle, ctypes.addressof(buffer))
+                leave(buffer.value, entered)
+
+        working = [threading.Thread(target=work) for _ in range(2)]
+        for thread in working:
+            thread.start()
+        for _ in range(40):
+            recording = [threading.Thread(target=native) for _ in range(4)]
+            for thread in recording:
+                thread.start()
+            for thread in recording:
+                thread.join()
+        stop.set()
+        for thread in working:
+            thread.join()
+        results = p.get_results()
+        (block,) = results.tracks[0].blocks
+        print(block.name, block.hit_count, len(results.threads))
+    """
+    assert outcome(run_program(program)) == (0, "x 1600 162\n", "")

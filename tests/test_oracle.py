@@ -219,13 +219,15 @@ class Program:
         player.twin.enter(KEPT[number], self.is_on(KEPT[number]))
 
     def leave(self, thread: int, number: int) -> None:
-        """Leave a kept block: the innermost open pass, wherever it lies."""
+        """Leave a kept block: the innermost open pass, in this context or in the only other one that has any.
+
+        Once something was off, no block of another context is left: which one is meant can't be told.
+        """
         player = self.player(thread)
         twin, site = player.twin, KEPT[number]
         found = twin.find(site)
         if found is not None:
-            is_clear = found.flow is twin.flow or twin.holders(site) == 1
-            if is_clear:
+            if found.flow is twin.flow or (twin.holders(site) == 1 and not self.was_off):
                 player.worker.do("leave", number)
                 twin.leave(found)
         elif self.was_off:

@@ -121,6 +121,15 @@ cdef void free_buffer(Buffer* b) noexcept nogil:
     st_release(b, b.size)
     st_add64(&live_buffers, <uint64_t>-1)
 
+cdef void abandon_buffer(Buffer* b) noexcept nogil:
+    """Frees the buffer of a thread that is gone with the fork. Without the GIL it may have been in the middle of
+    changing what it allocated apart, so that is let go of."""
+    if ST_HAS_GIL:
+        free_buffer(b)
+    else:
+        st_release(b, b.size)
+        st_add64(&live_buffers, <uint64_t>-1)
+
 cdef void drop_chain(Buffer* b, uint32_t top) noexcept nogil:
     """Marks what is open in one flow as dropped; the flow lies on nothing any more."""
     cdef Activation* a = activation_at(b, top)

@@ -103,12 +103,15 @@ cdef void rename_flow(Buffer* b, void* context) noexcept nogil:
     cdef uint64_t top
     if b.context == NULL:
         b.context = context
+        if activation_at(b, b.top).prev:
+            st_hold(context)
         return
     slot = find_flow(b, NULL)
     if slot != NULL:
         top = slot[1]
         map_remove(&b.flows, slot)
         map_insert(&b.flows, flow_key(context), top)
+        st_hold(context)
 
 cdef bint switch_flow(Buffer* b, void* context) noexcept nogil:
     """Makes the flow of a context the current one; False when there is no memory."""

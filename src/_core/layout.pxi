@@ -27,6 +27,11 @@ cdef enum:  # activation flags
     SILENT = DROPPED | MUTED
     ORDINARY = TRACK_NESTED    # what the straight way out can handle
 
+cdef enum:  # who enters
+    CALL = 0
+    BLOCK = 1
+    NATIVE = 2                 # a thread that does not hold the GIL: it has no context, and may not ask the interpreter
+
 cdef enum:  # what may be open
     SAME_SITE = 0
     SAME_TRACK = 1
@@ -96,7 +101,8 @@ cdef struct Activation:        # one line for every pass, a second one for few
     uint64_t since             # with MOVED: when it came to lie where it lies, …
     uint64_t unbilled          # … and what of the time before that nobody has been billed
     uint64_t suspended         # with PAUSED: the part of its time that it was suspended for
-    uint64_t unused[5]
+    void* frame                # of a block: whose `with` it is; compared only
+    uint64_t unused[4]
 
 cdef struct SiteState:         # a thread's memory of a site: where it was entered from last, and the node that led to
     uint32_t parent
@@ -129,7 +135,7 @@ cdef struct Buffer:
     uint32_t top
     uint32_t site_capacity
     SiteState* sites
-    void* context
+    void* context              # the current flow's; a flow that is not empty holds a reference to its context
     uint64_t session           # atomic: readers check it
     uint32_t newest            # atomic: offset of the newest node
     uint32_t nodes
@@ -142,7 +148,7 @@ cdef struct Buffer:
     uint32_t spare             # free activations, linked by `next`
     uint32_t other             # the "other paths" node, or 0
     uint32_t max_nodes
-    uint32_t unused
+    uint32_t missed            # blocks that are open but found no memory: left first, being innermost
     Map children               # (parent offset << 32 | site + 1) -> node offset | edge << 32
     Map flows                  # context + 1 -> offset of the top, of flows that are not current and not empty
     Base* bases

@@ -84,6 +84,8 @@ cdef inline Activation* push(Buffer* b, const Handle* h) noexcept nogil:
         open_on_base(b, recorded_from(b, b.top))
     a.flags = flags
     b.top = offset
+    if top.flags & BOTTOM:
+        st_hold(b.context)
     return a
 
 cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept nogil:
@@ -101,29 +103,34 @@ cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept
     a.track_mask = top.track_mask
     a.flags = flag
     b.top = offset
+    if top.flags & BOTTOM:
+        st_hold(b.context)
     return a
 
-cdef inline Activation* enter(const Handle* h, Buffer** owner) noexcept nogil:
+cdef inline Activation* enter(const Handle* h, Buffer** owner, int who) noexcept nogil:
     """Opens a pass; its clock starts last. NULL when it can't be recorded: it was counted as untimed."""
+    cdef void* frame = NULL
     cdef Seat* seat = &st_seats[h.seat]
     cdef Buffer* b = <Buffer*>seat.buffer
     cdef Activation* a
     cdef void* context
     if ST_UNLIKELY(seat.session != st_load64(h.gate)):
-        b = settle(<Handle*>h)
+        b = settle(<Handle*>h, who)
         if b == NULL:
             return NULL
-    context = st_context()
-    if ST_UNLIKELY(context != b.context):
-        if not switch_flow(b, context):
-            b.untimed += 1
-            return NULL
-    a = push(b, h)
+    context = NULL if who == NATIVE else st_context(&frame if who == BLOCK else NULL)
+    if ST_UNLIKELY(context != b.context and not switch_flow(b, context)):
+        b.untimed += 1
+        a = NULL
+    else:
+        a = push(b, h)
     if ST_LIKELY(a != NULL):
         owner[0] = b
+        if who == BLOCK:
+            a.frame = frame
         a.start = st_ticks()
-    else:
-        st_store64(&h.store.unmatched, 1)
+    elif who == BLOCK:
+        b.missed += 1
     return a
 
 cdef inline void record(Buffer* b, Activation* a, uint64_t ticks, uint32_t flags) noexcept nogil:
@@ -174,6 +181,8 @@ cdef inline void leave(Buffer* b, Activation* a) noexcept nogil:
     b.top = a.prev
     below.child += ticks
     record(b, a, ticks, a.flags)
+    if below.flags & BOTTOM:
+        st_let_go(b.context)  # last: it may be the context's end, and run whatever that brings
 
 cdef uint64_t* flow_with_top(Buffer* b, uint32_t offset) noexcept nogil:
     """The entry of the flow that is not current and has its top at an offset, or NULL."""
@@ -220,24 +229,27 @@ cdef void uncover(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
         above.flags |= MOVED | (a.flags & FLOW_ROOT)
         a.flags &= ~<uint32_t>FLOW_ROOT
 
-cdef void take_out(Buffer* b, Activation* a) noexcept nogil:
-    """Takes an activation out of whatever flow it is in."""
+cdef void* take_out(Buffer* b, Activation* a) noexcept nogil:
+    """Takes an activation out of whatever flow it is in. Gives the context to let go of if the flow is empty now."""
     cdef uint32_t offset = offset_of(b, a)
     cdef uint64_t* slot
+    cdef void* context = NULL
     if b.top == offset:
-        b.top = a.prev
-        return  # it stays linked above the new top, ready for the next pass
+        b.top = a.prev  # it stays linked above the new top, ready for the next pass
+        return b.context if activation_at(b, b.top).flags & BOTTOM else NULL
     slot = flow_with_top(b, offset)
     if slot != NULL:
         slot[1] = a.prev
-        if activation_at(b, a.prev).prev == 0:  # that flow is empty now, and an empty flow has no entry
+        if activation_at(b, a.prev).prev == 0:  # an empty flow has no entry
+            context = <void*><uintptr_t>(slot[0] - 1)
             map_remove(&b.flows, slot)
             put_back(b, a.prev)
-        return
+        return context
     activation_at(b, a.next).prev = a.prev
     activation_at(b, a.prev).next = a.next
     a.next = 0
     put_back(b, offset)
+    return NULL
 
 cdef void bill(Buffer* b, Activation* a, uint64_t ticks, uint64_t now) noexcept nogil:
     """An activation closes, or is suspended: what it lies on is billed, and what lies on it lies on that from now on."""
@@ -254,14 +266,16 @@ cdef void bill(Buffer* b, Activation* a, uint64_t ticks, uint64_t now) noexcept 
 cdef void leave_irregular(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """Closes a pass that is not on top, or has something to settle with other passes first."""
     cdef uint32_t flags = a.flags
+    cdef void* context
     if flags & SILENT:
-        take_out(b, a)
+        st_let_go(take_out(b, a))
         return
     bill(b, a, lying(a, now), now)
-    take_out(b, a)
+    context = take_out(b, a)
     if flags & PAUSED:
         a.child += a.suspended
     record(b, a, elapsed(b, a.start, now), flags)
+    st_let_go(context)
 
 cdef Buffer* current_buffer(const Handle* h) noexcept nogil:
     """The calling thread's buffer in the handle's store, whether its track is on or not, or NULL."""
@@ -273,7 +287,7 @@ cdef Buffer* current_buffer(const Handle* h) noexcept nogil:
 cdef void enter_block(const Handle* h) noexcept nogil:
     cdef Buffer* b
     if ST_LIKELY(st_load64(h.gate) != 0):
-        enter(h, &b)
+        enter(h, &b, BLOCK)
     else:
         b = current_buffer(h)
         if b != NULL and (b.flows.used or activation_at(b, b.top).prev):
@@ -281,7 +295,7 @@ cdef void enter_block(const Handle* h) noexcept nogil:
 
 cdef void enter_muted(Buffer* b, const Handle* h) noexcept nogil:
     """Enters a block whose track is off: noted if leaving it could be mistaken for leaving one that is recorded."""
-    cdef void* context = st_context()
+    cdef void* context = st_context(NULL)
     if find_open(b, h) != NULL and (context == b.context or switch_flow(b, context)):
         push_silent(b, h, MUTED)
 
@@ -303,12 +317,31 @@ cdef Activation* find_open(Buffer* b, const Handle* h) noexcept nogil:
                 a = innermost(b, <uint32_t>b.flows.slots[2 * i + 1], h)
     return a
 
+cdef Activation* find_by_frame(Buffer* b, uint32_t top, const Handle* h, void* frame) noexcept nogil:
+    cdef Activation* a = activation_at(b, top)
+    while a.prev:
+        if a.handle == h and a.frame == frame and not a.flags & SILENT:
+            return a
+        a = activation_at(b, a.prev)
+    return NULL
+
 cdef Activation* find_left(Buffer* b, const Handle* h) noexcept nogil:
-    """The open pass that is left now, not being on top; NULL when it cannot be told."""
-    if st_load64(&h.store.unmatched) and not st_caller_suspends():
-        # It may have been entered while its track was off: another flow's is then none of its business.
-        return innermost(b, b.top, h)
-    return find_open(b, h)
+    """The open pass that is left now, not being on top; NULL when there is none, or it cannot be told."""
+    cdef Activation* a = innermost(b, b.top, h)
+    cdef void* frame = NULL
+    cdef uint64_t i
+    if a != NULL or b.flows.slots == NULL:
+        return a
+    if not st_load64(&h.store.unmatched):
+        return find_open(b, h)
+    # It may have been entered while its track was off: another flow's is its own only if one `with` made both, in a
+    # generator or coroutine that is closed in another context than it ran in.
+    if st_caller_suspends():
+        st_context(&frame)
+    for i in range(b.flows.mask + 1):
+        if b.flows.slots[2 * i] and a == NULL and frame != NULL:
+            a = find_by_frame(b, <uint32_t>b.flows.slots[2 * i + 1], h, frame)
+    return a
 
 cdef bint leave_block(const Handle* h) noexcept nogil:
     """Closes the innermost open pass of the site; False when there is none and there should be."""
@@ -316,8 +349,11 @@ cdef bint leave_block(const Handle* h) noexcept nogil:
     cdef Activation* a
     cdef void* context
     if ST_LIKELY(b != NULL):
-        if ST_UNLIKELY(b.flows.used):  # else whatever is open is in the one flow, whoever is running
-            context = st_context()
+        if ST_UNLIKELY(b.flows.used | b.missed):  # else all that is open is in the one flow, whoever is running
+            if b.missed:
+                b.missed -= 1
+                return True
+            context = st_context(NULL)
             if context != b.context and not switch_flow(b, context):
                 return True
         a = activation_at(b, b.top)

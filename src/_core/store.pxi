@@ -13,17 +13,25 @@ cdef void forget_ended(Store* s) noexcept nogil:
         free_buffer(s.folded)
         s.folded = NULL
 
-cdef void free_buffers(Store* s, Thread* keep) noexcept nogil:
+cdef void free_buffers(Store* s) noexcept nogil:
+    cdef Buffer* b
+    while s.buffers != NULL:
+        b = s.buffers
+        s.buffers = b.next
+        free_buffer(b)
+
+cdef void abandon_buffers(Store* s, Thread* keep) noexcept nogil:
+    """Gives back the buffers of all threads but one: after a fork, when the others are gone."""
     cdef Buffer* b = s.buffers
     cdef Buffer* following
     s.buffers = NULL
     while b != NULL:
         following = b.next
         if b.thread == keep:
-            b.next = s.buffers
+            b.next = NULL
             s.buffers = b
         else:
-            free_buffer(b)
+            abandon_buffer(b)
         b = following
 
 cdef void set_gates(Store* s) noexcept nogil:
@@ -73,7 +81,7 @@ cdef void free_store(Store* s) noexcept nogil:
     """Frees a store that nobody can record into any more."""
     cdef uint32_t i
     unlist_store(s)
-    free_buffers(s, NULL)
+    free_buffers(s)
     forget_ended(s)
     for i in range(s.gate_count):
         PyMem_RawFree(s.gates[i])

@@ -94,8 +94,9 @@ cdef struct Saved:             # a pass that is open inside something suspended
     uint64_t unbilled
     uint64_t suspended
     uint32_t silent
+    void* frame
 
-cdef void reopen(Buffer* b, Saved* saved, uint64_t since, uint64_t now, bint dropped) noexcept nogil:
+cdef void reopen(Buffer* b, const Saved* saved, uint64_t since, uint64_t now, bint dropped) noexcept nogil:
     """Puts a pass back on the stack after it was suspended with what opened it."""
     cdef Activation* a
     if dropped or saved.silent:
@@ -104,6 +105,7 @@ cdef void reopen(Buffer* b, Saved* saved, uint64_t since, uint64_t now, bint dro
     a = push(b, saved.handle)
     if a != NULL:
         a.start = saved.start
+        a.frame = saved.frame
         a.child = saved.child
         a.since = now
         a.unbilled = saved.unbilled
@@ -126,8 +128,8 @@ cdef bint resume(SuspendedObject* self) noexcept nogil:
         return False
     b = current_buffer(h)
     if b == NULL or b.session != st_load64_acquire(&h.store.session):
-        b = settle(h)
-    context = st_context()
+        b = settle(h, CALL)
+    context = st_context(NULL)
     if b == NULL or (context != b.context and not switch_flow(b, context)):
         st_storep_release(&self.running, NULL)
         return False
@@ -181,6 +183,7 @@ cdef void save_above(SuspendedObject* self, Buffer* b, Activation* a, size_t cou
         saved[i].unbilled = lying(a, now)
         saved[i].suspended = a.suspended if a.flags & PAUSED else 0
         saved[i].silent = a.flags & SILENT
+        saved[i].frame = a.frame
 
 cdef void finish(SuspendedObject* self, Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """Records the pass, from its first resume until now."""
@@ -197,6 +200,7 @@ cdef void suspend(SuspendedObject* self, bint ends) noexcept nogil:
     cdef uint64_t now = st_ticks(), slice
     cdef Buffer* b = <Buffer*>self.buffer
     cdef Activation* a = <Activation*>self.activation
+    cdef void* context
     cdef size_t above = count_above(b, a)
     if ends:
         while above != <size_t>-1 and b.top != offset_of(b, a):
@@ -210,10 +214,11 @@ cdef void suspend(SuspendedObject* self, bint ends) noexcept nogil:
         bill(b, a, slice, now)
     self.child += a.child
     self.since = now
-    take_out(b, a)
+    context = take_out(b, a)
     if ends:
         finish(self, b, a, now)
     st_storep_release(&self.running, NULL)
+    st_let_go(context)
 
 cdef bint is_over(PyObject* inner) noexcept:
     """Whether a generator or coroutine has come to its end. An exception that is set stays so."""

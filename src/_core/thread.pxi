@@ -28,12 +28,12 @@ cdef void name_thread(Thread* t) noexcept:
         t.name = <char*>PyMem_RawMalloc(len(name) + 1)
         if t.name != NULL:
             memcpy(t.name, <char*>name, len(name) + 1)
-    except Exception:
+    except:  # any, and without looking a name up: the interpreter may be shutting down
         return
 
 ctypedef void (*pure)(Thread*) noexcept nogil
 
-cdef Thread* this_thread() noexcept nogil:
+cdef Thread* this_thread(int who) noexcept nogil:
     """The calling thread's record, made at its first pass, or NULL when there is no memory."""
     global st_this_thread
     cdef Thread* t = <Thread*>st_this_thread
@@ -48,8 +48,7 @@ cdef Thread* this_thread() noexcept nogil:
     st_add64(&live_threads, 1)
     st_this_thread = t
     st_watch_thread(t)
-    if st_thread_state() != NULL:
-        # It holds the GIL, or is attached; a thread that Python does not know has no name.
+    if who != NATIVE:
         (<pure>name_thread)(t)
     return t
 
@@ -85,9 +84,9 @@ cdef Buffer* known_buffer(Store* s) noexcept nogil:
     slot = map_find(&t.buffers, s.id)
     return <Buffer*><uintptr_t>slot[1] if slot != NULL else NULL
 
-cdef Buffer* join_store(Store* s) noexcept nogil:
+cdef Buffer* join_store(Store* s, int who) noexcept nogil:
     """Gives the calling thread a buffer in a store, or NULL when there is no memory. Waits for nobody."""
-    cdef Thread* t = this_thread()
+    cdef Thread* t = this_thread(who)
     cdef Buffer* b
     if t == NULL:
         return NULL
@@ -97,7 +96,7 @@ cdef Buffer* join_store(Store* s) noexcept nogil:
     b = new_buffer(RESERVE, s.max_nodes)
     if b == NULL:
         return NULL
-    b.context = st_context()
+    b.context = NULL if who == NATIVE else st_context(NULL)
     b.store_id = s.id
     if not map_put(&t.buffers, s.id, <uintptr_t>b):
         free_buffer(b)
@@ -110,12 +109,12 @@ cdef Buffer* join_store(Store* s) noexcept nogil:
         if st_casp(<void**>&s.buffers, b.next, b):
             return b
 
-cdef Buffer* settle(Handle* h) noexcept nogil:
+cdef Buffer* settle(Handle* h, int who) noexcept nogil:
     """The slow way to the thread's buffer: first use, another profiler on this seat, or cleared since."""
     cdef Store* s = h.store
     cdef Buffer* b = known_buffer(s)
     if b == NULL:
-        b = join_store(s)
+        b = join_store(s, who)
         if b == NULL:
             st_add64(&s.untimed, 1)
             st_store64(&s.unmatched, 1)

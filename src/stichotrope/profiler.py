@@ -221,7 +221,7 @@ class Profiler(_core.Recorder):
 
     def _track_named(self, name: str) -> _Track:
         while name not in self._track_names:
-            free = next(idx for idx in range(len(self._tracks) + 1) if idx not in self._tracks)
+            free = next(idx for idx in count() if idx not in self._tracks)
             self._commit_track(self._tracks, _Track(free, name), self._track_names)
         return self._tracks[self._track_names[name]]
 
@@ -408,7 +408,5 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_core.before_fork,
-        after_in_parent=_core.after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )
