@@ -579,6 +579,9 @@ def interrupted_at(place: int, work: Callable[[], None], action: Callable[[], No
         return trace
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = (
+        True  # CPython 3.12 heeds it only if set before tracing begins
+    )
     sys.settrace(trace)
     try:
         work()

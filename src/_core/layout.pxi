@@ -196,6 +196,7 @@ cdef struct CallSites:
 cdef struct Store:
     uint64_t id
     uint64_t session           # atomic
+    uint64_t unmatched         # atomic: set once an exit may rightly find no activation
     Buffer* buffers            # atomic: threads push their own
     uint64_t swept             # value of `threads_ended` at the last sweep
     PyThread_type_lock lock
@@ -206,7 +207,6 @@ cdef struct Store:
     Buffer* folded             # all older ended threads in one
     uint64_t folded_threads
     uint64_t untimed           # atomic: passes that had no buffer
-    uint64_t unmatched         # atomic: set once an exit may rightly find no activation
     uint32_t max_nodes
     uint32_t site_count
     Handle** handles           # per site; what they point to stays where it is

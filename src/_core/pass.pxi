@@ -349,7 +349,8 @@ cdef bint leave_block(const Handle* h) noexcept nogil:
     cdef Activation* a
     cdef void* context
     if ST_LIKELY(b != NULL):
-        if ST_UNLIKELY(b.flows.used | b.missed):  # else all that is open is in the one flow, whoever is running
+        # Else each exit has its activation, and all of them are in one flow, whoever is running.
+        if ST_UNLIKELY(b.flows.used | b.missed | st_load64(&h.store.unmatched)):
             if b.missed:
                 b.missed -= 1
                 return True
