@@ -243,6 +243,32 @@ def test_a_clock_that_goes_backwards_is_counted(p: Profiler) -> None:
     assert head(p).clamped == 2
 
 
+@pytest.mark.thread_safety
+def test_clocks_that_go_backwards_are_counted_while_others_read(
+    p: Profiler, clock: ManualClock, threads: Threads
+) -> None:
+    """The count never goes down, and is never ahead of the passes that are open or have ended."""
+    block = p.block(0, "x")
+    passes = 20_000
+
+    def work() -> None:
+        for _ in range(passes):
+            _core.set_manual_ticks(1)
+            with block:
+                _core.set_manual_ticks(0)
+
+    with block:
+        pass  # so that there is a thread to read
+    join = threads.spawn(work)
+    last = 0
+    while last < passes:
+        counted = sum(Head(*thread).clamped for thread in p._snapshot().threads())
+        assert last <= counted <= passes
+        last = counted
+    join()
+    assert sum(Node(*node).passes for node in p._snapshot().merged()) == passes + 1
+
+
 # ---- limits -------------------------------------------------------------------------------------
 
 
