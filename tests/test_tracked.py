@@ -9,6 +9,7 @@ import functools
 import inspect
 import pickle
 import pydoc
+import re
 import signal
 import sys
 import traceback
@@ -230,7 +231,7 @@ def test_help_shows_name_signature_and_documentation(p: Profiler) -> None:
         return pydoc.plain(pydoc.render_doc(function)).splitlines()[1:]
 
     shown = text(p.track(0)(plain))
-    assert "b: 'str' = 'x'" in " ".join(shown)
+    assert re.search("b: '?str'? = 'x'", " ".join(shown))  # without the quotes from 3.14 on
     assert "    Add one." in shown
     assert shown == text(plain)
 

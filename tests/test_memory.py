@@ -1,0 +1,362 @@
+"""Want of memory: any single allocation may fail, and so may a stretch of address space."""
+
+from __future__ import annotations
+
+import contextvars
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from conftest import Threads, hits, outcome, run_program
+
+from stichotrope import Profiler, _core
+
+_testcapi = pytest.importorskip("_testcapi")
+
+pytestmark = pytest.mark.unit
+
+LOST = re.compile(r"([\d,]+) passes could not be recorded")
+
+
+def lost(profiler: Profiler) -> int:
+    """How many passes the results say could not be recorded."""
+    found = [LOST.match(text) for text in profiler.get_results().metadata["warnings"]]
+    return sum(int(match[1].replace(",", "")) for match in found if match)
+
+
+def total(profiler: Profiler) -> int:
+    """How many passes the results hold."""
+    return sum(hits(profiler).values())
+
+
+def failing(n: int, action: Callable[[], Any]) -> bool:
+    """Run an action while the n-th allocation fails; whether it came through without MemoryError."""
+    _testcapi.set_nomemory(n, n + 1)
+    try:
+        action()
+    except MemoryError:
+        return False
+    finally:
+        _testcapi.remove_mem_hooks()
+    return True
+
+
+class Tally:
+    """Counts what was really passed through, without allocating."""
+
+    def __init__(self) -> None:
+        self.counts = bytearray(1)
+
+    @property
+    def made(self) -> int:
+        """Passes made."""
+        return self.counts[0]
+
+
+def blocks_of(profiler: Profiler, number: int) -> tuple[Any, ...]:
+    """Blocks with names of their own, known already."""
+    return tuple(profiler.block(0, f"block {i}") for i in range(number))
+
+
+def each(blocks: tuple[Any, ...], counts: bytearray) -> None:
+    """Pass once through each block."""
+    for block in blocks:
+        with block:
+            counts[0] += 1
+
+
+def accounted(profiler: Profiler, tally: Tally) -> int:
+    """Assert that every pass is recorded or reported; how many were not recorded."""
+    missing = lost(profiler)
+    assert total(profiler) + missing == tally.made
+    return missing
+
+
+def still_records(profiler: Profiler) -> None:
+    """Assert that a pass from now on is recorded."""
+    before, reported = total(profiler), lost(profiler)
+    with profiler.block(0, "afterwards"):
+        pass
+    assert (total(profiler), lost(profiler)) == (before + 1, reported)
+
+
+def losses(ns: range, scenario: Callable[[int], int]) -> list[int]:
+    """What each n loses: some must lose something, and the last nothing, or the range is idle."""
+    found = [scenario(n) for n in ns]
+    assert any(found), "no allocation of the core failed"
+    assert not found[-1], "the range ends before the scenario does"
+    return found
+
+
+def test_first_passes_of_a_profiler_are_recorded_or_reported() -> None:
+    """One failed allocation costs one pass, which the results report."""
+
+    def scenario(n: int) -> int:
+        profiler, tally = Profiler("p"), Tally()
+        blocks = blocks_of(profiler, 40)
+        failing(n, lambda: each(blocks, tally.counts))
+        missing = accounted(profiler, tally)
+        still_records(profiler)
+        return missing
+
+    assert max(losses(range(30), scenario)) == 1
+
+
+def test_first_passes_of_a_thread_are_recorded_or_reported(threads: Threads) -> None:
+    """A thread that finds no memory for its own record makes it at its next pass."""
+
+    def scenario(n: int) -> int:
+        profiler, tally = Profiler("p"), Tally()
+        blocks = blocks_of(profiler, 40)
+        threads.one_by_one(lambda: failing(n, lambda: each(blocks, tally.counts)))
+        missing = accounted(profiler, tally)
+        still_records(profiler)
+        return missing
+
+    assert max(losses(range(40), scenario)) == 1
+
+
+def test_tracked_calls_return_what_they_should_without_memory() -> None:
+    """A call that cannot be recorded is made all the same."""
+
+    def scenario(n: int) -> int:
+        profiler, tally = Profiler("p"), Tally()
+        tracked = [profiler.track(0, f"f {i}")(len) for i in range(40)]
+        answers = bytearray(1)
+
+        def calls() -> None:
+            for function in tracked:
+                answers[0] += function("ab")
+                tally.counts[0] += 1
+
+        failing(n, calls)
+        assert answers[0] == 2 * tally.made
+        return accounted(profiler, tally)
+
+    losses(range(30), scenario)
+
+
+@pytest.mark.parametrize("depth", [3, 40])
+def test_nested_passes_are_left_where_they_were_entered(depth: int) -> None:
+    """The passes within one that found no memory are recorded, and every exit finds its own."""
+
+    def scenario(n: int) -> int:
+        profiler, tally = Profiler("p"), Tally()
+        blocks = blocks_of(profiler, depth)
+
+        def nested() -> None:
+            for block in blocks:
+                block.__enter__()
+                tally.counts[0] += 1
+            for block in reversed(blocks):
+                block.__exit__(None, None, None)
+
+        failing(n, nested)
+        missing = accounted(profiler, tally)
+        still_records(profiler)
+        return missing
+
+    losses(range(40), scenario)
+
+
+def test_contexts_with_open_blocks_are_recorded_or_reported() -> None:
+    """A flow that cannot be put aside costs the pass that asked for it, and no other."""
+
+    def scenario(n: int) -> int:
+        profiler, tally = Profiler("p"), Tally()
+        blocks = blocks_of(profiler, 20)
+        contexts = [contextvars.copy_context() for _ in blocks]
+        each(blocks, bytearray(1))
+        profiler.clear()
+        with blocks[0]:
+            pass
+        tally.counts[0] = 1
+
+        def enter(place: int) -> None:
+            blocks[place].__enter__()
+            tally.counts[0] += 1
+
+        def leave(place: int) -> None:
+            blocks[place].__exit__(None, None, None)
+
+        entered = bytearray(len(blocks))
+
+        def interleaved() -> None:
+            for place, context in enumerate(contexts):
+                context.run(enter, place)
+                entered[place] = 1
+
+        failing(n, interleaved)
+        for place, context in enumerate(contexts):
+            if entered[place]:
+                context.run(leave, place)
+        missing = accounted(profiler, tally)
+        still_records(profiler)
+        return missing
+
+    losses(range(40), scenario)
+
+
+@pytest.mark.parametrize("retain", [0, 1, 2])
+def test_ended_threads_are_counted_once(threads: Threads, retain: int) -> None:
+    """A snapshot that finds no memory raises MemoryError, and the next has every pass, once."""
+    raised = 0
+    for n in range(60):
+        profiler = Profiler("p", retain_threads=retain)
+        blocks = blocks_of(profiler, 20)
+        for _ in range(3):
+            threads.one_by_one(lambda blocks=blocks: each(blocks, bytearray(1)))  # type: ignore[misc]
+        raised += not failing(n, profiler._snapshot)
+        assert total(profiler) == 60, n
+        still_records(profiler)
+    assert raised
+
+
+def test_snapshots_of_live_threads_raise_memory_error() -> None:
+    """No memory for a snapshot or its merging is a MemoryError, and costs no pass."""
+    profiler = Profiler("p")
+    blocks = blocks_of(profiler, 20)
+    each(blocks, bytearray(1))
+    snapshot = profiler._snapshot()
+    for action in (profiler._snapshot, snapshot.merged, snapshot.threads, profiler.get_results):
+        assert not all([failing(n, action) for n in range(40)])
+        assert total(profiler) == 20
+    still_records(profiler)
+
+
+def test_profilers_tracks_and_blocks_are_made_whole_or_not_at_all() -> None:
+    """What finds no memory raises MemoryError, and can be made again."""
+    stores = _core.memory()["stores"]
+    assert not all([failing(n, lambda: Profiler("p")) for n in range(60)])
+    assert _core.memory()["stores"] == stores
+
+    for n in range(120):
+        profiler = Profiler("p")
+
+        def register(profiler: Profiler = profiler) -> None:
+            with profiler.block(3, "a"):
+                pass
+            with profiler.block("named", "b"):
+                pass
+
+        failing(n, register)
+        profiler.clear()
+        register()
+        assert hits(profiler) == {"a": 1, "b": 1}, n
+        still_records(profiler)
+
+
+def test_clear_and_renaming_without_memory_leave_a_working_profiler() -> None:
+    """Clearing needs no memory of the core's; a track that cannot be renamed keeps its name."""
+    for n in range(30):
+        profiler = Profiler("p")
+        with profiler.block(0, "a"):
+            pass
+        renamed = failing(n, lambda profiler=profiler: profiler.set_track_name(0, "new"))  # type: ignore[misc]
+        name = profiler.get_results().tracks[0].name
+        assert name == ("new" if renamed else "Track 0")
+        failing(n, profiler.clear)
+        profiler.clear()
+        still_records(profiler)
+        assert total(profiler) == 1
+
+
+def test_suspended_generators_are_recorded_or_reported() -> None:
+    """A generator and what it has open while suspended are each recorded or reported, once."""
+
+    def scenario(n: int) -> int:
+        profiler, tally = Profiler("p"), Tally()
+        block = profiler.block(0, "inside")
+
+        @profiler.track(0, "generator")
+        def generator() -> Iterator[int]:
+            tally.counts[0] += 1
+            with block:
+                tally.counts[0] += 1
+                yield 1
+                yield 2
+
+        made = generator()
+        failing(n, lambda: [None for _ in made])
+        for _ in made:
+            pass
+        made.close()
+        missing = accounted(profiler, tally)
+        still_records(profiler)
+        return missing
+
+    losses(range(20), scenario)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/statm")
+@pytest.mark.parametrize("megabytes", [20, 6, 2])
+def test_a_thread_takes_a_smaller_stretch_of_address_space(megabytes: int) -> None:
+    """Under a limit on address space, passes are recorded in a smaller buffer."""
+    assert outcome(run_program(LIMITED + f"""
+with limited({megabytes} << 20):
+    with block:
+        pass
+assert hits() == 1 and not p.get_results().metadata["warnings"]
+""")) == (0, "", "")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/statm")
+def test_passes_without_address_space_are_reported() -> None:
+    """With no address space for a buffer, passes are reported; afterwards they are recorded."""
+    assert outcome(run_program(LIMITED + """
+with limited(300 << 10):
+    for _ in range(3):
+        with block:
+            pass
+assert hits() == 0
+assert p.get_results().metadata["warnings"][0].startswith("3 passes could not be recorded")
+with block:
+    pass
+assert hits() == 1
+""")) == (0, "", "")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/statm")
+@pytest.mark.parametrize("kilobytes", [9 << 10, 3 << 10, 1400, 100])
+def test_merging_in_little_address_space_is_right_or_refused(kilobytes: int) -> None:
+    """Merging gives every pass or raises MemoryError, whatever stretch it was given."""
+    assert outcome(run_program(LIMITED + f"""
+with block:
+    pass
+snapshot = p._snapshot()
+nodes = None
+with limited({kilobytes} << 10):
+    try:
+        nodes = snapshot.merged()
+    except MemoryError:
+        pass
+assert nodes is None or sum(node[2] for node in nodes) == 1, nodes
+assert nodes is not None or {kilobytes} == 100
+""")) == (0, "", "")
+
+
+LIMITED = """
+import resource
+from contextlib import contextmanager
+from stichotrope import Profiler
+
+@contextmanager
+def limited(more):
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm") as file:
+        size = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+p = Profiler("p")
+block = p.block(0, "block")
+
+def hits():
+    return sum(b.hit_count for t in p.get_results().tracks.values() for b in t.blocks)
+
+"""
