@@ -412,7 +412,7 @@ def measure_pass(unsigned int passes=500, unsigned int rounds=20):
             for j in range(passes):
                 a = enter(h, &b, NATIVE)
                 if a != NULL:
-                    leave(b, a)
+                    leave(b, a, st_ticks())
             took = st_monotonic_ns() - start
             least = min(least, took)
         free_store(s)
@@ -449,7 +449,7 @@ cdef void* native_enter(Handle* h, Buffer** b) noexcept nogil:
     return enter(h, b, NATIVE)
 
 cdef void native_leave(Buffer* b, Activation* a) noexcept nogil:
-    leave(b, a)
+    leave(b, a, st_ticks())
 
 def native_entry_points(Recorder recorder, unsigned int site):
     """Addresses of (handle, enter, leave) for recording from threads that Python does not know.

@@ -51,6 +51,11 @@ def method(self: object) -> None:
     """Do nothing."""
 
 
+def no_more_than(before: dict[str, int]) -> bool:
+    """Whether no more is held than before; threads of earlier tests may have gone since."""
+    return all(count <= before[kind] for kind, count in _core.memory().items())
+
+
 def has_folded(p: Profiler, count: int) -> bool:
     """Whether so many ended threads share one entry."""
     return bool(p.get_results().metadata["folded_threads"] == count)
@@ -218,7 +223,7 @@ def test_making_recording_and_dropping_a_thousand_times_keeps_memory_constant(
         cycle()
     threads.together(*[lambda: [f() for f in [cycle] * 50]] * 4)
     gc.collect()
-    eventually(lambda: _core.memory() == before)
+    eventually(lambda: no_more_than(before))
 
 
 def test_more_profilers_at_once_than_a_thread_has_seats_for_are_exact() -> None:
@@ -290,10 +295,10 @@ def test_threads_that_ended_leave_only_their_figures(
     block = p.block(0, "x")
     threads.one_by_one(*[lambda: passes(block, 2)] * 20)
     eventually(lambda: hits(p) == {"x": 40} and _core.memory()["buffers"] == before["buffers"])
-    assert _core.memory()["threads"] == before["threads"] + 20
     assert len(p.get_results().threads) == 20
+    held = _core.memory()["threads"]
     p.clear()
-    assert _core.memory()["threads"] == before["threads"]
+    assert held - _core.memory()["threads"] == 20
 
 
 @pytest.mark.thread_safety
@@ -361,8 +366,8 @@ def end_threads(threads: Threads, eventually: Eventually, rounds: int) -> None:
     for number in range(1, rounds + 1):
         threads.together(*[lambda: passes(block, 3)] * 20)
         assert hits(p) == {"x": 60 * number}
-    expected = {**before, "buffers": before["buffers"] + 1, "threads": before["threads"] + 10}
-    eventually(lambda: hits(p) == {"x": 60 * rounds} and _core.memory() == expected)
+    most = {**before, "buffers": before["buffers"] + 1, "threads": before["threads"] + 10}
+    eventually(lambda: hits(p) == {"x": 60 * rounds} and no_more_than(most))
 
 
 @pytest.mark.thread_safety
@@ -396,7 +401,7 @@ def test_making_recording_and_dropping_a_hundred_thousand_times_keeps_memory_con
         passes(Profiler("again").block(0, "x"), 1)
     Profiler("last")
     gc.collect()
-    assert _core.memory() == before
+    assert no_more_than(before)
     assert len(gc.get_objects()) <= objects + 10
 
 

@@ -168,9 +168,8 @@ cdef inline void record(Buffer* b, Activation* a, uint64_t ticks, uint32_t flags
             st_store64(&n.suspended, n.suspended + a.suspended)
     st_store64_release(&n.finished, passes)
 
-cdef inline void leave(Buffer* b, Activation* a) noexcept nogil:
+cdef inline void leave(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """Closes a pass and records it."""
-    cdef uint64_t now = st_ticks()
     cdef uint64_t ticks
     cdef Activation* below
     if ST_UNLIKELY(b.top != offset_of(b, a) or a.flags & ~<uint32_t>ORDINARY):
@@ -345,6 +344,7 @@ cdef Activation* find_left(Buffer* b, const Handle* h) noexcept nogil:
 
 cdef bint leave_block(const Handle* h) noexcept nogil:
     """Closes the innermost open pass of the site; False when there is none and there should be."""
+    cdef uint64_t now = st_ticks()  # first: the rest is looked up while the counter is being read
     cdef Buffer* b = current_buffer(h)
     cdef Activation* a
     cdef void* context
@@ -361,6 +361,6 @@ cdef bint leave_block(const Handle* h) noexcept nogil:
         if ST_UNLIKELY(a.handle != h):
             a = find_left(b, h)
         if ST_LIKELY(a != NULL):
-            leave(b, a)
+            leave(b, a, now)
             return True
     return st_load64(&h.store.unmatched) != 0 or st_caller_suspends()

@@ -204,7 +204,7 @@ cdef void suspend(SuspendedObject* self, bint ends) noexcept nogil:
     cdef size_t above = count_above(b, a)
     if ends:
         while above != <size_t>-1 and b.top != offset_of(b, a):
-            leave(b, activation_at(b, b.top))  # a body that is gone leaves nothing open
+            leave(b, activation_at(b, b.top), now)  # a body that is gone leaves nothing open
     elif above and above != <size_t>-1:
         save_above(self, b, a, above, now)
         b.top = offset_of(b, a)

@@ -68,7 +68,7 @@ cdef PyObject* tracked_call(PyObject* self, PyObject** args, size_t nargsf, PyOb
     if ST_UNLIKELY(a == NULL):
         return st_call(t.callee, args, nargsf, names)
     result = st_call(t.callee, args, nargsf, names)
-    leave(b, a)
+    leave(b, a, st_ticks())
     return result
 
 cdef int tracked_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
