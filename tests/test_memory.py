@@ -33,6 +33,8 @@ def total(profiler: Profiler) -> int:
 
 def failing(n: int, action: Callable[[], Any], *, for_good: bool = False) -> bool:
     """Run an action while the n-th allocation fails, or all from it on; False for MemoryError."""
+    trace = sys.gettrace()
+    sys.settrace(None)  # tracers do not survive it
     _testcapi.set_nomemory(n, 0 if for_good else n + 1)
     try:
         action()
@@ -40,6 +42,7 @@ def failing(n: int, action: Callable[[], Any], *, for_good: bool = False) -> boo
         return False
     finally:
         _testcapi.remove_mem_hooks()
+        sys.settrace(trace)
     return True
 
 
@@ -82,9 +85,15 @@ def still_records(profiler: Profiler) -> None:
     assert (total(profiler), lost(profiler)) == (before + 1, reported)
 
 
+def alone(function: Callable[[], Any]) -> Any:
+    """Run a function low on a stack of its own: where the interpreter must make the stack longer and
+    cannot, it keeps references to arguments for good."""
+    return Threads().one_by_one(function)[0]
+
+
 def losses(ns: range, scenario: Callable[[int], int]) -> list[int]:
     """What each n loses: some must lose something, and the last nothing, or the range is idle."""
-    found = [scenario(n) for n in ns]
+    found = alone(lambda: [scenario(n) for n in ns])
     assert any(found), "no allocation of the core failed"
     assert not found[-1], "the range ends before the scenario does"
     return found
@@ -288,55 +297,52 @@ def test_snapshots_of_live_threads_raise_memory_error() -> None:
     each(blocks, bytearray(1))
     snapshot = profiler._snapshot()
     for action in (profiler._snapshot, snapshot.merged, snapshot.threads):
-        assert not all([failing(n, action) for n in range(40)])
+        assert False in [failing(n, action) for n in range(40)]
         assert total(profiler) == 20
     still_records(profiler)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_profilers_tracks_and_blocks_are_made_whole_or_not_at_all() -> None:
-    """What finds no memory raises MemoryError, and can be made again."""
-    stores = _core.memory()["stores"]
+@pytest.mark.xfail(strict=True, reason="the core raises on top of an exception that is set")
+def test_a_tracked_callable_without_memory_is_a_memory_error() -> None:
+    """No memory for the wrapper is a MemoryError, and nothing else."""
 
-    def make() -> None:
-        try:
-            Profiler("p")
-        except RuntimeError as error:  # the interpreter's own word for it
-            assert "lock" in str(error)  # noqa: PT017
-            raise MemoryError from error
-
-    assert not all([failing(n, make) for n in range(60)])
-    assert _core.memory()["stores"] == stores
-
-    for n in range(120):
+    def scenario(n: int) -> bool:
         profiler = Profiler("p")
+        site = profiler._intern_block(0, "x", "file", 1)
+        return failing(n, lambda: profiler._wrap(len, site, False, False))
 
-        def register(profiler: Profiler = profiler) -> None:
-            with profiler.block(3, "a"):
-                pass
-            with profiler.block("named", "b"):
-                pass
-
-        failing(n, register)
-        profiler.clear()
-        register()
-        assert hits(profiler) == {"a": 1, "b": 1}, n
-        still_records(profiler)
+    assert False in alone(lambda: [scenario(n) for n in range(10)])
 
 
-def test_clear_and_renaming_without_memory_leave_a_working_profiler() -> None:
-    """Clearing needs no memory of the core's; a track that cannot be renamed keeps its name."""
-    for n in range(30):
+def test_a_core_that_finds_no_memory_for_tracks_and_sites_says_so() -> None:
+    """Tracks, sites and call-site tables are as they were after each MemoryError."""
+    for n in range(6):
+        profiler = Profiler("p")
+        made = failing(n, profiler._add_track)
+        assert profiler._add_track() == int(made)
+        made = failing(n, lambda: profiler._add_site(0))  # noqa: B023
+        assert profiler._add_site(0) == int(made)
+
+
+def test_clearing_and_forgetting_call_sites_without_memory_can_be_repeated() -> None:
+    """Neither costs a later pass."""
+    for n in range(4):
         profiler = Profiler("p")
         with profiler.block(0, "a"):
             pass
-        renamed = failing(n, lambda profiler=profiler: profiler.set_track_name(0, "new"))  # type: ignore[misc]
-        name = profiler.get_results().tracks[0].track_name
-        assert name == ("new" if renamed else "Track 0")
-        failing(n, profiler.clear)
-        profiler.clear()
+        forgot = failing(n, profiler._forget_call_sites)
+        assert forgot == (n >= 2)
+        assert failing(n, profiler._new_session)
         still_records(profiler)
         assert total(profiler) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="a measurement without memory leaves its store behind")
+def test_a_measurement_without_memory_leaves_nothing_behind() -> None:
+    """The store that passes are measured in goes, whatever happens."""
+    stores = _core.memory()["stores"]
+    assert False in [failing(n, _core.measure_pass) for n in range(12)]
+    assert _core.memory()["stores"] == stores
 
 
 @pytest.mark.xfail(strict=True, reason="a resume without memory is reported, and recorded later")
@@ -382,18 +388,26 @@ def sweep_generators(holds: Callable[[int, int, int], bool]) -> None:
 @pytest.mark.parametrize("megabytes", [20, 6, 2])
 def test_a_thread_takes_a_smaller_stretch_of_address_space(megabytes: int) -> None:
     """Under a limit on address space, passes are recorded in a smaller buffer."""
-    assert outcome(run_program(LIMITED + f"""
+    assert outcome(
+        run_program(
+            LIMITED
+            + f"""
 with limited({megabytes} << 20):
     with block:
         pass
 assert hits() == 1 and not p.get_results().metadata["warnings"]
-""")) == (0, "", "")
+"""
+        )
+    ) == (0, "", "")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/statm")
 def test_passes_without_address_space_are_reported() -> None:
     """With no address space for a buffer, passes are reported; afterwards they are recorded."""
-    assert outcome(run_program(LIMITED + """
+    assert outcome(
+        run_program(
+            LIMITED
+            + """
 with limited(300 << 10):
     for _ in range(3):
         with block:
@@ -403,7 +417,9 @@ assert p.get_results().metadata["warnings"][0].startswith("3 passes could not be
 with block:
     pass
 assert hits() == 1
-""")) == (0, "", "")
+"""
+        )
+    ) == (0, "", "")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/statm")
@@ -420,7 +436,10 @@ assert hits() == 1
 )
 def test_merging_in_little_address_space_is_right_or_refused(kilobytes: int) -> None:
     """Merging gives every pass or raises MemoryError, whatever stretch it was given."""
-    assert outcome(run_program(LIMITED + f"""
+    assert outcome(
+        run_program(
+            LIMITED
+            + f"""
 with block:
     pass
 snapshot = p._snapshot()
@@ -432,7 +451,9 @@ with limited({kilobytes} << 10):
         pass
 assert nodes is None or sum(node[2] for node in nodes) == 1, nodes
 assert nodes is not None or {kilobytes} == 100
-""")) == (0, "", "")
+"""
+        )
+    ) == (0, "", "")
 
 
 LIMITED = """

@@ -391,37 +391,59 @@ SHORT = st.integers(1, 40)
 EDGES = st.sampled_from([0, 15, 16, 17, 1 << 20, (1 << 41) - 17, 1 << 41, 1 << 45])
 
 
-def steps(threads: int, *, backwards: bool = True, contexts: bool = True) -> st.SearchStrategy:
-    """Programs of some threads."""
+def steps(threads: int, *, contexts: bool = True, switches: bool = True) -> st.SearchStrategy:
+    """Programs of some threads: steps in any order, and levels that are ended as they were begun."""
     thread = st.integers(0, threads - 1)
-    of_thread = [
+    levels = [
+        st.tuples(st.just("call"), thread, st.integers(0, len(CALLS) - 1)),
+        st.tuples(st.just("inline"), thread, st.integers(0, len(INLINE) - 1)),
+    ]
+    if contexts:
+        levels.append(st.tuples(st.just("run"), thread, st.integers(0, CONTEXTS - 1)))
+    single = [
         st.tuples(st.just("tick"), thread, SHORT),
         st.tuples(st.just("tick"), thread, SHORT),
         st.tuples(st.just("tick"), thread, EDGES),
-        st.tuples(st.just("call"), thread, st.integers(0, len(CALLS) - 1)),
-        st.tuples(st.just("inline"), thread, st.integers(0, len(INLINE) - 1)),
+        st.tuples(st.just("tick"), thread, st.integers(-60, -1)),
         st.tuples(st.just("enter"), thread, st.integers(0, len(KEPT) - 1)),
         st.tuples(st.just("leave"), thread, st.integers(0, len(KEPT) - 1)),
         st.tuples(st.just("leave"), thread, st.integers(0, len(KEPT) - 1)),
         st.tuples(st.just("ret"), thread),
-        st.tuples(st.just("ret"), thread),
         st.tuples(st.just("throw"), thread, st.integers(1, 4)),
         st.tuples(st.just("end"), thread),
-    ]
-    if backwards:
-        of_thread.append(st.tuples(st.just("tick"), thread, st.integers(-60, -1)))
-    if contexts:
-        of_thread.append(st.tuples(st.just("run"), thread, st.integers(0, CONTEXTS - 1)))
-    of_program = [
         st.tuples(st.just("clear")),
-        st.tuples(st.just("start")),
-        st.tuples(st.just("stop")),
-        st.tuples(st.just("switch"), st.sampled_from(TRACKS), st.booleans()),
         st.tuples(st.just("check")),
     ]
-    # Lists of lists, because hypothesis keeps most lists short.
-    few = st.lists(st.one_of(*of_thread, *of_program), max_size=40)
-    return st.lists(few, max_size=40).map(lambda parts: [step for part in parts for step in part])
+    if switches:
+        single += [
+            st.tuples(st.just("start")),
+            st.tuples(st.just("stop")),
+            st.tuples(st.just("switch"), st.sampled_from(TRACKS), st.booleans()),
+        ]
+    level = st.one_of(*levels)
+    return joined(st.recursive(st.one_of(level, *single).map(lambda step: [step]), whole(level)))
+
+
+def joined(parts: st.SearchStrategy) -> st.SearchStrategy:
+    """Lists of parts, one after the other. Of lists of lists, because hypothesis keeps most lists short."""
+    groups = st.lists(st.lists(parts, max_size=40), max_size=10)
+    return groups.map(lambda found: [step for group in found for part in group for step in part])
+
+
+def whole(level: st.SearchStrategy) -> Callable[[st.SearchStrategy], st.SearchStrategy]:
+    """Makes of parts the levels that have them inside."""
+
+    def around(parts: st.SearchStrategy) -> st.SearchStrategy:
+        inside = st.lists(parts, max_size=6)
+        return st.tuples(level, inside).map(
+            lambda found: [
+                found[0],
+                *(step for part in found[1] for step in part),
+                ("ret", found[0][1]),
+            ]
+        )
+
+    return around
 
 
 def checked(examples: int) -> settings:
@@ -487,6 +509,20 @@ SETTINGS_AND_STEPS: dict[str, tuple[dict[str, Any], list[Step]]] = {
             *[("run", 0, 0), ("enter", 0, 0), ("run", 0, 1), ("inline", 0, 0), ("tick", 0, 10)],
             *[("ret", 0), ("ret", 0), ("ret", 0), ("run", 0, 1), ("inline", 0, 1), ("tick", 0, 10)],
             *[("ret", 0), ("ret", 0), ("run", 0, 0), ("leave", 0, 0), ("ret", 0)],
+        ],
+    ),
+    "what a context lies on may end while it is not the thread's": (
+        {},
+        [
+            *[("call", 0, 0), ("run", 0, 0), ("call", 0, 1), ("tick", 0, 1), ("ret", 0), ("ret", 0)],
+            *[("ret", 0), ("call", 0, 2), ("tick", 0, 5), ("ret", 0)],
+        ],
+    ),
+    "what a context lies on may end in that context": (
+        {},
+        [
+            *[("enter", 0, 0), ("run", 0, 0), ("call", 0, 0), ("leave", 0, 0), ("ret", 0)],
+            *[("call", 0, 0), ("tick", 0, 5), ("ret", 0), ("ret", 0)],
         ],
     ),
     "a block entered and left while off does not end that of another context": (
@@ -558,7 +594,7 @@ def test_flat_figures_agree_beyond_the_limit_of_nodes(
 
 
 @checked(600)
-@given(steps(1), st.booleans(), st.booleans())
+@given(steps(1) | steps(1, switches=False), st.booleans(), st.booleans())
 def test_all_figures_agree_in_contexts(
     program: list[Step], has_context: bool, has_fillers: bool
 ) -> None:
@@ -569,7 +605,11 @@ def test_all_figures_agree_in_contexts(
 @pytest.mark.stress
 @checked(20_000)
 @given(
-    steps(4), st.booleans(), st.booleans(), st.sampled_from([0, 1, 1024]), st.sampled_from([2, 65_536])
+    steps(4) | steps(1, switches=False),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([0, 1, 1024]),
+    st.sampled_from([2, 65_536]),
 )
 def test_all_figures_agree_for_very_many_programs(
     program: list[Step], has_context: bool, has_fillers: bool, retain_threads: int, max_nodes: int

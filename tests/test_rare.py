@@ -92,7 +92,9 @@ def once(native: Native) -> None:
     native.leave(native.enter())
 
 
-def test_a_bucket_counts_on_beyond_32_bits(p: Profiler, clock: ManualClock, threads: Threads) -> None:
+def test_a_bucket_counts_on_beyond_32_bits(
+    p: Profiler, clock: ManualClock, threads: Threads
+) -> None:
     """A bucket that overflows carries into its high half, in a thread's figures and in merged ones."""
 
     def work() -> None:
@@ -112,7 +114,9 @@ def test_a_bucket_counts_on_beyond_32_bits(p: Profiler, clock: ManualClock, thre
     assert merged[-1] == {0: 2 * (MANY + 3)}
 
 
-def test_merging_carries_when_the_sum_passes_32_bits(p: Profiler, clock: ManualClock, threads: Threads) -> None:
+def test_merging_carries_when_the_sum_passes_32_bits(
+    p: Profiler, clock: ManualClock, threads: Threads
+) -> None:
     """Two threads whose counts fit give a sum that does not, and it is right."""
 
     def work() -> None:
@@ -124,7 +128,9 @@ def test_merging_carries_when_the_sum_passes_32_bits(p: Profiler, clock: ManualC
 
 
 @pytest.mark.parametrize("power", [38, 39, 45, 62])
-def test_far_pages_hold_the_longest_passes(p: Profiler, clock: ManualClock, threads: Threads, power: int) -> None:
+def test_far_pages_hold_the_longest_passes(
+    p: Profiler, clock: ManualClock, threads: Threads, power: int
+) -> None:
     """Durations of minutes to centuries are in their bucket, alone and merged."""
     block = p.block(0, "x")
 
@@ -144,7 +150,9 @@ def test_far_pages_hold_the_longest_passes(p: Profiler, clock: ManualClock, thre
 
 
 @pytest.mark.parametrize("power", [5, 45])
-def test_a_pass_without_a_histogram_page_is_reported(p: Profiler, clock: ManualClock, power: int) -> None:
+def test_a_pass_without_a_histogram_page_is_reported(
+    p: Profiler, clock: ManualClock, power: int
+) -> None:
     """A buffer that is full records a known block's pass and says that percentiles lack it."""
     native, _ = prepared_node(p)
     native.put(Native.DATA_USED, native.get(Native.SIZE))
@@ -381,7 +389,9 @@ def test_a_block_is_closed_in_another_context_than_it_ran_in(p: Profiler) -> Non
     assert hits(p) == {"inside": 1, "here": 1}
 
 
-def test_a_thread_gets_its_context_while_blocks_are_open(p: Profiler, clock: ManualClock, threads: Threads) -> None:
+def test_a_thread_gets_its_context_while_blocks_are_open(
+    p: Profiler, clock: ManualClock, threads: Threads
+) -> None:
     """What a thread opened before it had a context stays what it opens later lies on."""
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable")
     a, b, c = (p.block(0, name) for name in "abc")

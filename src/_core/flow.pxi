@@ -45,14 +45,17 @@ cdef bint lay_on_flow(Buffer* b, Activation* bottom, uint32_t top) noexcept nogi
         lay_on(b, bottom, activation_at(b, <uint32_t>a.base))
     return had_one
 
-cdef void place_bottom(Buffer* b, Activation* bottom, void* context) noexcept nogil:
-    """Says what an empty flow lies on: what is open where its context was entered."""
-    cdef uint64_t* slot
-    cdef int depth
+cdef void lay_on_nothing(Buffer* b, Activation* bottom) noexcept nogil:
     bottom.flags = BOTTOM
     bottom.node = b.data_start
     bottom.site_mask = 0
     bottom.track_mask = 0
+
+cdef void place_bottom(Buffer* b, Activation* bottom, void* context) noexcept nogil:
+    """Says what an empty flow lies on: what is open where its context was entered."""
+    cdef uint64_t* slot
+    cdef int depth
+    lay_on_nothing(b, bottom)
     for depth in range(1000):
         if b.flows.used == 0 or context == NULL:
             return
@@ -60,15 +63,6 @@ cdef void place_bottom(Buffer* b, Activation* bottom, void* context) noexcept no
         slot = find_flow(b, context)
         if slot != NULL and lay_on_flow(b, bottom, <uint32_t>slot[1]):
             return
-
-cdef void follow(Buffer* b, Activation* bottom, uint32_t top) noexcept nogil:
-    """Lets the silent passes of a flow that has no others stand for its bottom anew."""
-    cdef Activation* a = activation_at(b, top)
-    while a.prev:
-        a.node = bottom.node
-        a.site_mask = bottom.site_mask
-        a.track_mask = bottom.track_mask
-        a = activation_at(b, a.prev)
 
 cdef uint32_t lie_down(Buffer* b, Activation* top) noexcept nogil:
     """What a pass must know that is about to start on a bottom, or on what will not be recorded: its flags."""
@@ -82,7 +76,6 @@ cdef uint32_t lie_down(Buffer* b, Activation* top) noexcept nogil:
         return flags
     if not dropped:  # empty: its context may have been entered from elsewhere since it was placed
         place_bottom(b, a, b.context)
-        follow(b, a, b.top)
     return flags | FLOW_ROOT if a.flags & BASED else flags
 
 cdef bint save_flow(Buffer* b) noexcept nogil:
@@ -159,7 +152,7 @@ cdef void move_bottom(Buffer* b, uint32_t top, Activation* old) noexcept nogil:
     elif below.flags & BASED:
         lay_on(b, a, activation_at(b, <uint32_t>below.base))
     else:
-        a.flags = BOTTOM
+        lay_on_nothing(b, a)
     if root != NULL and a.flags & BASED:
         open_on_base(b, a)
     elif root != NULL:

@@ -55,14 +55,16 @@ cdef uint32_t extend_stack(Buffer* b, Activation* top) noexcept nogil:
 cdef inline Activation* push(Buffer* b, const Handle* h) noexcept nogil:
     """Opens a pass on the current flow, clock not yet read; NULL when there is no memory for it."""
     cdef Activation* top = activation_at(b, b.top)
+    cdef Activation* under = top
     cdef SiteState* state
     cdef uint32_t offset, flags = 0
     cdef Activation* a
     if top.flags & (BOTTOM | SILENT):
         if ST_UNLIKELY(b.flows.used or top.flags & SILENT):
             flags = lie_down(b, top)
-    if ST_UNLIKELY(h.site >= b.site_capacity or b.sites[h.site].parent != top.node):
-        if not find_child(b, top.node, h.site):
+            under = recorded_from(b, b.top)
+    if ST_UNLIKELY(h.site >= b.site_capacity or b.sites[h.site].parent != under.node):
+        if not find_child(b, under.node, h.site):
             b.untimed += 1
             return NULL
     state = &b.sites[h.site]
@@ -76,10 +78,10 @@ cdef inline Activation* push(Buffer* b, const Handle* h) noexcept nogil:
     a.node = state.node
     a.handle = h
     a.child = 0
-    a.site_mask = top.site_mask | h.site_bit
-    a.track_mask = top.track_mask | h.track_bit
-    if (top.site_mask & h.site_bit) | (top.track_mask & h.track_bit) | state.edge:
-        flags |= nesting(b, top, h, state.edge)
+    a.site_mask = under.site_mask | h.site_bit
+    a.track_mask = under.track_mask | h.track_bit
+    if (under.site_mask & h.site_bit) | (under.track_mask & h.track_bit) | state.edge:
+        flags |= nesting(b, under, h, state.edge)
     if ST_UNLIKELY(flags & FLOW_ROOT):
         open_on_base(b, recorded_from(b, b.top))
     a.flags = flags
@@ -96,11 +98,8 @@ cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept
     if offset == 0:
         return NULL
     a = activation_at(b, offset)
-    a.node = top.node
     a.handle = h
     a.child = 0
-    a.site_mask = top.site_mask
-    a.track_mask = top.track_mask
     a.flags = flag
     b.top = offset
     if top.flags & BOTTOM:
