@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import oracle
 import pytest
-from conftest import ManualClock, Threads
 
+import oracle
+from conftest import ManualClock, Threads
 from stichotrope import Profiler, _core, _merge
 from stichotrope.results import OTHER_PATHS
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import Threads, hits, outcome, run_program
 
+from conftest import Threads, hits, outcome, run_program
 from stichotrope import Profiler, _core
 
 _testcapi = pytest.importorskip("_testcapi")

@@ -8,16 +8,15 @@ import shlex
 import subprocess
 import sys
 import sysconfig
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import Threads
-from test_core import Node
 
+from conftest import Threads
 from stichotrope import Profiler, _core
+from test_core import Node
 
 pytestmark = pytest.mark.thread_safety
 
@@ -82,7 +81,9 @@ def real_clock(request: pytest.FixtureRequest) -> None:
     _core.use_clock(request.param)
 
 
-def jobs(p: Profiler, count: int, rounds: int, names: tuple[str, ...] = ("native",)) -> ctypes.Array[Job]:
+def jobs(
+    p: Profiler, count: int, rounds: int, names: tuple[str, ...] = ("native",)
+) -> ctypes.Array[Job]:
     """So many jobs on blocks of track 0, one block inside the other."""
     made = (Job * count)()
     sites = [p._intern_block(0, name, "driver.c", 1) for name in names]

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import oracle
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oracle import Block, Figures, Node, Site
 
+import oracle
+from oracle import Block, Figures, Node, Site
 from stichotrope import Profiler, _clock, _core
 from stichotrope.results import CallNode, ProfilerResults, ThreadResults
 
@@ -514,7 +514,14 @@ SETTINGS_AND_STEPS: dict[str, tuple[dict[str, Any], list[Step]]] = {
     "what a context lies on may end while it is not the thread's": (
         {},
         [
-            *[("call", 0, 0), ("run", 0, 0), ("call", 0, 1), ("tick", 0, 1), ("ret", 0), ("ret", 0)],
+            *[
+                ("call", 0, 0),
+                ("run", 0, 0),
+                ("call", 0, 1),
+                ("tick", 0, 1),
+                ("ret", 0),
+                ("ret", 0),
+            ],
             *[("ret", 0), ("call", 0, 2), ("tick", 0, 5), ("ret", 0)],
         ],
     ),

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import ManualClock, Threads, hits, outcome, recorded, run_program
 
+from conftest import ManualClock, Threads, hits, outcome, recorded, run_program
 from stichotrope import Profiler, _core
 
 pytestmark = pytest.mark.unit
