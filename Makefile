@@ -57,7 +57,7 @@ lint: $(VENV)/.lint ## check style, formatting and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m mypy --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --allow-untyped-decorators --no-warn-return-any --disable-error-code attr-defined tests
+	$(PY) -m mypy --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --allow-untyped-decorators --no-warn-return-any --no-warn-unused-ignores --disable-error-code attr-defined tests
 
 format: $(VENV)/.lint ## put the sources into the project's format
 	$(PY) -m ruff check --fix .
