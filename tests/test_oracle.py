@@ -421,12 +421,13 @@ def steps(threads: int, *, contexts: bool = True, switches: bool = True) -> st.S
             st.tuples(st.just("switch"), st.sampled_from(TRACKS), st.booleans()),
         ]
     level = st.one_of(*levels)
-    return joined(st.recursive(st.one_of(level, *single).map(lambda step: [step]), whole(level)))
+    alone = st.one_of(level, *single).map(lambda step: [step])
+    return joined(st.recursive(alone, whole(level), max_leaves=8))
 
 
 def joined(parts: st.SearchStrategy) -> st.SearchStrategy:
     """Lists of parts, one after the other. Of lists of lists, because hypothesis keeps most lists short."""
-    groups = st.lists(st.lists(parts, max_size=40), max_size=10)
+    groups = st.lists(st.lists(parts, max_size=20), max_size=8)
     return groups.map(lambda found: [step for group in found for part in group for step in part])
 
 
@@ -434,7 +435,7 @@ def whole(level: st.SearchStrategy) -> Callable[[st.SearchStrategy], st.SearchSt
     """Makes of parts the levels that have them inside."""
 
     def around(parts: st.SearchStrategy) -> st.SearchStrategy:
-        inside = st.lists(parts, max_size=6)
+        inside = st.lists(parts, max_size=4)
         return st.tuples(level, inside).map(
             lambda found: [
                 found[0],
