@@ -550,6 +550,20 @@ SETTINGS_AND_STEPS: dict[str, tuple[dict[str, Any], list[Step]]] = {
             *[("run", 0, 1), ("tick", 0, 30), ("leave", 0, 0), ("ret", 0)],
         ],
     ),
+    "what lies on a block that is not recorded lies on what is open below it": (
+        {},
+        [
+            *[("enter", 0, 0), ("call", 0, 0), ("stop",), ("enter", 0, 0), ("start",), ("ret", 0)],
+            *[("call", 0, 1), ("tick", 0, 5), ("ret", 0), ("leave", 0, 0), ("leave", 0, 0)],
+        ],
+    ),
+    "what lies on a block that is not recorded and a dropped one is outermost": (
+        {},
+        [
+            *[("enter", 0, 1), ("clear",), ("switch", 1, False), ("call", 0, 1), ("enter", 0, 1)],
+            *[("ret", 0), ("call", 0, 0), ("tick", 0, 5), ("ret", 0)],
+        ],
+    ),
     "a block that is not recorded takes no time from what its context lies on": (
         {},
         [
