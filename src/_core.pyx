@@ -69,7 +69,10 @@ cdef extern from "_platform.h" nogil:
     void st_hold(void*)
     void st_let_go(void*)
     void* st_outer_context(void*)
-    bint st_context_is_entered(void*)
+    void* st_need_context()
+    bint st_frame_suspends(void*)
+    bint st_frame_is_running(void*)
+    void* st_outer_frame(void*)
     void* st_thread_state()
     bint st_caller_suspends()
     ctypedef void* PyThread_type_lock
@@ -82,6 +85,7 @@ cdef extern from "_platform.h" nogil:
 
 cdef extern from "_platform.h":
     PyObject* st_calling_code(int* offset)
+    PyObject* st_code_of_frame(void*) nogil
     void st_learn_frames()
     void st_share(PyObject*)
     PyObject* st_call(PyObject*, PyObject**, size_t, PyObject*)
@@ -110,6 +114,7 @@ include "_core/thread.pxi"
 include "_core/tree.pxi"
 include "_core/pass.pxi"
 include "_core/flow.pxi"
+include "_core/aside.pxi"
 include "_core/pack.pxi"
 include "_core/ended.pxi"
 include "_core/store.pxi"
@@ -460,6 +465,11 @@ def native_entry_points(Recorder recorder, unsigned int site):
     return (<uintptr_t>recorder.handle(site), <uintptr_t>&native_enter, <uintptr_t>&native_leave)
 
 
-st_learn_frames()
+def learn_frames():
+    """Looks up how the interpreter lays out its frames. Called once, from a Python function that another one called."""
+    st_learn_frames()
+
+
+exec("def outer():\n    inner()\ndef inner():\n    learn_frames()\nouter()", {"learn_frames": learn_frames})
 if not st_on_thread_exit(end_thread):
     raise ImportError("stichotrope._core: the system gives no more thread-exit hooks")

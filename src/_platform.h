@@ -288,34 +288,38 @@ static inline PyThreadState *st_thread_state(void) {
 #endif
 }
 
+/* The frame that a thread runs, NULL for none: an object's address up to 3.10, later that of the interpreter's own. */
+static inline void *st_frame_of(PyThreadState *state) {
+#if PY_VERSION_HEX < 0x030B0000
+    return state->frame;
+#elif PY_VERSION_HEX < 0x030D0000
+    return state->cframe->current_frame;
+#else
+    return state->current_frame;
+#endif
+}
+
 /* The context that the thread runs in: a flow's identity. Also, where asked for, the frame that it runs. */
 static inline void *st_context(void **frame) {
     PyThreadState *state = st_thread_state();
     if (ST_UNLIKELY(state == NULL)) return NULL;
-    if (frame != NULL)
-#if PY_VERSION_HEX < 0x030B0000
-        *frame = state->frame;
-#elif PY_VERSION_HEX < 0x030D0000
-        *frame = state->cframe->current_frame;
-#else
-        *frame = state->current_frame;
-#endif
+    if (frame != NULL) *frame = st_frame_of(state);
+    return state->context;
+}
+
+/* A thread, or a greenlet, has no context until it needs one; and two greenlets without one could not be told apart.
+ * So each that records gets one: an empty one, which is what it has without. */
+static ST_NOINLINE void *st_need_context(void) {
+    PyThreadState *state = st_thread_state();
+    if (state == NULL || state->context != NULL) return st_context(NULL);
+    PyObject *copy = PyContext_CopyCurrent();
+    if (copy == NULL) PyErr_Clear();
+    Py_XDECREF(copy);
     return state->context;
 }
 
 static inline void st_hold(void *context) { Py_XINCREF((PyObject *)context); }
 static inline void st_let_go(void *context) { Py_XDECREF((PyObject *)context); }
-
-/* Whether a thread runs in the context, rather than having got it because it needed one. The field follows those of
- * `st_outer_context`, of which the same holds. */
-static inline int st_context_is_entered(void *context) {
-#if PY_VERSION_HEX < 0x03100000
-    return *(int *)((char *)context + sizeof(PyObject) + 3 * sizeof(void *));
-#else
-    (void)context;
-    return 1;
-#endif
-}
 
 /* The context that a context was entered from; NULL for none. The field is private, and the first one of the object
  * in every version named here; a later one gets NULL until somebody has looked, and its flows start under nothing. */
@@ -333,25 +337,78 @@ static inline void *st_outer_context(void *context) {
  * for its code's count. A frame's first word is its code, with a tag in the low bits from 3.14 on; that it is so was
  * looked up (`st_learn_frames`), not assumed. */
 static int st_frame_begins_with_code = 0;
-static inline PyObject *st_first_of_frame(struct _PyInterpreterFrame *frame) {
-    return (PyObject *)(*(uintptr_t *)frame & ~(uintptr_t)7);
+static inline PyObject *st_first_of_frame(const void *frame) {
+    return (PyObject *)(*(const uintptr_t *)frame & ~(uintptr_t)7);
 }
 #endif
 
-/* Called once, from Python code. */
+#define ST_CODE_SUSPENDS (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE)
+
+/* The flags of code whose frames can be suspended and be told from running ones: none until it is known where a frame
+ * says which one it was entered from. */
+static int st_suspending_flags = PY_VERSION_HEX < 0x030C0000 ? ST_CODE_SUSPENDS : 0;
+
+#if PY_VERSION_HEX >= 0x030C0000
+/* Behind the code stands the frame that it was entered from. Looked up, too: a frame object's second word of its own
+ * is the interpreter's frame, which is how the outer frame's address is got at. */
+static int st_second_of_frame_is_outer(PyThreadState *state, void *frame) {
+    PyFrameObject *inner = PyThreadState_GetFrame(state);
+    PyFrameObject *outer = inner != NULL ? PyFrame_GetBack(inner) : NULL;
+    int is = outer != NULL && ((void **)((char *)inner + sizeof(PyObject)))[1] == frame
+             && ((void **)((char *)outer + sizeof(PyObject)))[1] == ((void **)frame)[1];
+    Py_XDECREF(outer);
+    Py_XDECREF(inner);
+    return is;
+}
+#endif
+
+/* Called once, from Python code that Python code called. */
 static void st_learn_frames(void) {
 #if PY_VERSION_HEX >= 0x030C0000
     PyThreadState *state = st_thread_state();
-#  if PY_VERSION_HEX < 0x030D0000
-    struct _PyInterpreterFrame *frame = state->cframe->current_frame;
-#  else
-    struct _PyInterpreterFrame *frame = state->current_frame;
-#  endif
+    struct _PyInterpreterFrame *frame = st_frame_of(state);
     if (frame == NULL) return;
     PyObject *code = PyUnstable_InterpreterFrame_GetCode(frame);
     st_frame_begins_with_code = code != NULL && st_first_of_frame(frame) == code;
     Py_XDECREF(code);
+    if (st_frame_begins_with_code && st_second_of_frame_is_outer(state, frame)) st_suspending_flags = ST_CODE_SUSPENDS;
 #endif
+}
+
+/* The frame that a running frame was entered from, or NULL. */
+static inline void *st_outer_frame(void *frame) {
+#if PY_VERSION_HEX < 0x030B0000
+    return ((PyFrameObject *)frame)->f_back;
+#elif PY_VERSION_HEX < 0x030C0000
+    return ((_PyInterpreterFrame *)frame)->previous;
+#else
+    return ((void **)frame)[1];
+#endif
+}
+
+/* The code of a frame, borrowed. */
+static inline PyObject *st_code_of_frame(void *frame) {
+#if PY_VERSION_HEX < 0x030B0000
+    return (PyObject *)((PyFrameObject *)frame)->f_code;
+#elif PY_VERSION_HEX < 0x030C0000
+    return (PyObject *)((_PyInterpreterFrame *)frame)->f_code;
+#else
+    return st_first_of_frame(frame);
+#endif
+}
+
+/* Whether the frame that is calling is a generator's or coroutine's, which can be suspended and told from a running
+ * one then. */
+static inline int st_frame_suspends(void *frame) {
+    return frame != NULL && (((PyCodeObject *)st_code_of_frame(frame))->co_flags & st_suspending_flags);
+}
+
+/* Whether a frame is among those that the thread runs. */
+static int st_frame_is_running(void *frame) {
+    PyThreadState *state = st_thread_state();
+    void *each = state != NULL ? st_frame_of(state) : NULL;
+    while (each != NULL && each != frame) each = st_outer_frame(each);
+    return each != NULL;
 }
 
 /* The code that is calling, borrowed from its frame (the caller's frame outlives the call), and the byte offset of
@@ -387,8 +444,7 @@ static inline PyObject *st_calling_code(int *offset) {
 static int st_caller_suspends(void) {
     int offset;
     PyObject *code = st_thread_state() != NULL ? st_calling_code(&offset) : NULL;
-    return code != NULL && (((PyCodeObject *)code)->co_flags
-                            & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE));
+    return code != NULL && (((PyCodeObject *)code)->co_flags & ST_CODE_SUSPENDS);
 }
 
 static inline void st_share(PyObject *object) {

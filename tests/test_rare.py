@@ -33,7 +33,7 @@ def p() -> Profiler:
 class Native:
     """One pass at a time through the C entry points, and a look at the memory it is recorded in."""
 
-    TOP, DATA_USED, DATA_START, STACK_USED, SIZE = 0, 44, 48, 40, 60  # offsets in a buffer
+    TOP, DATA_USED, DATA_START, STACK_USED, SIZE = 0, 52, 56, 48, 68  # offsets in a buffer
     FINISHED, STARTED, PAGES = 0, 8, 112  # offsets in a node
 
     def __init__(self, profiler: Profiler, site: int) -> None:

@@ -140,7 +140,7 @@ cdef void drop_chain(Buffer* b, uint32_t top) noexcept nogil:
         if a.prev == 0:
             a.flags = BOTTOM
             return
-        a.flags = DROPPED
+        a.flags = DROPPED | (a.flags & SUSPENDABLE)
         a = activation_at(b, a.prev)
 
 cdef void reset_buffer(Buffer* b, uint64_t session) noexcept nogil:

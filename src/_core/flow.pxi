@@ -76,7 +76,9 @@ cdef uint32_t lie_down(Buffer* b, Activation* top) noexcept nogil:
         return flags
     if not dropped:  # empty: its context may have been entered from elsewhere since it was placed
         place_bottom(b, a, b.context)
-    return flags | FLOW_ROOT if a.flags & BASED else flags
+    if a.flags & BASED:
+        return flags | FLOW_ROOT
+    return flags | UNDER if b.aside and note_aside(b, a) else flags
 
 cdef bint save_flow(Buffer* b) noexcept nogil:
     """Puts the current flow aside if anything is open in it, and leaves an empty one; False when there is no memory."""
@@ -90,29 +92,15 @@ cdef bint save_flow(Buffer* b) noexcept nogil:
     b.top = bottom
     return True
 
-cdef void rename_flow(Buffer* b, void* context) noexcept nogil:
-    """A thread has no context until it needs one. The flow that began without is that of the one it got."""
-    cdef uint64_t* slot
-    cdef uint64_t top
-    if b.context == NULL:
-        b.context = context
-        if activation_at(b, b.top).prev:
-            st_hold(context)
-        return
-    slot = find_flow(b, NULL)
-    if slot != NULL:
-        top = slot[1]
-        map_remove(&b.flows, slot)
-        map_insert(&b.flows, flow_key(context), top)
-        st_hold(context)
+cdef void expect(Buffer* b) noexcept nogil:
+    """Has the next enter look at more than its context while anything is put aside."""
+    b.expected = b.context if b.aside == 0 else <void*>b
 
-cdef bint switch_flow(Buffer* b, void* context) noexcept nogil:
+cdef bint turn_to(Buffer* b, void* context) noexcept nogil:
     """Makes the flow of a context the current one; False when there is no memory."""
     cdef uint64_t* slot
-    if context != NULL and not st_context_is_entered(context) and find_flow(b, context) == NULL:
-        rename_flow(b, context)
-        if b.context == context:
-            return True
+    if context == b.context:
+        return True
     if not save_flow(b):
         return False
     slot = find_flow(b, context)
@@ -121,6 +109,18 @@ cdef bint switch_flow(Buffer* b, void* context) noexcept nogil:
         b.top = <uint32_t>slot[1]
         map_remove(&b.flows, slot)
     b.context = context
+    expect(b)
+    return True
+
+cdef bint switch_flow(Buffer* b, void* context) noexcept nogil:
+    """Makes the flow of the running context the current one, with what its generators have open; False when there is
+    no memory."""
+    if context == NULL:
+        context = st_need_context()
+    if not turn_to(b, context):
+        return False
+    if b.aside:
+        bring_back(b)
     return True
 
 cdef void open_on_base(Buffer* b, Activation* bottom) noexcept nogil:

@@ -23,9 +23,10 @@ cdef enum:  # activation flags
     DROPPED = 256              # it was open across a clear: it will leave, and be recorded nowhere
     MUTED = 512                # entered while its track was off, only so that leaving finds its own
     LIFTED = 1024              # it lies on one of these two, which stand for what they lie on
-    PAUSED = 2048              # it was suspended, with the generator or coroutine that opened it, for a part of its time
+    PAUSED = 2048              # it was suspended, with the tracked generator or coroutine that opened it, for some time
+    SUSPENDABLE = 4096         # its `with` stands in a generator or coroutine, which may be suspended inside it
     SILENT = DROPPED | MUTED
-    ORDINARY = TRACK_NESTED    # what the straight way out can handle
+    ORDINARY = TRACK_NESTED | SUSPENDABLE  # what the straight way out can handle
 
 cdef enum:  # who enters
     CALL = 0
@@ -97,11 +98,11 @@ cdef struct Activation:        # one line for every pass, a second one for few
     uint64_t site_mask         # a bit for each site open here and below (modulo 64), so that "not open" is one test
     uint64_t track_mask        # a bit for each track; the last bit stands for all from 63 on
     const Handle* handle       # the owner's own; readers know the site by the node
-    uint64_t base              # of a BASED bottom: the offset of what it lies on
+    void* frame                # of a block: whose `with` it is; compared only
     uint64_t since             # with MOVED: when it came to lie where it lies, …
     uint64_t unbilled          # … and what of the time before that nobody has been billed
     uint64_t suspended         # with PAUSED: the part of its time that it was suspended for
-    void* frame                # of a block: whose `with` it is; compared only
+    uint64_t base              # of a BASED bottom: the offset of what it lies on
     uint64_t unused[4]
 
 cdef struct SiteState:         # a thread's memory of a site: where it was entered from last, and the node that led to
@@ -136,6 +137,7 @@ cdef struct Buffer:
     uint32_t site_capacity
     SiteState* sites
     void* context              # the current flow's; a flow that is not empty holds a reference to its context
+    void* expected             # the same, or no context's address while there is anything to look at first
     uint64_t session           # atomic: readers check it
     uint32_t newest            # atomic: offset of the newest node
     uint32_t nodes
@@ -149,8 +151,10 @@ cdef struct Buffer:
     uint32_t other             # the "other paths" node, or 0
     uint32_t max_nodes
     uint32_t missed            # blocks that are open but found no memory: left first, being innermost
+    uint32_t aside             # suspended generators whose open blocks are put aside
     Map children               # (parent offset << 32 | site + 1) -> node offset | edge << 32
-    Map flows                  # context + 1 -> offset of the top, of flows that are not current and not empty
+    Map flows                  # context + 1 -> offset of the top, of flows that are not current and not empty;
+                               # frame + 2 -> the same, of what suspended generators have open
     Base* bases
     uint64_t clamped           # passes whose clock went backwards
     uint64_t untimed           # passes that could not be given memory

@@ -11,19 +11,23 @@ cdef inline uint64_t elapsed(Buffer* b, uint64_t start, uint64_t now) noexcept n
         return 0
     return now - start
 
+cdef inline bint matches(Activation* a, const Handle* h, int what) noexcept nogil:
+    """Whether an activation will be recorded and is of the same site or track, or whatever."""
+    return not a.flags & SILENT and (
+        what == ANYTHING or (what == SAME_SITE and a.handle == h)
+        or (what == SAME_TRACK and a.handle.track == h.track))
+
 cdef bint is_open(Buffer* b, Activation* a, const Handle* h, int what) noexcept nogil:
-    """Whether a pass of the same site or track, or any, is open at an activation or below it."""
+    """Whether a pass of the same site or track, or any, is open at an activation, below it, or put aside."""
     while True:
-        if a.prev == 0:
-            if not a.flags & BASED:
-                return False
-            a = activation_at(b, <uint32_t>a.base)
-            continue
-        if not a.flags & SILENT and (
-                what == ANYTHING or (what == SAME_SITE and a.handle == h)
-                or (what == SAME_TRACK and a.handle.track == h.track)):
+        if a.prev and matches(a, h, what):
             return True
-        a = activation_at(b, a.prev)
+        if a.prev:
+            a = activation_at(b, a.prev)
+        elif a.flags & BASED:
+            a = activation_at(b, <uint32_t>a.base)
+        else:
+            return b.aside != 0 and is_open_aside(b, h, what)
 
 cdef Activation* recorded_from(Buffer* b, uint32_t offset) noexcept nogil:
     """The uppermost activation at or below an offset that will be recorded; the flow's bottom if there is none."""
@@ -52,15 +56,17 @@ cdef uint32_t extend_stack(Buffer* b, Activation* top) noexcept nogil:
         top.next = offset
     return offset
 
-cdef inline Activation* push(Buffer* b, const Handle* h) noexcept nogil:
+cdef inline Activation* push(Buffer* b, const Handle* h, int who, void* frame) noexcept nogil:
     """Opens a pass on the current flow, clock not yet read; NULL when there is no memory for it."""
     cdef Activation* top = activation_at(b, b.top)
     cdef Activation* under = top
     cdef SiteState* state
     cdef uint32_t offset, flags = 0
     cdef Activation* a
-    if top.flags & (BOTTOM | SILENT):
-        if ST_UNLIKELY(b.flows.used or top.flags & SILENT):
+    if top.flags & (BOTTOM | SILENT | SUSPENDABLE):
+        if who != NATIVE and top.flags & SUSPENDABLE and top.frame != frame:
+            top = under = running_top(b, frame)
+        if ST_UNLIKELY(top.flags & SILENT or (b.flows.used and top.flags & BOTTOM)):
             flags = lie_down(b, top)
             under = recorded_from(b, b.top)
     if ST_UNLIKELY(h.site >= b.site_capacity or b.sites[h.site].parent != under.node):
@@ -77,6 +83,7 @@ cdef inline Activation* push(Buffer* b, const Handle* h) noexcept nogil:
     a = activation_at(b, offset)
     a.node = state.node
     a.handle = h
+    a.frame = frame
     a.child = 0
     a.site_mask = under.site_mask | h.site_bit
     a.track_mask = under.track_mask | h.track_bit
@@ -99,6 +106,7 @@ cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept
         return NULL
     a = activation_at(b, offset)
     a.handle = h
+    a.frame = NULL
     a.child = 0
     a.flags = flag
     b.top = offset
@@ -113,20 +121,26 @@ cdef inline Activation* enter(const Handle* h, Buffer** owner, int who) noexcept
     cdef Buffer* b = <Buffer*>seat.buffer
     cdef Activation* a
     cdef void* context
+    cdef bint ready
     if ST_UNLIKELY(seat.session != st_load64(h.gate)):
         b = settle(<Handle*>h, who)
         if b == NULL:
             return NULL
-    context = NULL if who == NATIVE else st_context(&frame if who == BLOCK else NULL)
-    if ST_UNLIKELY(context != b.context and not switch_flow(b, context)):
+    if who == NATIVE:
+        # It may hold no context, so it opens no flow of one; what is open on its thread it lies on.
+        ready = activation_at(b, b.top).prev != 0 or turn_to(b, NULL)
+    else:
+        context = st_context(&frame if who == BLOCK else NULL)
+        ready = context == b.expected or switch_flow(b, context)
+    if ST_UNLIKELY(not ready):
         b.untimed += 1
         a = NULL
     else:
-        a = push(b, h)
+        a = push(b, h, who, frame)
     if ST_LIKELY(a != NULL):
         owner[0] = b
-        if who == BLOCK:
-            a.frame = frame
+        if who == BLOCK and ST_UNLIKELY(st_frame_suspends(frame)) and not enters_for_its_caller(frame):
+            a.flags |= SUSPENDABLE
         a.start = st_ticks()
     elif who == BLOCK:
         b.missed += 1
@@ -239,7 +253,11 @@ cdef void* take_out(Buffer* b, Activation* a) noexcept nogil:
     if slot != NULL:
         slot[1] = a.prev
         if activation_at(b, a.prev).prev == 0:  # an empty flow has no entry
-            context = <void*><uintptr_t>(slot[0] - 1)
+            if is_frame_key(slot[0]):
+                b.aside -= 1
+                expect(b)
+            else:
+                context = <void*><uintptr_t>(slot[0] - 1)
             map_remove(&b.flows, slot)
             put_back(b, a.prev)
         return context
@@ -293,52 +311,62 @@ cdef void enter_block(const Handle* h) noexcept nogil:
 
 cdef void enter_muted(Buffer* b, const Handle* h) noexcept nogil:
     """Enters a block whose track is off: noted if leaving it could be mistaken for leaving one that is recorded."""
-    cdef void* context = st_context(NULL)
-    if find_open(b, h) != NULL and (context == b.context or switch_flow(b, context)):
-        push_silent(b, h, MUTED)
+    cdef void* frame = NULL
+    cdef void* context = st_context(&frame)
+    cdef Activation* a
+    if find_open(b, h) != NULL and (context == b.expected or switch_flow(b, context)):
+        a = push_silent(b, h, MUTED)
+        if a != NULL:
+            a.frame = frame
+            if st_frame_suspends(frame):
+                a.flags |= SUSPENDABLE
 
-cdef Activation* innermost(Buffer* b, uint32_t top, const Handle* h) noexcept nogil:
+cdef Activation* innermost(Buffer* b, uint32_t top, const Handle* h, uint32_t but) noexcept nogil:
+    """The innermost open pass of a site in a flow, but for those that have a flag."""
     cdef Activation* a = activation_at(b, top)
     while a.prev:
-        if a.handle == h:
+        if a.handle == h and not a.flags & but:
             return a
         a = activation_at(b, a.prev)
     return NULL
 
 cdef Activation* find_open(Buffer* b, const Handle* h) noexcept nogil:
     """The innermost open pass of a site: in the current flow, else (closed by the collector) in any other."""
-    cdef Activation* a = innermost(b, b.top, h)
+    cdef Activation* a = innermost(b, b.top, h, 0)
     cdef uint64_t i
     if a == NULL and b.flows.slots != NULL:
         for i in range(b.flows.mask + 1):
             if b.flows.slots[2 * i] and a == NULL:
-                a = innermost(b, <uint32_t>b.flows.slots[2 * i + 1], h)
+                a = innermost(b, <uint32_t>b.flows.slots[2 * i + 1], h, 0)
     return a
 
 cdef Activation* find_by_frame(Buffer* b, uint32_t top, const Handle* h, void* frame) noexcept nogil:
     cdef Activation* a = activation_at(b, top)
     while a.prev:
-        if a.handle == h and a.frame == frame and not a.flags & SILENT:
+        if a.handle == h and a.frame == frame:
             return a
         a = activation_at(b, a.prev)
     return NULL
 
 cdef Activation* find_left(Buffer* b, const Handle* h) noexcept nogil:
-    """The open pass that is left now, not being on top; NULL when there is none, or it cannot be told."""
-    cdef Activation* a = innermost(b, b.top, h)
+    """The open pass that is left now, not plainly the one on top; NULL when there is none, or it cannot be told."""
+    cdef Activation* a
     cdef void* frame = NULL
     cdef uint64_t i
-    if a != NULL or b.flows.slots == NULL:
-        return a
-    if not st_load64(&h.store.unmatched):
-        return find_open(b, h)
-    # It may have been entered while its track was off: another flow's is its own only if one `with` made both, in a
-    # generator or coroutine that is closed in another context than it ran in.
-    if st_caller_suspends():
-        st_context(&frame)
-    for i in range(b.flows.mask + 1):
-        if b.flows.slots[2 * i] and a == NULL and frame != NULL:
-            a = find_by_frame(b, <uint32_t>b.flows.slots[2 * i + 1], h, frame)
+    st_context(&frame)
+    a = find_by_frame(b, b.top, h, frame)
+    # Another flow's is its own only if one `with` made both, in a generator or coroutine that is closed in another
+    # context than it ran in.
+    if a == NULL and b.flows.slots != NULL and st_caller_suspends():
+        for i in range(b.flows.mask + 1):
+            if b.flows.slots[2 * i] and a == NULL:
+                a = find_by_frame(b, <uint32_t>b.flows.slots[2 * i + 1], h, frame)
+    # Entered elsewhere than it is left: by an ExitStack, or by hand.
+    if a == NULL:
+        a = innermost(b, b.top, h, SUSPENDABLE)
+    # It may have been entered while its track was off: then none of those that generators have open is its own.
+    if a == NULL and not st_load64(&h.store.unmatched):
+        a = find_open(b, h)
     return a
 
 cdef bint leave_block(const Handle* h) noexcept nogil:
@@ -354,10 +382,10 @@ cdef bint leave_block(const Handle* h) noexcept nogil:
                 b.missed -= 1
                 return True
             context = st_context(NULL)
-            if context != b.context and not switch_flow(b, context):
+            if context != b.expected and not switch_flow(b, context):
                 return True
         a = activation_at(b, b.top)
-        if ST_UNLIKELY(a.handle != h):
+        if ST_UNLIKELY(a.handle != h or a.flags & SUSPENDABLE):
             a = find_left(b, h)
         if ST_LIKELY(a != NULL):
             leave(b, a, now)

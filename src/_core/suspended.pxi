@@ -94,23 +94,25 @@ cdef struct Saved:             # a pass that is open inside something suspended
     uint64_t unbilled
     uint64_t suspended
     uint32_t silent
+    uint32_t flags             # SUSPENDABLE or none
     void* frame
 
 cdef void reopen(Buffer* b, const Saved* saved, uint64_t since, uint64_t now, bint dropped) noexcept nogil:
     """Puts a pass back on the stack after it was suspended with what opened it."""
     cdef Activation* a
     if dropped or saved.silent:
-        push_silent(b, saved.handle, DROPPED if dropped else saved.silent)
+        a = push_silent(b, saved.handle, (DROPPED if dropped else saved.silent) | saved.flags)
+        if a != NULL:
+            a.frame = saved.frame
         return
-    a = push(b, saved.handle)
+    a = push(b, saved.handle, NATIVE, saved.frame)
     if a != NULL:
         a.start = saved.start
-        a.frame = saved.frame
         a.child = saved.child
         a.since = now
         a.unbilled = saved.unbilled
         a.suspended = saved.suspended + stretch(since, now)
-        a.flags |= PAUSED | MOVED
+        a.flags |= PAUSED | MOVED | saved.flags
 
 cdef bint resume(SuspendedObject* self) noexcept nogil:
     """Puts the pass on the calling thread's stack; False when this resume is not to be timed."""
@@ -130,11 +132,11 @@ cdef bint resume(SuspendedObject* self) noexcept nogil:
     if b == NULL or b.session != st_load64_acquire(&h.store.session):
         b = settle(h, CALL)
     context = st_context(NULL)
-    if b == NULL or (context != b.context and not switch_flow(b, context)):
+    if b == NULL or (context != b.expected and not switch_flow(b, context)):
         st_storep_release(&self.running, NULL)
         return False
     dropped = self.started and self.session != b.session
-    a = push_silent(b, h, DROPPED) if dropped else push(b, h)
+    a = push_silent(b, h, DROPPED) if dropped else push(b, h, CALL, NULL)
     if a == NULL:
         st_storep_release(&self.running, NULL)
         return False
@@ -183,6 +185,7 @@ cdef void save_above(SuspendedObject* self, Buffer* b, Activation* a, size_t cou
         saved[i].unbilled = lying(a, now)
         saved[i].suspended = a.suspended if a.flags & PAUSED else 0
         saved[i].silent = a.flags & SILENT
+        saved[i].flags = a.flags & SUSPENDABLE
         saved[i].frame = a.frame
 
 cdef void finish(SuspendedObject* self, Buffer* b, Activation* a, uint64_t now) noexcept nogil:

@@ -86,17 +86,18 @@ cdef Buffer* known_buffer(Store* s) noexcept nogil:
 
 cdef Buffer* join_store(Store* s, int who) noexcept nogil:
     """Gives the calling thread a buffer in a store, or NULL when there is no memory. Waits for nobody."""
+    cdef void* context = NULL if who == NATIVE else st_need_context()
+    cdef Buffer* b = known_buffer(s)  # made by what the collector may just have run
     cdef Thread* t = this_thread(who)
-    cdef Buffer* b
-    if t == NULL:
-        return NULL
+    if t == NULL or b != NULL:
+        return b
     if t.buffers.slots == NULL or 4 * t.buffers.used >= 3 * (t.buffers.mask + 1):
         forget_dead_stores(t)
     sweep_if_free(s)
     b = new_buffer(RESERVE, s.max_nodes)
     if b == NULL:
         return NULL
-    b.context = NULL if who == NATIVE else st_context(NULL)
+    b.context = b.expected = context
     b.store_id = s.id
     if not map_put(&t.buffers, s.id, <uintptr_t>b):
         free_buffer(b)
