@@ -285,17 +285,11 @@ cdef class Recorder:
         cdef int offset = 0
         cdef PyObject* code = st_calling_code(&offset)
         cdef Handle* h = NULL
-        cdef PyObject* made
         if type(name) is str and (type(track) is int or type(track) is str) and code != NULL and self.store != NULL:
             h = find_call_site(self.store, code, offset, <PyObject*>track, <str>name)
         if ST_UNLIKELY(h == NULL):
             h = self.learn_call_site(code, offset, track, name)
-        made = new_block(<PyObject*>self, h)
-        if made == NULL:
-            raise MemoryError("no memory for a block")
-        block = <object>made
-        Py_DECREF(made)
-        return block
+        return st_new(new_block(<PyObject*>self, h))
 
     cdef Handle* learn_call_site(self, PyObject* code, int offset, track, name) except NULL:
         cdef CallSite site
@@ -408,6 +402,8 @@ def measure_pass(unsigned int passes=500, unsigned int rounds=20):
     cdef uint64_t start, took, least = <uint64_t>-1
     cdef unsigned int i, j
     if s == NULL or not add_gate(s) or add_site(s, 0) == NULL:
+        if s != NULL:
+            free_store(s)
         raise MemoryError("no memory to measure a pass")
     st_store64(&s.gates[0].session, s.session)  # whatever the switch for the process says
     h = s.handles[0]

@@ -79,7 +79,7 @@ cdef Buffer* new_buffer(size_t size, uint32_t max_nodes) noexcept nogil:
     """An empty buffer of no thread and no session, or NULL."""
     cdef Buffer* b = <Buffer*>st_reserve(size)
     while b == NULL and size > SMALLEST_RESERVE:  # a limit on address space
-        size //= 4
+        size = max(size // 4 // (1 << 16) * (1 << 16), SMALLEST_RESERVE)  # parts of it begin on lines and pages
         b = <Buffer*>st_reserve(size)
     if b == NULL:
         return NULL

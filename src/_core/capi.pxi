@@ -65,5 +65,14 @@ cdef extern from "Python.h":
     void Py_XDECREF(PyObject*)
     void Py_CLEAR(PyObject*)
     PyObject* Py_None
+
+cdef extern from *:
+    """
+    /* Takes over a new reference; NULL goes on as the exception that is set. */
+    #define st_new(object) (object)
+    """
+    object st_new(PyObject*)
+
+cdef extern from "Python.h":
     bint PyFunction_Check(PyObject*)
     void* PyObject_GetIter

@@ -150,7 +150,7 @@ cdef struct Buffer:
     uint32_t spare             # free activations, linked by `next`
     uint32_t other             # the "other paths" node, or 0
     uint32_t max_nodes
-    uint32_t missed            # blocks that are open but found no memory: left first, being innermost
+    uint32_t missed            # blocks that are open but found no room on the stack: left first, being innermost
     uint32_t aside             # suspended generators whose open blocks are put aside
     Map children               # (parent offset << 32 | site + 1) -> node offset | edge << 32
     Map flows                  # context + 1 -> offset of the top, of flows that are not current and not empty;

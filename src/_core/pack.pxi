@@ -234,7 +234,17 @@ cdef bint pack_buffer(Buffer* b, uint64_t session, Packed* p) noexcept nogil:
     p.unbinned = st_load64(&b.unbinned)
     return True
 
-cdef bint fold_histogram(Buffer* b, Node* n, uint64_t* page, uint64_t pages) noexcept nogil:
+cdef bint make_pages(Buffer* b, Node* n, uint64_t* page, uint64_t pages) noexcept nogil:
+    """Has a node have the pages of a packed histogram; False when there is no memory."""
+    cdef uint64_t i
+    for i in range(pages):
+        if page[0] < CARRY and bucket(b, n, <uint32_t>page[0], 0) == NULL:
+            return False
+        page += PAGE_WORDS
+    return True
+
+cdef void fold_histogram(Buffer* b, Node* n, uint64_t* page, uint64_t pages) noexcept nogil:
+    """Adds a packed histogram, for which there are pages."""
     cdef uint64_t i
     cdef uint32_t sub, octave, amount
     cdef uint32_t* count
@@ -248,13 +258,10 @@ cdef bint fold_histogram(Buffer* b, Node* n, uint64_t* page, uint64_t pages) noe
                 carry_bucket(b, n, octave, sub, amount)
                 continue
             count = bucket(b, n, octave, sub)
-            if count == NULL:
-                return False
             count[0] += amount
             if count[0] < amount:
                 carry_bucket(b, n, octave, sub, 1)
         page += PAGE_WORDS
-    return True
 
 cdef void fold_node(Buffer* b, Node* n, uint64_t* words) noexcept nogil:
     cdef uint64_t low = n.squares_low
@@ -271,36 +278,44 @@ cdef void fold_node(Buffer* b, Node* n, uint64_t* words) noexcept nogil:
     n.under += words[W_UNDER]
     n.suspended += words[W_SUSPENDED]
 
+cdef uint32_t place_for(Buffer* b, uint32_t parent, uint32_t site) noexcept nogil:
+    """Offset of the node of a path, made when missing; 0 when there is no memory."""
+    cdef uint64_t key = (<uint64_t>parent << 32) | (site + 1)
+    cdef uint64_t* slot = map_find(&b.children, key)
+    cdef uint32_t place
+    if slot != NULL:
+        return <uint32_t>slot[1]
+    place = new_node(b, parent, site)
+    return place if place and map_put(&b.children, key, place) else 0
+
+cdef bint make_places(Buffer* b, Packed* p, uint64_t* words, uint32_t* places) noexcept nogil:
+    """Finds or makes all that a packed buffer will be added to; False when there is no memory."""
+    cdef size_t i
+    cdef uint32_t parent
+    for i in range(p.nodes):
+        parent = b.data_start if words[W_PARENT] == <uint64_t>-1 else places[words[W_PARENT]]
+        places[i] = place_for(b, parent, <uint32_t>words[W_SITE])
+        if places[i] == 0 or not make_pages(b, node_at(b, places[i]), words + NODE_WORDS, words[W_PAGES]):
+            return False
+        words += NODE_WORDS + words[W_PAGES] * PAGE_WORDS
+    return True
+
 cdef bint fold(Buffer* b, Packed* p, uint64_t* words) noexcept nogil:
-    """Adds a packed buffer to one that no other thread sees, path by path; False when there is no memory.
+    """Adds a packed buffer to one that no other thread sees, path by path; when there is no memory, nothing is added
+    and it gives False.
 
     The buffer's limit of nodes must be out of reach: a path may not change its kind while it is merged.
     """
     cdef uint32_t* places = <uint32_t*>PyMem_RawMalloc((p.nodes + 1) * sizeof(uint32_t))
     cdef size_t i
-    cdef uint32_t parent
-    cdef uint64_t* slot
-    cdef uint64_t key
-    if places == NULL:
-        return False
-    for i in range(p.nodes):
-        parent = b.data_start if words[W_PARENT] == <uint64_t>-1 else places[words[W_PARENT]]
-        key = (<uint64_t>parent << 32) | (<uint32_t>words[W_SITE] + 1)
-        slot = map_find(&b.children, key)
-        if slot != NULL:
-            places[i] = <uint32_t>slot[1]
-        else:
-            places[i] = new_node(b, parent, <uint32_t>words[W_SITE])
-            if places[i] == 0 or not map_put(&b.children, key, places[i]):
-                PyMem_RawFree(places)
-                return False
-        fold_node(b, node_at(b, places[i]), words)
-        if not fold_histogram(b, node_at(b, places[i]), words + NODE_WORDS, words[W_PAGES]):
-            PyMem_RawFree(places)
-            return False
-        words += NODE_WORDS + words[W_PAGES] * PAGE_WORDS
-    b.clamped += p.clamped
-    b.untimed += p.untimed
-    b.unbinned += p.unbinned
+    cdef bint ok = places != NULL and make_places(b, p, words, places)
+    if ok:
+        for i in range(p.nodes):
+            fold_node(b, node_at(b, places[i]), words)
+            fold_histogram(b, node_at(b, places[i]), words + NODE_WORDS, words[W_PAGES])
+            words += NODE_WORDS + words[W_PAGES] * PAGE_WORDS
+        b.clamped += p.clamped
+        b.untimed += p.untimed
+        b.unbinned += p.unbinned
     PyMem_RawFree(places)
-    return True
+    return ok

@@ -114,6 +114,15 @@ cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept
         st_hold(b.context)
     return a
 
+cdef void miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
+    """Notes a block that found no memory, so that its exit is not taken for another's."""
+    cdef Activation* a = push_silent(b, h, MUTED)
+    if a != NULL:
+        a.frame = frame
+    else:
+        b.missed += 1
+    st_store64(&h.store.unmatched, 1)
+
 cdef inline Activation* enter(const Handle* h, Buffer** owner, int who) noexcept nogil:
     """Opens a pass; its clock starts last. NULL when it can't be recorded: it was counted as untimed."""
     cdef void* frame = NULL
@@ -143,7 +152,7 @@ cdef inline Activation* enter(const Handle* h, Buffer** owner, int who) noexcept
             a.flags |= SUSPENDABLE
         a.start = st_ticks()
     elif who == BLOCK:
-        b.missed += 1
+        miss_block(b, h, frame)
     return a
 
 cdef inline void record(Buffer* b, Activation* a, uint64_t ticks, uint32_t flags) noexcept nogil:
@@ -348,13 +357,14 @@ cdef Activation* find_by_frame(Buffer* b, uint32_t top, const Handle* h, void* f
         a = activation_at(b, a.prev)
     return NULL
 
-cdef Activation* find_left(Buffer* b, const Handle* h) noexcept nogil:
-    """The open pass that is left now, not plainly the one on top; NULL when there is none, or it cannot be told."""
+cdef Activation* find_left(Buffer* b, uint32_t top, const Handle* h) noexcept nogil:
+    """The open pass that is left now in the flow with this top, not plainly that one; NULL when there is none, or it
+    cannot be told."""
     cdef Activation* a
     cdef void* frame = NULL
     cdef uint64_t i
     st_context(&frame)
-    a = find_by_frame(b, b.top, h, frame)
+    a = find_by_frame(b, top, h, frame)
     # Another flow's is its own only if one `with` made both, in a generator or coroutine that is closed in another
     # context than it ran in.
     if a == NULL and b.flows.slots != NULL and st_caller_suspends():
@@ -363,7 +373,7 @@ cdef Activation* find_left(Buffer* b, const Handle* h) noexcept nogil:
                 a = find_by_frame(b, <uint32_t>b.flows.slots[2 * i + 1], h, frame)
     # Entered elsewhere than it is left: by an ExitStack, or by hand.
     if a == NULL:
-        a = innermost(b, b.top, h, SUSPENDABLE)
+        a = innermost(b, top, h, SUSPENDABLE)
     # It may have been entered while its track was off: then none of those that generators have open is its own.
     if a == NULL and not st_load64(&h.store.unmatched):
         a = find_open(b, h)
@@ -375,6 +385,8 @@ cdef bint leave_block(const Handle* h) noexcept nogil:
     cdef Buffer* b = current_buffer(h)
     cdef Activation* a
     cdef void* context
+    cdef uint64_t* slot
+    cdef uint32_t top = 0
     if ST_LIKELY(b != NULL):
         # Else each exit has its activation, and all of them are in one flow, whoever is running.
         if ST_UNLIKELY(b.flows.used | b.missed | st_load64(&h.store.unmatched)):
@@ -383,10 +395,12 @@ cdef bint leave_block(const Handle* h) noexcept nogil:
                 return True
             context = st_context(NULL)
             if context != b.expected and not switch_flow(b, context):
-                return True
-        a = activation_at(b, b.top)
+                # No memory to make its flow the current one: it is closed where it is.
+                slot = find_flow(b, context)
+                top = <uint32_t>slot[1] if slot != NULL else 0
+        a = activation_at(b, top if top else b.top)
         if ST_UNLIKELY(a.handle != h or a.flags & SUSPENDABLE):
-            a = find_left(b, h)
+            a = find_left(b, offset_of(b, a), h)
         if ST_LIKELY(a != NULL):
             leave(b, a, now)
             return True

@@ -114,6 +114,15 @@ cdef void reopen(Buffer* b, const Saved* saved, uint64_t since, uint64_t now, bi
         a.suspended = saved.suspended + stretch(since, now)
         a.flags |= PAUSED | MOVED | saved.flags
 
+cdef bint give_up(SuspendedObject* self, Buffer* b) noexcept nogil:
+    """There is no memory to go on with a pass, which has been counted as untimed: what it has open is, too."""
+    if b != NULL:
+        b.untimed += self.saved_count
+    self.saved_count = 0
+    self.over = True
+    st_storep_release(&self.running, NULL)
+    return False
+
 cdef bint resume(SuspendedObject* self) noexcept nogil:
     """Puts the pass on the calling thread's stack; False when this resume is not to be timed."""
     cdef Handle* h = <Handle*>self.handle
@@ -131,15 +140,16 @@ cdef bint resume(SuspendedObject* self) noexcept nogil:
     b = current_buffer(h)
     if b == NULL or b.session != st_load64_acquire(&h.store.session):
         b = settle(h, CALL)
+    if b == NULL:
+        return give_up(self, NULL)
     context = st_context(NULL)
-    if b == NULL or (context != b.expected and not switch_flow(b, context)):
-        st_storep_release(&self.running, NULL)
-        return False
+    if context != b.expected and not switch_flow(b, context):
+        b.untimed += 1
+        return give_up(self, b)
     dropped = self.started and self.session != b.session
     a = push_silent(b, h, DROPPED) if dropped else push(b, h, CALL, NULL)
     if a == NULL:
-        st_storep_release(&self.running, NULL)
-        return False
+        return give_up(self, b)
     a.start = st_ticks()
     if not self.started:
         self.started = True

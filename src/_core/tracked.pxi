@@ -230,12 +230,7 @@ cdef PyObject* alloc_tracked(PyObject* callee, PyObject* owner, Handle* handle, 
     return self
 
 cdef object new_tracked(callee, owner, Handle* handle, bint binds, bint suspends):
-    cdef PyObject* self = alloc_tracked(
+    return st_new(alloc_tracked(
         <PyObject*>callee, <PyObject*>owner, handle,
         tracked_function_type if binds else tracked_callable_type,
-        <void*>suspending_call if suspends else <void*>tracked_call)
-    if self == NULL:
-        raise MemoryError("no memory for a tracked callable")
-    result = <object>self
-    Py_DECREF(self)
-    return result
+        <void*>suspending_call if suspends else <void*>tracked_call))
