@@ -89,6 +89,7 @@ cdef extern from "_platform.h":
     void st_learn_frames()
     void st_share(PyObject*)
     PyObject* st_call(PyObject*, PyObject**, size_t, PyObject*)
+    bint st_is_fresh_coroutine(PyObject*)
     object PyImport_GetModule(object)
     ctypedef struct PyCodeObject
     int PyCode_Addr2Line(PyCodeObject*, int)

@@ -456,6 +456,16 @@ static inline void st_share(PyObject *object) {
 #endif
 }
 
+/* Whether a call's result is a coroutine that nobody else can know, so that another object may stand for it. */
+static inline int st_is_fresh_coroutine(PyObject *result) {
+    return result != NULL && Py_IS_TYPE(result, &PyCoro_Type)
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+           && PyUnstable_Object_IsUniquelyReferenced(result);
+#else
+           && Py_REFCNT(result) == 1;
+#endif
+}
+
 /* A function's own entry, where it has one; the call through it needs no check of its result (functions give one
  * or raise), so it saves the generic path's. */
 static inline PyObject *st_call(PyObject *callee, PyObject *const *args, size_t nargsf, PyObject *names) {

@@ -21,6 +21,7 @@ cdef extern from *:
         uint64_t active;
         uint64_t child;
         int started;
+        int untouched;          /* it was returned by a call that is part of the pass, and not resumed since */
         int over;
     } st_suspended;
     /* Drives something on behalf of a pass: what awaits a coroutine, or one step of an asynchronous generator. */
@@ -58,6 +59,7 @@ cdef extern from *:
         uint64_t active
         uint64_t child
         bint started
+        bint untouched
         bint over
     ctypedef struct RelayObject "st_relay":
         PyObject* inner
@@ -158,6 +160,7 @@ cdef bint resume(SuspendedObject* self) noexcept nogil:
     for i in range(self.saved_count):
         reopen(b, &saved[i], self.since, a.start, dropped)
     self.saved_count = 0
+    self.untouched = False
     self.buffer = b
     self.activation = a
     return True
@@ -357,7 +360,9 @@ cdef void suspended_finalize(PyObject* self) noexcept:
     if not s.started or s.over:
         return
     st_take_error(&error)
-    if not PyAsyncGen_CheckExact(s.inner):  # that one's event loop closes it, in its own time
+    # An asynchronous generator is closed by its event loop, in its own time. A coroutine that was never awaited says so
+    # when it goes, if nobody closes it before.
+    if not PyAsyncGen_CheckExact(s.inner) and not s.untouched:
         result = call_on(self, s.inner, "close", NULL, 0)
         if result == NULL:
             PyErr_WriteUnraisable(s.inner)
@@ -538,6 +543,36 @@ cdef extern from *:
     """
     bint st_is_awaitable_generator(PyObject*)
 
+cdef PyObject* new_suspended(PyTypeObject* kind, TrackedObject* t, PyObject* inner) noexcept:
+    """Stands for what a tracked function returned, and takes over the reference to it; NULL when there is no memory."""
+    cdef PyObject* self = PyType_GenericAlloc(kind, 0)
+    if self != NULL:
+        (<SuspendedObject*>self).inner = inner
+        (<SuspendedObject*>self).owner = t.owner
+        (<SuspendedObject*>self).handle = t.handle
+        Py_INCREF(t.owner)
+    return self
+
+cdef PyObject* go_on(TrackedObject* t, Buffer* b, Activation* a, PyObject* inner) noexcept:
+    """A call has returned a coroutine that it made: the pass goes on until that ends."""
+    cdef PyObject* made = new_suspended(coroutine_type, t, inner)
+    cdef SuspendedObject* self = <SuspendedObject*>made
+    if made == NULL:
+        PyErr_Clear()
+        leave(b, a, st_ticks())
+        return inner
+    self.started = True
+    self.untouched = True
+    self.first = a.start
+    self.session = b.session
+    self.buffer = b
+    self.activation = a
+    st_storep_release(&self.running, made)
+    if a.flags & DROPPED:
+        self.session = 0
+    suspend(self, False)
+    return made
+
 cdef PyObject* suspending_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
     """Calls a function whose result suspends: what it gives is timed when it runs, not when it is made."""
     cdef TrackedObject* t = <TrackedObject*>self
@@ -549,12 +584,7 @@ cdef PyObject* suspending_call(PyObject* self, PyObject** args, size_t nargsf, P
     kind = kind_for(inner)
     if kind == NULL:
         return inner
-    made = PyType_GenericAlloc(kind, 0)
+    made = new_suspended(kind, t, inner)
     if made == NULL:
         Py_DECREF(inner)
-        return NULL
-    (<SuspendedObject*>made).inner = inner
-    (<SuspendedObject*>made).owner = t.owner
-    (<SuspendedObject*>made).handle = t.handle
-    Py_INCREF(t.owner)
     return made

@@ -68,6 +68,8 @@ cdef PyObject* tracked_call(PyObject* self, PyObject** args, size_t nargsf, PyOb
     if ST_UNLIKELY(a == NULL):
         return st_call(t.callee, args, nargsf, names)
     result = st_call(t.callee, args, nargsf, names)
+    if ST_UNLIKELY(st_is_fresh_coroutine(result)):
+        return go_on(t, b, a, result)
     leave(b, a, st_ticks())
     return result
 
