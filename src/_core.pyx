@@ -118,6 +118,7 @@ include "_core/flow.pxi"
 include "_core/aside.pxi"
 include "_core/pack.pxi"
 include "_core/ended.pxi"
+include "_core/elsewhere.pxi"
 include "_core/store.pxi"
 include "_core/callsite.pxi"
 include "_core/capi.pxi"
@@ -125,6 +126,7 @@ include "_core/tracked.pxi"
 include "_core/suspended.pxi"
 include "_core/block.pxi"
 include "_core/snapshot.pxi"
+include "_core/open.pxi"
 
 
 # ---- the C half of a profiler
@@ -273,6 +275,19 @@ cdef class Recorder:
         if not ok:
             raise MemoryError("no memory for a snapshot")
         return snapshot
+
+    def _open_passes(self):
+        """What is open now: (site, ticks since it began, how many are open below it in its flow, whether it is
+        suspended, thread's key, its OS id, its name) each, a thread's and a flow's from the outermost on.
+
+        What another thread enters or leaves at this very moment may be missing.
+        """
+        return open_passes(self.opened())
+
+    def _suspended_passes(self, list objects):
+        """What is open in those of the objects that are suspended generators and coroutines of this recorder: (site,
+        ticks since it began, how many are open below it in it) each."""
+        return suspended_passes(self, self.opened(), objects)
 
     def block(self, track, name):
         """A context manager that records each pass through its `with` body as a pass of one block.
@@ -435,6 +450,7 @@ def after_fork_in_child():
         abandon_buffers(s, t)
         s.ended_first = s.ended_last = NULL
         s.folded = NULL
+        s.orphans = NULL
         s.ended_count = s.folded_threads = 0
         s.untimed = 0
         set_session(s)

@@ -33,6 +33,10 @@ class Pass:
     nested: bool = False
     track_nested: bool = False
     outermost: bool = False
+    # How much of its time another of its block, another of its track, or any, was open below it.
+    nested_time: int = 0
+    track_nested_time: int = 0
+    under_time: int = 0
     dropped: bool = False
     child: int = 0
     duration: int = 0
@@ -163,6 +167,19 @@ class Thread:
         left.flow.open.remove(left)
         if not left.flow.is_busy():
             self._close_flow(left.flow)
+        for p in self._open_passes():
+            self._unnest(p)
+
+    def _unnest(self, p: Pass) -> None:
+        """Note for how long an open pass was nested in what may have closed before it."""
+        below = list(p.chain())
+        so_far = stretch(p.start, self.now)
+        if p.nested and not any(other.site == p.site for other in below):
+            p.nested, p.nested_time = False, so_far
+        if p.track_nested and not any(other.site.track == p.site.track for other in below):
+            p.track_nested, p.track_nested_time = False, so_far
+        if not p.outermost and not below:
+            p.outermost, p.under_time = True, so_far
 
     def _bill(self, p: Pass) -> None:
         """Add the time that a pass has lain where it lies to what it lies on."""
@@ -261,7 +278,7 @@ def _block(passes: list[Pass]) -> Block:
     durations = [p.duration for p in passes]
     return Block(
         hits=len(passes),
-        total=sum(p.duration for p in passes if not p.nested),
+        total=sum(p.duration - min(p.nested_time, p.duration) for p in passes if not p.nested),
         self=sum(durations) - sum(p.child for p in passes),
         minimum=min(durations),
         maximum=max(durations),
@@ -274,7 +291,7 @@ def _block(passes: list[Pass]) -> Block:
 def _node(passes: list[Pass]) -> Node:
     return Node(
         hits=len(passes),
-        total=sum(p.duration for p in passes if not p.nested),
+        total=sum(p.duration - min(p.nested_time, p.duration) for p in passes if not p.nested),
         self=sum(p.duration - p.child for p in passes),
     )
 
@@ -286,10 +303,14 @@ def figures(threads: Iterable[Thread], sites: Iterable[Site]) -> Figures:
     return Figures(
         blocks={site.name: _block([p for p in passes if p.site == site]) for site in sites},
         tracks={
-            track: sum(p.duration for p in passes if p.site.track == track and not p.track_nested)
+            track: sum(
+                p.duration - min(p.track_nested_time, p.duration)
+                for p in passes
+                if p.site.track == track and not p.track_nested
+            )
             for track in {site.track for site in sites}
         },
-        total=sum(p.duration for p in passes if p.outermost),
+        total=sum(p.duration - min(p.under_time, p.duration) for p in passes if p.outermost),
         tree={
             path: _node([p for p in passes if p.path == path]) for path in {p.path for p in passes}
         },

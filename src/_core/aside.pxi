@@ -81,6 +81,8 @@ cdef void add_masks(Buffer* b, uint32_t top, Activation* of) noexcept nogil:
         a = activation_at(b, top)
         a.site_mask |= of.site_mask
         a.track_mask |= of.track_mask
+        if a.prev:
+            a.flags |= SHADED
         top = a.prev
 
 cdef bint put_aside(Buffer* b, Activation* top) noexcept nogil:
@@ -92,7 +94,7 @@ cdef bint put_aside(Buffer* b, Activation* top) noexcept nogil:
     if slot != NULL:
         return False  # of a frame that is gone without leaving them: they stay where they are
     bottom = take_bottom(b)
-    if bottom == 0 or not map_put(&b.flows, frame_key(top.frame), offset_of(b, top)):
+    if bottom == 0 or not add_flow(b, frame_key(top.frame), offset_of(b, top)):
         put_back(b, bottom)
         return False
     settle_below(b, top, low, st_ticks())
@@ -112,12 +114,38 @@ cdef bint put_aside(Buffer* b, Activation* top) noexcept nogil:
 
 cdef Activation* running_top(Buffer* b, void* frame) noexcept nogil:
     """The top of the current flow, when what suspended generators have open there has been put aside."""
-    cdef Activation* top = activation_at(b, b.top)
+    cdef Activation* top
+    if ST_UNLIKELY(st_load32_acquire(&b.gone) != 0):
+        drop_gone(b)
+    top = activation_at(b, b.top)
     while top.flags & SUSPENDABLE and top.frame != frame:
         if st_frame_is_running(top.frame) or not put_aside(b, top):
             break
         top = activation_at(b, b.top)
     return top
+
+cdef bint drop_one_gone(Buffer* b, uint32_t top) noexcept nogil:
+    """Takes something that was left on another thread out of a flow; False when there is nothing."""
+    cdef Activation* a = activation_at(b, top)
+    while a.prev:
+        if a.flags & SUSPENDABLE and st_load32(&a.gone):
+            bill(b, a, 0, st_ticks())
+            st_let_go(take_out(b, a))
+            return True
+        a = activation_at(b, a.prev)
+    return False
+
+cdef void drop_gone(Buffer* b) noexcept nogil:
+    """Drops what was open here and left on another thread, which has recorded it."""
+    cdef uint64_t i
+    cdef bint again = True
+    st_store32(&b.gone, 0)
+    while again:
+        again = drop_one_gone(b, b.top)
+        if b.flows.slots != NULL:
+            for i in range(b.flows.mask + 1):
+                if not again and b.flows.slots[2 * i]:
+                    again = drop_one_gone(b, <uint32_t>b.flows.slots[2 * i + 1])
 
 cdef void bring_back_one(Buffer* b, uint64_t* slot) noexcept nogil:
     """Puts what a frame that runs again has open on top of the current flow."""
@@ -129,7 +157,7 @@ cdef void bring_back_one(Buffer* b, uint64_t* slot) noexcept nogil:
     cdef uint32_t flags = 0, spare = old.next, bottom = low.prev
     activation_at(b, bottom).next = 0
     put_back(b, bottom)
-    map_remove(&b.flows, slot)
+    remove_flow(b, slot)
     b.aside -= 1
     expect(b)
     if old.flags & (BOTTOM | SILENT):
@@ -169,6 +197,24 @@ cdef void bring_back(Buffer* b) noexcept nogil:
         if outermost == NULL:
             return
         bring_back_one(b, outermost)
+
+cdef bint is_covered_in(Buffer* b, uint32_t top, Activation* a, int what) noexcept nogil:
+    cdef Activation* each = activation_at(b, top)
+    while each.prev:
+        if each != a and <int64_t>(a.start - each.start) >= 0 and matches(each, a.handle, what):
+            return True
+        each = activation_at(b, each.prev)
+    return False
+
+cdef bint is_covered_aside(Buffer* b, Activation* a, int what) noexcept nogil:
+    """Whether what is put aside, or what it was put aside of, was open when a pass began, and is still."""
+    cdef uint64_t i
+    if is_covered_in(b, b.top, a, what):
+        return True
+    for i in range(b.flows.mask + 1):
+        if is_frame_key(b.flows.slots[2 * i]) and is_covered_in(b, <uint32_t>b.flows.slots[2 * i + 1], a, what):
+            return True
+    return False
 
 cdef bint is_open_in(Buffer* b, uint32_t top, const Handle* h, int what) noexcept nogil:
     cdef Activation* a = activation_at(b, top)

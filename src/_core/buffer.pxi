@@ -1,16 +1,20 @@
 # Buffers: a thread's reserved memory, how it is handed out, and how it is emptied.
 
+cdef inline uint32_t lines(size_t size) noexcept nogil:
+    return <uint32_t>((size + LINE - 1) // LINE * LINE)
+
 cdef inline Activation* activation_at(Buffer* b, uint32_t offset) noexcept nogil:
     return <Activation*>(<char*>b + offset)
+
+cdef inline bint is_activation(Buffer* b, uint32_t offset) noexcept nogil:
+    """Whether an offset that was read while its owner changed it can be looked at."""
+    return lines(sizeof(Buffer)) <= offset and offset + sizeof(Activation) <= b.data_start and offset % LINE == 0
 
 cdef inline Node* node_at(Buffer* b, uint32_t offset) noexcept nogil:
     return <Node*>(<char*>b + offset)
 
 cdef inline uint32_t offset_of(Buffer* b, void* item) noexcept nogil:
     return <uint32_t>(<char*>item - <char*>b)
-
-cdef inline uint32_t lines(size_t size) noexcept nogil:
-    return <uint32_t>((size + LINE - 1) // LINE * LINE)
 
 cdef uint32_t take_data(Buffer* b, size_t size) noexcept nogil:
     """Offset of that many zeroed bytes, or 0."""
@@ -112,11 +116,16 @@ cdef void free_bases(Buffer* b) noexcept nogil:
         b.bases = following
 
 cdef void free_buffer(Buffer* b) noexcept nogil:
+    cdef uint64_t* old
     if b.thread != NULL:
         drop_thread(b.thread)
     free_bases(b)
     map_free(&b.children)
     map_free(&b.flows)
+    while b.old_flows != NULL:
+        old = <uint64_t*><uintptr_t>b.old_flows[0]
+        PyMem_RawFree(b.old_flows)
+        b.old_flows = old
     PyMem_RawFree(b.sites)
     st_release(b, b.size)
     st_add64(&live_buffers, <uint64_t>-1)

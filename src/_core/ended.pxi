@@ -85,6 +85,7 @@ cdef void sweep(Store* s) noexcept nogil:
         following = b.next
         if st_load64_acquire(&b.thread.ended):
             if retire(s, b, &batch):
+                keep_orphans(s, b)
                 detach(s, b)
                 free_buffer(b)
             else:

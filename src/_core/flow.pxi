@@ -7,6 +7,40 @@ cdef uint64_t* find_flow(Buffer* b, void* context) noexcept nogil:
     """The entry of a flow that is not current and not empty, or NULL."""
     return map_find(&b.flows, flow_key(context))
 
+cdef bint make_room_for_flow(Buffer* b) noexcept nogil:
+    """Has the table of flows take one more; False when there is no memory. Readers may be in the old one meanwhile."""
+    cdef Map bigger
+    cdef uint64_t* old = b.flows.slots
+    if not map_is_full(&b.flows):
+        return True
+    if not map_double(&b.flows, &bigger):
+        return False
+    st_storep_release(<void**>&b.flows.slots, bigger.slots)
+    st_store64_release(&b.flows.mask, bigger.mask)  # last: with the old one, less of a table is read
+    if ST_HAS_GIL or old == NULL:
+        PyMem_RawFree(old)
+    else:
+        old[0] = <uint64_t><uintptr_t>b.old_flows
+        b.old_flows = old
+    return True
+
+cdef bint add_flow(Buffer* b, uint64_t key, uint32_t top) noexcept nogil:
+    """Adds a flow that is not current; False when there is no memory."""
+    cdef bint ok
+    st_store64(&b.flow_changes, b.flow_changes + 1)
+    st_fence_release()
+    ok = make_room_for_flow(b)
+    if ok:
+        map_insert(&b.flows, key, top)
+    st_store64_release(&b.flow_changes, b.flow_changes + 1)
+    return ok
+
+cdef void remove_flow(Buffer* b, uint64_t* slot) noexcept nogil:
+    st_store64(&b.flow_changes, b.flow_changes + 1)
+    st_fence_release()
+    map_remove(&b.flows, slot)
+    st_store64_release(&b.flow_changes, b.flow_changes + 1)
+
 cdef Base* base_of(Buffer* b, uint32_t activation) noexcept nogil:
     cdef Base* base = b.bases
     while base != NULL and base.activation != activation:
@@ -86,7 +120,7 @@ cdef bint save_flow(Buffer* b) noexcept nogil:
     if activation_at(b, b.top).prev == 0:
         return True
     bottom = take_bottom(b)
-    if bottom == 0 or not map_put(&b.flows, flow_key(b.context), b.top):
+    if bottom == 0 or not add_flow(b, flow_key(b.context), b.top):
         put_back(b, bottom)
         return False
     b.top = bottom
@@ -107,7 +141,7 @@ cdef bint turn_to(Buffer* b, void* context) noexcept nogil:
     if slot != NULL:
         put_back(b, b.top)
         b.top = <uint32_t>slot[1]
-        map_remove(&b.flows, slot)
+        remove_flow(b, slot)
     b.context = context
     expect(b)
     return True

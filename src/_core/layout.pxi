@@ -24,7 +24,11 @@ cdef enum:  # activation flags
     MUTED = 512                # entered while its track was off, only so that leaving finds its own
     LIFTED = 1024              # it lies on one of these two, which stand for what they lie on
     PAUSED = 2048              # it was suspended, with the tracked generator or coroutine that opened it, for some time
+    RESUMED = 8192             # the run of something suspended: `base` says when the first one began
     SUSPENDABLE = 4096         # its `with` stands in a generator or coroutine, which may be suspended inside it
+    PARTLY = 16384             # what it was nested in closed first: `…_part` say how much of its time that took
+    EXPOSED = 32768            # its place says that it is nested, but since `exposed` it has been outermost
+    SHADED = 65536             # when it was open, something was put aside that may be nested in it
     SILENT = DROPPED | MUTED
     ORDINARY = TRACK_NESTED | SUSPENDABLE  # what the straight way out can handle
 
@@ -79,7 +83,8 @@ cdef struct Node:
     uint32_t extra             # offset of an Extra, or 0
     uint64_t nested            # part of total: passes with one of the same site open below
     uint64_t track_nested      # the same for the track
-    uint64_t under             # the same for any pass, kept only where the node's place does not show it
+    uint64_t under             # the same for any pass, where the node's place says that it is outermost; elsewhere the
+                               # opposite: part of total in which it was outermost all the same
     uint64_t suspended         # part of total that is not nested: what generators and coroutines did not run
     uint32_t pages[NEAR_PAGES]
     uint32_t unused
@@ -102,8 +107,12 @@ cdef struct Activation:        # one line for every pass, a second one for few
     uint64_t since             # with MOVED: when it came to lie where it lies, …
     uint64_t unbilled          # … and what of the time before that nobody has been billed
     uint64_t suspended         # with PAUSED: the part of its time that it was suspended for
-    uint64_t base              # of a BASED bottom: the offset of what it lies on
-    uint64_t unused[4]
+    uint64_t base              # of a BASED bottom: the offset of what it lies on; of what was RESUMED: its first start
+    uint64_t nested_part       # with PARTLY: ticks, where NESTED is not set any more
+    uint64_t track_part
+    uint64_t exposed           # with EXPOSED: since when; else, with PARTLY, ticks that it was UNDER another
+    uint32_t gone              # atomic: of a SUSPENDABLE one, set when it was left on another thread
+    uint32_t unused
 
 cdef struct SiteState:         # a thread's memory of a site: where it was entered from last, and the node that led to
     uint32_t parent
@@ -152,9 +161,12 @@ cdef struct Buffer:
     uint32_t max_nodes
     uint32_t missed            # blocks that are open but found no room on the stack: left first, being innermost
     uint32_t aside             # suspended generators whose open blocks are put aside
+    uint32_t gone              # atomic: set when another thread has left something that is open here
     Map children               # (parent offset << 32 | site + 1) -> node offset | edge << 32
     Map flows                  # context + 1 -> offset of the top, of flows that are not current and not empty;
                                # frame + 2 -> the same, of what suspended generators have open
+    uint64_t flow_changes      # atomic: odd while `flows` is being changed
+    uint64_t* old_flows        # without the GIL: tables that readers may still be in, linked by their first word
     Base* bases
     uint64_t clamped           # passes whose clock went backwards
     uint64_t untimed           # passes that could not be given memory
@@ -172,6 +184,12 @@ cdef struct Packed:            # a buffer's figures without the gaps
     uint64_t clamped
     uint64_t untimed
     uint64_t unbinned
+
+cdef struct Orphan:            # a block that its thread left open in a generator when it ended
+    const Handle* handle
+    void* frame
+    uint64_t start
+    Orphan* next
 
 cdef struct Ended:             # what is kept of a thread that ended
     Thread* thread
@@ -210,6 +228,7 @@ cdef struct Store:
     uint64_t retain_threads
     Buffer* folded             # all older ended threads in one
     uint64_t folded_threads
+    Orphan* orphans
     uint64_t untimed           # atomic: passes that had no buffer
     uint32_t max_nodes
     uint32_t site_count

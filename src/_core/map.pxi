@@ -23,8 +23,11 @@ cdef void map_insert(Map* self, uint64_t key, uint64_t value) noexcept nogil:
     self.slots[2 * i + 1] = value
     self.used += 1
 
-cdef bint map_grow(Map* self) noexcept nogil:
-    cdef Map bigger
+cdef inline bint map_is_full(Map* self) noexcept nogil:
+    return self.slots == NULL or 4 * self.used >= 3 * (self.mask + 1)
+
+cdef bint map_double(Map* self, Map* bigger) noexcept nogil:
+    """Makes a copy with twice the room; False when there is no memory."""
     cdef uint64_t i
     cdef uint64_t capacity = 16 if self.slots == NULL else 2 * (self.mask + 1)
     bigger.slots = <uint64_t*>PyMem_RawCalloc(2 * capacity, sizeof(uint64_t))
@@ -35,16 +38,17 @@ cdef bint map_grow(Map* self) noexcept nogil:
     if self.slots != NULL:
         for i in range(self.mask + 1):
             if self.slots[2 * i]:
-                map_insert(&bigger, self.slots[2 * i], self.slots[2 * i + 1])
-        PyMem_RawFree(self.slots)
-    self[0] = bigger
+                map_insert(bigger, self.slots[2 * i], self.slots[2 * i + 1])
     return True
 
 cdef bint map_put(Map* self, uint64_t key, uint64_t value) noexcept nogil:
     """Adds a key that is not there yet; False when there is no memory."""
-    if self.slots == NULL or 4 * self.used >= 3 * (self.mask + 1):
-        if not map_grow(self):
+    cdef Map bigger
+    if map_is_full(self):
+        if not map_double(self, &bigger):
             return False
+        PyMem_RawFree(self.slots)
+        self[0] = bigger
     map_insert(self, key, value)
     return True
 

@@ -17,6 +17,10 @@ cdef inline bint matches(Activation* a, const Handle* h, int what) noexcept nogi
         what == ANYTHING or (what == SAME_SITE and a.handle == h)
         or (what == SAME_TRACK and a.handle.track == h.track))
 
+cdef inline bint place_is_outermost(Buffer* b, Node* n) noexcept nogil:
+    """Whether a node's place in the tree shows nothing that its passes are nested in."""
+    return n.parent == b.data_start or n.parent == b.other
+
 cdef bint is_open(Buffer* b, Activation* a, const Handle* h, int what) noexcept nogil:
     """Whether a pass of the same site or track, or any, is open at an activation, below it, or put aside."""
     while True:
@@ -36,7 +40,7 @@ cdef Activation* recorded_from(Buffer* b, uint32_t offset) noexcept nogil:
         a = activation_at(b, a.prev)
     return a
 
-cdef uint32_t nesting(Buffer* b, Activation* top, const Handle* h, uint32_t edge) noexcept nogil:
+cdef uint32_t nesting(Buffer* b, Activation* top, const Handle* h, SiteState* state) noexcept nogil:
     """The flags of a pass that starts above `top`, for the cases in which it is not plainly the first of its kind."""
     cdef uint32_t flags = 0
     # The masks may say "open" of what has left out of order.
@@ -44,7 +48,7 @@ cdef uint32_t nesting(Buffer* b, Activation* top, const Handle* h, uint32_t edge
         flags |= NESTED
     if top.track_mask & h.track_bit and is_open(b, top, h, SAME_TRACK):
         flags |= TRACK_NESTED
-    if edge & LOOSE and is_open(b, top, h, ANYTHING):
+    if state.edge & LOOSE and place_is_outermost(b, node_at(b, state.node)) and is_open(b, top, h, ANYTHING):
         flags |= UNDER
     return flags
 
@@ -81,6 +85,7 @@ cdef inline Activation* push(Buffer* b, const Handle* h, int who, void* frame) n
             b.untimed += 1
             return NULL
     a = activation_at(b, offset)
+    st_store64(&a.start, 0)  # until its clock is read: who looks what is open passes over it
     a.node = state.node
     a.handle = h
     a.frame = frame
@@ -88,11 +93,11 @@ cdef inline Activation* push(Buffer* b, const Handle* h, int who, void* frame) n
     a.site_mask = under.site_mask | h.site_bit
     a.track_mask = under.track_mask | h.track_bit
     if (under.site_mask & h.site_bit) | (under.track_mask & h.track_bit) | state.edge:
-        flags |= nesting(b, under, h, state.edge)
+        flags |= nesting(b, under, h, state)
     if ST_UNLIKELY(flags & FLOW_ROOT):
         open_on_base(b, recorded_from(b, b.top))
     a.flags = flags
-    b.top = offset
+    st_store32_release(&b.top, offset)
     if top.flags & BOTTOM:
         st_hold(b.context)
     return a
@@ -109,10 +114,14 @@ cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept
     a.frame = NULL
     a.child = 0
     a.flags = flag
-    b.top = offset
+    st_store32_release(&b.top, offset)
     if top.flags & BOTTOM:
         st_hold(b.context)
     return a
+
+cdef inline void make_suspendable(Activation* a) noexcept nogil:
+    st_store32(&a.gone, 0)
+    st_store32(&a.flags, a.flags | SUSPENDABLE)
 
 cdef void miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
     """Notes a block that found no memory, so that its exit is not taken for another's."""
@@ -149,11 +158,20 @@ cdef inline Activation* enter(const Handle* h, Buffer** owner, int who) noexcept
     if ST_LIKELY(a != NULL):
         owner[0] = b
         if who == BLOCK and ST_UNLIKELY(st_frame_suspends(frame)) and not enters_for_its_caller(frame):
-            a.flags |= SUSPENDABLE
-        a.start = st_ticks()
+            make_suspendable(a)
+        st_store64(&a.start, st_ticks())
     elif who == BLOCK:
         miss_block(b, h, frame)
     return a
+
+cdef void record_parts(Node* n, Activation* a, uint64_t ticks) noexcept nogil:
+    """Writes how much of its time a pass was nested in others that closed before it."""
+    cdef uint64_t part = a.exposed
+    if a.flags & EXPOSED:
+        part = stretch(a.exposed, a.start + ticks)
+    st_store64(&n.nested, n.nested + min(a.nested_part, ticks))
+    st_store64(&n.track_nested, n.track_nested + min(a.track_part, ticks))
+    st_store64(&n.under, n.under + min(part, ticks))
 
 cdef inline void record(Buffer* b, Activation* a, uint64_t ticks, uint32_t flags) noexcept nogil:
     """Writes one pass into its node."""
@@ -188,6 +206,8 @@ cdef inline void record(Buffer* b, Activation* a, uint64_t ticks, uint32_t flags
             st_store64(&n.under, n.under + ticks)
         if flags & PAUSED and not flags & NESTED:
             st_store64(&n.suspended, n.suspended + a.suspended)
+        if flags & PARTLY:
+            record_parts(n, a, ticks)
     st_store64_release(&n.finished, passes)
 
 cdef inline void leave(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
@@ -199,7 +219,7 @@ cdef inline void leave(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
         return
     ticks = elapsed(b, a.start, now)
     below = activation_at(b, a.prev)
-    b.top = a.prev
+    st_store32(&b.top, a.prev)
     below.child += ticks
     record(b, a, ticks, a.flags)
     if below.flags & BOTTOM:
@@ -267,7 +287,7 @@ cdef void* take_out(Buffer* b, Activation* a) noexcept nogil:
                 expect(b)
             else:
                 context = <void*><uintptr_t>(slot[0] - 1)
-            map_remove(&b.flows, slot)
+            remove_flow(b, slot)
             put_back(b, a.prev)
         return context
     activation_at(b, a.next).prev = a.prev
@@ -288,10 +308,61 @@ cdef void bill(Buffer* b, Activation* a, uint64_t ticks, uint64_t now) noexcept 
     if a.flags & FLOW_ROOT:
         close_on_base(b, below, now)
 
+cdef bint is_covered(Buffer* b, Activation* a, int what) noexcept nogil:
+    """Whether what an open pass is nested in is still open: of the same site or track, or any."""
+    cdef Activation* below = activation_at(b, a.prev)
+    while True:
+        if below.prev and matches(below, a.handle, what):
+            return True
+        if below.prev:
+            below = activation_at(b, below.prev)
+        elif below.flags & BASED:
+            below = activation_at(b, <uint32_t>below.base)
+        else:
+            return b.aside != 0 and is_covered_aside(b, a, what)
+
+cdef void uncover_part(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
+    """Notes of an open pass which of what it was nested in has closed."""
+    cdef bint outer = place_is_outermost(b, node_at(b, a.node))
+    if not a.flags & PARTLY:
+        a.nested_part = a.track_part = a.exposed = 0
+    if a.flags & NESTED and not is_covered(b, a, SAME_SITE):
+        a.nested_part = stretch(a.start, now)
+        a.flags = (a.flags & ~<uint32_t>NESTED) | PARTLY
+    if a.flags & TRACK_NESTED and not is_covered(b, a, SAME_TRACK):
+        a.track_part = stretch(a.start, now)
+        a.flags = (a.flags & ~<uint32_t>TRACK_NESTED) | PARTLY
+    if a.flags & UNDER and not is_covered(b, a, ANYTHING):
+        a.exposed = stretch(a.start, now)
+        a.flags = (a.flags & ~<uint32_t>UNDER) | PARTLY
+    elif not (outer or a.flags & EXPOSED) and not is_covered(b, a, ANYTHING):
+        a.exposed = now
+        a.flags |= PARTLY | EXPOSED
+
+cdef void uncover_parts(Buffer* b, uint32_t top, uint64_t now) noexcept nogil:
+    while activation_at(b, top).prev:
+        if not activation_at(b, top).flags & SILENT:
+            uncover_part(b, activation_at(b, top), now)
+        top = activation_at(b, top).prev
+
+cdef void uncover_all_parts(Buffer* b, uint64_t now) noexcept nogil:
+    """Something has closed out of order: what was nested in it may be so no more."""
+    cdef uint64_t i
+    uncover_parts(b, b.top, now)
+    if b.flows.slots != NULL:
+        for i in range(b.flows.mask + 1):
+            if b.flows.slots[2 * i]:
+                uncover_parts(b, <uint32_t>b.flows.slots[2 * i + 1], now)
+
+cdef bint is_top(Buffer* b, Activation* a) noexcept nogil:
+    """Whether an activation is the top of the flow that runs."""
+    return b.top == offset_of(b, a)
+
 cdef void leave_irregular(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """Closes a pass that is not on top, or has something to settle with other passes first."""
     cdef uint32_t flags = a.flags
     cdef void* context
+    cdef bint in_order = is_top(b, a) and not flags & (BASE | SHADED)
     if flags & SILENT:
         st_let_go(take_out(b, a))
         return
@@ -300,6 +371,8 @@ cdef void leave_irregular(Buffer* b, Activation* a, uint64_t now) noexcept nogil
     if flags & PAUSED:
         a.child += a.suspended
     record(b, a, elapsed(b, a.start, now), flags)
+    if not in_order:
+        uncover_all_parts(b, now)
     st_let_go(context)
 
 cdef Buffer* current_buffer(const Handle* h) noexcept nogil:
@@ -328,7 +401,7 @@ cdef void enter_muted(Buffer* b, const Handle* h) noexcept nogil:
         if a != NULL:
             a.frame = frame
             if st_frame_suspends(frame):
-                a.flags |= SUSPENDABLE
+                make_suspendable(a)
 
 cdef Activation* innermost(Buffer* b, uint32_t top, const Handle* h, uint32_t but) noexcept nogil:
     """The innermost open pass of a site in a flow, but for those that have a flag."""
@@ -404,4 +477,4 @@ cdef bint leave_block(const Handle* h) noexcept nogil:
         if ST_LIKELY(a != NULL):
             leave(b, a, now)
             return True
-    return st_load64(&h.store.unmatched) != 0 or st_caller_suspends()
+    return (st_caller_suspends() and leave_elsewhere(<Handle*>h, now)) or st_load64(&h.store.unmatched) != 0

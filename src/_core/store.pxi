@@ -12,6 +12,7 @@ cdef void forget_ended(Store* s) noexcept nogil:
     if s.folded != NULL:
         free_buffer(s.folded)
         s.folded = NULL
+    free_orphans(s)
 
 cdef void free_buffers(Store* s) noexcept nogil:
     cdef Buffer* b

@@ -106,10 +106,12 @@ cdef void reopen(Buffer* b, const Saved* saved, uint64_t since, uint64_t now, bi
         a = push_silent(b, saved.handle, (DROPPED if dropped else saved.silent) | saved.flags)
         if a != NULL:
             a.frame = saved.frame
+            st_store32(&a.gone, 0)
         return
     a = push(b, saved.handle, NATIVE, saved.frame)
     if a != NULL:
-        a.start = saved.start
+        st_store64(&a.start, saved.start)
+        st_store32(&a.gone, 0)
         a.child = saved.child
         a.since = now
         a.unbilled = saved.unbilled
@@ -152,11 +154,13 @@ cdef bint resume(SuspendedObject* self) noexcept nogil:
     a = push_silent(b, h, DROPPED) if dropped else push(b, h, CALL, NULL)
     if a == NULL:
         return give_up(self, b)
-    a.start = st_ticks()
+    st_store64(&a.start, st_ticks())
     if not self.started:
         self.started = True
         self.first = a.start
         self.session = b.session
+    a.base = self.first
+    a.flags |= RESUMED
     for i in range(self.saved_count):
         reopen(b, &saved[i], self.since, a.start, dropped)
     self.saved_count = 0

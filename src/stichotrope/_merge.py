@@ -186,8 +186,12 @@ def total_time(nodes: Sequence[RawNode], rate: Rate) -> int:
     ticks = 0
     for node in nodes:
         parent = node[0]
-        if node[1] != _OTHER_SITE and (parent < 0 or nodes[parent][1] == _OTHER_SITE):
+        if node[1] == _OTHER_SITE:
+            continue
+        if parent < 0 or nodes[parent][1] == _OTHER_SITE:
             ticks += node[3] - node[10]
+        else:
+            ticks += node[10]  # what it lay on closed before it
     return rate.time(ticks)
 
 
