@@ -9,6 +9,7 @@ cdef extern from *:
         PyObject *inner;
         PyObject *owner;
         PyObject *references;
+        PyObject *finalizer;    /* what an event loop wants to be told when an asynchronous generator is dropped */
         void *handle;
         void *running;          /* atomic: set while it is on a stack */
         void *buffer;           /* where, while it is */
@@ -23,13 +24,29 @@ cdef extern from *:
         int started;
         int untouched;          /* it was returned by a call that is part of the pass, and not resumed since */
         int over;
+        int hooked;             /* an asynchronous generator has been shown to its event loop */
     } st_suspended;
     /* Drives something on behalf of a pass: what awaits a coroutine, or one step of an asynchronous generator. */
     typedef struct {
         PyObject_HEAD
         PyObject *inner;
         PyObject *pass;
+        int yields;             /* its return is a step of the asynchronous generator, which goes on after it */
     } st_relay;
+    static void st_read_hooks(PyObject **firstiter, PyObject **finalizer) {
+        *firstiter = PyThreadState_Get()->async_gen_firstiter;
+        *finalizer = PyThreadState_Get()->async_gen_finalizer;
+    }
+    static PyObject *st_anext(PyObject *generator) { return Py_TYPE(generator)->tp_as_async->am_anext(generator); }
+    /* Puts hooks in the place of the thread's: event loops set them to be told of asynchronous generators. */
+    static void st_swap_hooks(PyObject **firstiter, PyObject **finalizer) {
+        PyThreadState *state = PyThreadState_Get();
+        PyObject *first = state->async_gen_firstiter, *final = state->async_gen_finalizer;
+        state->async_gen_firstiter = *firstiter;
+        state->async_gen_finalizer = *finalizer;
+        *firstiter = first;
+        *finalizer = final;
+    }
     #define ST_OBJECT_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE \\
                              | Py_TPFLAGS_DISALLOW_INSTANTIATION)
     /* Run with an exception set, and leave it set. */
@@ -47,6 +64,7 @@ cdef extern from *:
         PyObject* inner
         PyObject* owner
         PyObject* references
+        PyObject* finalizer
         void* handle
         void* running
         void* buffer
@@ -61,13 +79,18 @@ cdef extern from *:
         bint started
         bint untouched
         bint over
+        bint hooked
     ctypedef struct RelayObject "st_relay":
         PyObject* inner
         PyObject* passing "pass"
+        bint yields
     ctypedef struct Error "st_error":
         pass
     const unsigned int ST_OBJECT_FLAGS
     const Py_ssize_t SUSPENDED_REFERENCES_OFFSET "offsetof(st_suspended, references)"
+    void st_read_hooks(PyObject** firstiter, PyObject** finalizer)
+    void st_swap_hooks(PyObject** firstiter, PyObject** finalizer)
+    PyObject* st_anext(PyObject*)
     void st_take_error(Error*)
     void st_put_error(Error*)
 
@@ -255,13 +278,17 @@ cdef bint is_over(PyObject* inner) noexcept:
     st_put_error(&error)
     return over
 
-cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyObject** result) noexcept:
-    """Sends a value on, and times what runs until the answer."""
+cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyObject** result, bint yields) noexcept:
+    """Sends a value on, and times what runs until the answer. `yields`: a return is only that of a step."""
     cdef SuspendedObject* self = <SuspendedObject*>passing
     cdef bint timed = resume(self)
     cdef PySendResult status = PyIter_Send(inner, value, result)
-    if timed:
-        suspend(self, status != PYGEN_NEXT and is_over(self.inner))
+    if not timed:
+        return status
+    if status == PYGEN_RETURN:
+        suspend(self, not yields and (inner == self.inner or is_over(self.inner)))
+    else:
+        suspend(self, status == PYGEN_ERROR and is_over(self.inner))
     return status
 
 cdef PyObject* give(PySendResult status, PyObject* result, bint plain) noexcept:
@@ -294,16 +321,16 @@ cdef PyObject* call_on(PyObject* passing, PyObject* inner, const char* method, P
     return result
 
 cdef PySendResult suspended_am_send(PyObject* self, PyObject* value, PyObject** result) noexcept:
-    return drive(self, (<SuspendedObject*>self).inner, value, result)
+    return drive(self, (<SuspendedObject*>self).inner, value, result, False)
 
 cdef PyObject* suspended_next(PyObject* self) noexcept:
     cdef PyObject* result = NULL
-    cdef PySendResult status = drive(self, (<SuspendedObject*>self).inner, Py_None, &result)
+    cdef PySendResult status = drive(self, (<SuspendedObject*>self).inner, Py_None, &result, False)
     return give(status, result, True)
 
 cdef PyObject* suspended_send(PyObject* self, PyObject* value) noexcept:
     cdef PyObject* result = NULL
-    cdef PySendResult status = drive(self, (<SuspendedObject*>self).inner, value, &result)
+    cdef PySendResult status = drive(self, (<SuspendedObject*>self).inner, value, &result, False)
     return give(status, result, False)
 
 cdef PyObject* suspended_throw(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
@@ -315,29 +342,58 @@ cdef PyObject* suspended_close(PyObject* self, PyObject* ignored) noexcept:
 cdef PyObject* suspended_await(PyObject* self) noexcept:
     cdef PyObject* inner = (<SuspendedObject*>self).inner
     Py_INCREF(inner)
-    return new_relay(self, inner)
+    return new_relay(self, inner, False)
 
-cdef PyObject* step(PyObject* self, const char* method, PyObject** args, Py_ssize_t count) noexcept:
+cdef bint show_to_loop(SuspendedObject* self) noexcept:
+    """Tells the event loop of an asynchronous generator, as the interpreter does when one is first used; False for an
+    exception. The loop shall close what the program sees, not what is behind it."""
+    cdef PyObject* firstiter = NULL
+    cdef PyObject* finalizer = NULL
+    cdef PyObject* result = Py_None
+    self.hooked = True
+    st_read_hooks(&firstiter, &finalizer)
+    Py_XINCREF(finalizer)
+    self.finalizer = finalizer
+    if firstiter != NULL:
+        Py_INCREF(firstiter)
+        result = PyObject_CallOneArg(firstiter, <PyObject*>self)
+        Py_DECREF(firstiter)
+        Py_XDECREF(result)
+    return result != NULL
+
+cdef PyObject* step(PyObject* self, const char* method, PyObject** args, Py_ssize_t count, bint yields) noexcept:
     """One step of an asynchronous generator: the awaitable that it gives, driven on behalf of its pass."""
-    cdef PyObject* bound = PyObject_GetAttrString((<SuspendedObject*>self).inner, method)
-    cdef PyObject* result
-    if bound == NULL:
+    cdef SuspendedObject* s = <SuspendedObject*>self
+    cdef PyObject* no_firstiter = NULL
+    cdef PyObject* no_finalizer = NULL
+    cdef PyObject* bound = NULL
+    cdef PyObject* result = NULL
+    cdef bint first = not s.hooked
+    if first and not show_to_loop(s):
         return NULL
-    result = PyObject_Vectorcall(bound, args, count, NULL)
-    Py_DECREF(bound)
-    return new_relay(self, result) if result != NULL else NULL
+    if method != NULL:
+        bound = PyObject_GetAttrString(s.inner, method)
+        if bound == NULL:
+            return NULL
+    if first:
+        st_swap_hooks(&no_firstiter, &no_finalizer)
+    result = PyObject_Vectorcall(bound, args, count, NULL) if bound != NULL else st_anext(s.inner)
+    if first:
+        st_swap_hooks(&no_firstiter, &no_finalizer)
+    Py_XDECREF(bound)
+    return new_relay(self, result, yields) if result != NULL else NULL
 
 cdef PyObject* suspended_anext(PyObject* self) noexcept:
-    return step(self, "__anext__", NULL, 0)
+    return step(self, NULL, NULL, 0, True)
 
 cdef PyObject* suspended_asend(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
-    return step(self, "asend", args, count)
+    return step(self, "asend", args, count, True)
 
 cdef PyObject* suspended_athrow(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
-    return step(self, "athrow", args, count)
+    return step(self, "athrow", args, count, False)
 
 cdef PyObject* suspended_aclose(PyObject* self, PyObject* ignored) noexcept:
-    return step(self, "aclose", NULL, 0)
+    return step(self, "aclose", NULL, 0, False)
 
 cdef PyObject* suspended_getattr(PyObject* self, PyObject* name) noexcept:
     # Frame, code, state and name are the inner one's.
@@ -364,22 +420,34 @@ cdef void suspended_finalize(PyObject* self) noexcept:
     if not s.started or s.over:
         return
     st_take_error(&error)
-    # An asynchronous generator is closed by its event loop, in its own time. A coroutine that was never awaited says so
-    # when it goes, if nobody closes it before.
-    if not PyAsyncGen_CheckExact(s.inner) and not s.untouched:
-        result = call_on(self, s.inner, "close", NULL, 0)
-        if result == NULL:
-            PyErr_WriteUnraisable(s.inner)
-        Py_XDECREF(result)
-    if not s.over and resume(s):
-        suspend(s, True)
+    # An asynchronous generator is closed by its event loop, which takes it up again, in its own time. A coroutine that
+    # was never awaited says so when it goes, if nobody closes it before.
+    if PyAsyncGen_CheckExact(s.inner):
+        result = PyObject_CallOneArg(s.finalizer, self) if s.finalizer != NULL else Py_None
+    else:
+        result = call_on(self, s.inner, "close", NULL, 0) if not s.untouched else Py_None
+    if result == NULL:
+        PyErr_WriteUnraisable(s.inner)
+    elif result != Py_None:
+        Py_DECREF(result)
     st_put_error(&error)
+
+cdef void end_abandoned(SuspendedObject* self) noexcept:
+    """The pass of what is dropped ends now, if closing it has not ended it."""
+    cdef Error error
+    if self.started and not self.over:
+        st_take_error(&error)
+        if resume(self):
+            suspend(self, True)
+        st_put_error(&error)
 
 cdef int suspended_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
     cdef SuspendedObject* s = <SuspendedObject*>self
     cdef int result = visit(<PyObject*>Py_TYPE(self), arg)
     if not result:
         result = visit(s.inner, arg)
+    if not result and s.finalizer != NULL:
+        result = visit(s.finalizer, arg)
     return result if result else visit(s.owner, arg)
 
 cdef void suspended_dealloc(PyObject* self) noexcept:
@@ -388,16 +456,19 @@ cdef void suspended_dealloc(PyObject* self) noexcept:
     if PyObject_CallFinalizerFromDealloc(self) < 0:
         return  # somebody has taken it up again
     PyObject_GC_UnTrack(self)
+    end_abandoned(s)
     if s.references != NULL:
         PyObject_ClearWeakRefs(self)
     Py_XDECREF(s.inner)
+    Py_XDECREF(s.finalizer)
     Py_XDECREF(s.owner)
     PyMem_RawFree(s.saved)
     PyObject_GC_Del(self)
     Py_DECREF(<PyObject*>kind)
 
 cdef PySendResult relay_am_send(PyObject* self, PyObject* value, PyObject** result) noexcept:
-    return drive((<RelayObject*>self).passing, (<RelayObject*>self).inner, value, result)
+    cdef RelayObject* r = <RelayObject*>self
+    return drive(r.passing, r.inner, value, result, r.yields)
 
 cdef PyObject* relay_next(PyObject* self) noexcept:
     cdef PyObject* result = NULL
@@ -513,7 +584,7 @@ cdef PyTypeObject* coroutine_type = <PyTypeObject*><PyObject*>TrackedCoroutine
 cdef PyTypeObject* async_type = <PyTypeObject*><PyObject*>TrackedAsyncGenerator
 cdef PyTypeObject* relay_type = <PyTypeObject*><PyObject*>Relay
 
-cdef PyObject* new_relay(PyObject* passing, PyObject* inner) noexcept:
+cdef PyObject* new_relay(PyObject* passing, PyObject* inner, bint yields) noexcept:
     """Takes over the reference to `inner`."""
     cdef PyObject* self = PyType_GenericAlloc(relay_type, 0)
     if self == NULL:
@@ -521,6 +592,7 @@ cdef PyObject* new_relay(PyObject* passing, PyObject* inner) noexcept:
         return NULL
     (<RelayObject*>self).inner = inner
     (<RelayObject*>self).passing = passing
+    (<RelayObject*>self).yields = yields
     Py_INCREF(passing)
     return self
 
