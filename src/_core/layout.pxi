@@ -50,10 +50,12 @@ cdef extern from *:
     #define ST_NO_SITE 0xFFFFFFFFu
     #define ST_OTHER_PATHS 0xFFFFFFFEu
     #define ST_NO_LIMIT 0xFFFFFFFFu
+    #define ST_NOT_YET 0xFFFFFFFFFFFFFFFFu
     """
     const uint32_t NO_SITE "ST_NO_SITE"
     const uint32_t OTHER_PATHS "ST_OTHER_PATHS"
     const uint32_t NO_LIMIT "ST_NO_LIMIT"
+    const uint64_t NOT_YET "ST_NOT_YET"
 
 cdef struct Store
 

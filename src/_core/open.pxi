@@ -32,7 +32,7 @@ cdef bint read_open(Buffer* b, uint32_t offset, uint64_t now, Open* item) noexce
     cdef uint32_t flags = st_load32(&a.flags)
     cdef const Handle* h = <const Handle*><uintptr_t>st_load64(<uint64_t*>&a.handle)
     cdef uint64_t start = st_load64(&a.base if flags & RESUMED else &a.start)
-    if flags & (SILENT | BOTTOM) or start == 0 or h == NULL or (flags & SUSPENDABLE and st_load32(&a.gone)):
+    if flags & (SILENT | BOTTOM) or start == NOT_YET or h == NULL or (flags & SUSPENDABLE and st_load32(&a.gone)):
         return False
     item.site = h.site
     item.ticks = stretch(start, now)

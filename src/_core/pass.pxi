@@ -85,7 +85,7 @@ cdef inline Activation* push(Buffer* b, const Handle* h, int who, void* frame) n
             b.untimed += 1
             return NULL
     a = activation_at(b, offset)
-    st_store64(&a.start, 0)  # until its clock is read: who looks what is open passes over it
+    st_store64(&a.start, NOT_YET)  # until its clock is read: who looks what is open passes over it
     a.node = state.node
     a.handle = h
     a.frame = frame
