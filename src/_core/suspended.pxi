@@ -596,20 +596,22 @@ cdef PyObject* new_relay(PyObject* passing, PyObject* inner, bint yields) noexce
     Py_INCREF(passing)
     return self
 
-cdef PyTypeObject* kind_for(PyObject* inner) noexcept:
-    """The type that stands for what a function returned; NULL when that does not suspend."""
+cdef PyTypeObject* kind_for(PyObject* inner, PyObject* callee) noexcept:
+    """The type that stands for what a callable returned; NULL when that does not suspend."""
     if PyCoro_CheckExact(inner):
         return coroutine_type
     if PyAsyncGen_CheckExact(inner):
         return async_type
     if PyGen_CheckExact(inner):
-        return awaitable_type if st_is_awaitable_generator(inner) else generator_type
+        return awaitable_type if st_is_awaitable_generator(inner, callee) else generator_type
     return NULL
 
 cdef extern from *:
     """
     /* A generator function under `types.coroutine`: its code says that what it gives can be awaited. */
-    static int st_is_awaitable_generator(PyObject *generator) {
+    static int st_is_awaitable_generator(PyObject *generator, PyObject *callee) {
+        if (PyFunction_Check(callee))  /* the usual case: no look-up */
+            return (((PyCodeObject *)PyFunction_GET_CODE(callee))->co_flags & CO_ITERABLE_COROUTINE) != 0;
         PyObject *code = PyObject_GetAttrString(generator, "gi_code");
         int is = code != NULL && PyCode_Check(code) && (((PyCodeObject *)code)->co_flags & CO_ITERABLE_COROUTINE);
         if (code == NULL) PyErr_Clear();
@@ -617,7 +619,7 @@ cdef extern from *:
         return is;
     }
     """
-    bint st_is_awaitable_generator(PyObject*)
+    bint st_is_awaitable_generator(PyObject*, PyObject*)
 
 cdef PyObject* new_suspended(PyTypeObject* kind, TrackedObject* t, PyObject* inner) noexcept:
     """Stands for what a tracked function returned, and takes over the reference to it; NULL when there is no memory."""
@@ -657,7 +659,7 @@ cdef PyObject* suspending_call(PyObject* self, PyObject** args, size_t nargsf, P
     cdef PyObject* made
     if inner == NULL or st_load64((<Handle*>t.handle).gate) == 0:
         return inner
-    kind = kind_for(inner)
+    kind = kind_for(inner, t.callee)
     if kind == NULL:
         return inner
     made = new_suspended(kind, t, inner)
