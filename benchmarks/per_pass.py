@@ -65,7 +65,8 @@ class Case:
     """One timed body, and the case whose time is subtracted from it.
 
     `names` are what the body refers to; they become locals of the loop, so that no case pays for
-    a look-up another one is spared. `passes` is how many are in one run of the body.
+    a look-up another one is spared. `passes` is how many are in one run of the body, `template` the
+    source of the loop around it.
     """
 
     name: str
@@ -74,12 +75,13 @@ class Case:
     names: dict[str, Any] = field(default_factory=dict)
     minus: str | None = "empty_loop"
     passes: int = 1
+    template: str = _TEMPLATE
 
     def loop(self) -> Loop:
         """Return a function that times n runs of the body; its code is this case's alone."""
         body = "\n".join(f"        {line}" for line in self.body.splitlines())
         names = ", ".join(f"{name}={name}" for name in ["_now", "_repeat", *self.names])
-        source = _TEMPLATE.format(names=names, body=body)
+        source = self.template.format(names=names, body=body)
         _, now = finest_cpu_timer()
         scope: dict[str, Any] = {"_now": now, "_repeat": repeat, **self.names}
         exec(compile(source, f"<benchmark {self.name}>", "exec"), scope)

@@ -7,11 +7,23 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks import _store, import_time, instructions, memory, per_pass, retirement, snapshot
+from benchmarks import (
+    _store,
+    import_time,
+    instructions,
+    memory,
+    per_pass,
+    retirement,
+    snapshot,
+    suspended,
+    threads,
+)
 from benchmarks._run import NOT_MET, Fact, Figure
 
 SUBJECTS: dict[str, ModuleType] = {
     "per_pass": per_pass,
+    "suspended": suspended,
+    "threads": threads,
     "snapshot": snapshot,
     "memory": memory,
     "retirement": retirement,

@@ -5,6 +5,8 @@
  * EmptyContext    a context manager that does nothing; its method `block` gives itself back.
  * ClockContext    the same with a raw clock read on the way in and one on the way out.
  *
+ * _suspending.h has those of generators and coroutines, _native.h that of native threads.
+ *
  * The types are immutable: the interpreter specialises the look-up of a method only then.
  * Nothing here records. Every type is what a careful author would write, no more: a floor that
  * is slower than it need be would flatter what is compared with it.
@@ -213,9 +215,16 @@ static PyType_Spec clock_spec = {
     clock_slots,
 };
 
+#include "_native.h"
+#include "_suspending.h"
+
 static int add_types(PyObject *module) {
-    static PyType_Spec *const specs[] = {&forward_spec, &forward_direct_spec, &clocks_spec,
-                                         &clocks_direct_spec, &context_spec, &clock_spec};
+    static PyType_Spec *const specs[] = {
+        &forward_spec, &forward_direct_spec, &clocks_spec, &clocks_direct_spec, &context_spec,
+        &clock_spec, &suspending_spec, &suspending_clocks_spec,
+    };
+    if (make_stand_ins() < 0)
+        return -1;
     for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
         PyObject *type = PyType_FromSpec(specs[i]);
         if (type == NULL)
@@ -225,6 +234,8 @@ static int add_types(PyObject *module) {
         if (failed)
             return -1;
     }
+    if (PyModule_AddIntConstant(module, "WARM_UP", NATIVE_WARM_UP) < 0)
+        return -1;
     return PyModule_AddStringConstant(module, "CLOCK", CLOCK_NAME);
 }
 
@@ -237,7 +248,7 @@ static PyModuleDef_Slot module_slots[] = {
 };
 
 static PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "_floors", "What doing nothing costs.", 0, NULL, module_slots,
+    PyModuleDef_HEAD_INIT, "_floors", "What doing nothing costs.", 0, native_methods, module_slots,
     NULL, NULL, NULL,
 };
 

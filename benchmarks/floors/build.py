@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 SOURCE = Path(__file__).with_name("_floors.c")
+INCLUDED = sorted(SOURCE.parent.glob("_*.h"))
 CACHE = Path(__file__).resolve().parents[2] / "build" / "benchmarks" / "floors"
 OPTIMISE = "-O3"
 
@@ -50,7 +51,7 @@ def compiler_version() -> str:
 
 def _cached_path() -> Path:
     """Return where this interpreter's build belongs: one folder per ABI, source and flags."""
-    key = hashlib.sha256(SOURCE.read_bytes())
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in [SOURCE, *INCLUDED]))
     key.update(f"{sys.version}|{OPTIMISE}|{_compiler()}".encode())
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     return CACHE / key.hexdigest()[:16] / f"_floors{suffix}"
