@@ -1,0 +1,1 @@
+"""Real programs to profile, each bare, instrumented, or instrumented but off."""

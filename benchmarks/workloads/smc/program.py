@@ -1,0 +1,143 @@
+"""What the program does from start to end: simulations of every kind, then the tuner."""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from benchmarks.workloads.smc._tracks import marks
+from benchmarks.workloads.smc.factory import FACTORY_OF_ALL
+from benchmarks.workloads.smc.simulation import STARTS, simulate
+from benchmarks.workloads.smc.tuner import Problem, Tuned, tune
+
+Facts = dict[str, Any]
+
+
+class Bar:
+    """A progress bar on standard error; none where nobody looks."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, said: str) -> None:
+        """One more is done."""
+        self._progress.update(self._task, advance=1, description=said)
+
+
+@contextmanager
+def progress_bar(total: int, quiet: bool) -> Iterator[Bar]:
+    """Show how many of `total` are done, while the body runs."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    hidden = quiet or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        yield Bar(progress, progress.add_task("", total=total))
+
+
+def run(options: Namespace) -> int:
+    """Do what the options ask for and print what came of it; return the exit status.
+
+    Raises:
+        TypeError: a gain that the controller does not have.
+        ValueError: an option that is out of range.
+        OSError: the profile cannot be saved.
+    """
+    if options.command == "list":
+        _print_kinds()
+        return 0
+    names = [options.controller] if options.controller else list(FACTORY_OF_ALL.list())
+    for name in names:
+        FACTORY_OF_ALL.info(name)
+    simulating, tuning = options.command != "tune", options.command != "simulate"
+    total = len(names) * (len(STARTS) * simulating + (options.iterations + 1) * tuning)
+    facts: Facts = {"profiling": marks.mode, "simulations": [], "tuned": []}
+    start = time.perf_counter()
+    with progress_bar(total, options.quiet) as bar:
+        if simulating:
+            facts["simulations"] = [_simulated(name, options, bar, i) for name, i in _pairs(names)]
+        if tuning:
+            facts["tuned"] = [_tuned(name, options, bar) for name in names]
+    facts["elapsed_s"] = time.perf_counter() - start
+    _tell(facts, options)
+    return 0
+
+
+def _pairs(names: list[str]) -> list[tuple[str, int]]:
+    return [(name, i) for name in names for i in range(len(STARTS))]
+
+
+def _simulated(name: str, options: Namespace, bar: Bar, number: int) -> Facts:
+    controller = FACTORY_OF_ALL.create(name, options.dt, **options.gains)
+    trajectory = simulate(controller, STARTS[number], options.dt, options.duration)
+    bar.advance(f"simulating {name}")
+    return {
+        "controller": name,
+        "start": number,
+        "time_s": trajectory.time,
+        "fell": trajectory.fell,
+        "final_norm": trajectory.final_norm,
+        "peak_force_N": trajectory.peak_force,
+    }
+
+
+def _tuned(name: str, options: Namespace, bar: Bar) -> Facts:
+    tuned: Tuned = tune(
+        Problem(name),
+        particles=options.particles,
+        iterations=options.iterations,
+        workers=options.workers,
+        seed=options.seed,
+        progress=lambda _, cost: bar.advance(f"tuning {name}: {cost:.4g}"),
+    )
+    return {
+        "controller": name,
+        "gains": tuned.gains,
+        "cost": tuned.cost,
+        "history": list(tuned.history),
+        "evaluations": tuned.evaluations,
+    }
+
+
+def _print_kinds() -> None:
+    for name in FACTORY_OF_ALL.list():
+        info = FACTORY_OF_ALL.info(name)
+        gains = ", ".join(f"{gain} {of.default:g}" for gain, of in info.gains.items())
+        print(f"{name}: {info.law}\n    {gains}")
+
+
+def _tell(facts: Facts, options: Namespace) -> None:
+    """Print the facts, then the profile, and save it, as far as was asked for."""
+    profiler = marks.profiler
+    facts["hits"] = profiler.get_results().total_hits if profiler is not None else 0
+    print(json.dumps(facts) if options.json else _as_text(facts))
+    if profiler is None:
+        return
+    if options.save is not None:
+        profiler.get_results().save(options.save)
+    if options.report:
+        profiler.print_results()
+
+
+def _as_text(facts: Facts) -> str:
+    lines = [
+        f"{done['controller']:15} from start {done['start']}: "
+        + ("fell" if done["fell"] else f"‖x‖ {done['final_norm']:.2g}")
+        + f" after {done['time_s']:g} s, at most {done['peak_force_N']:.1f} N"
+        for done in facts["simulations"]
+    ]
+    for tuned in facts["tuned"]:
+        gains = ", ".join(f"{name} {value:.3g}" for name, value in tuned["gains"].items())
+        cost = f"{tuned['history'][0]:.4g} → {tuned['cost']:.4g}"
+        lines.append(
+            f"{tuned['controller']:15} tuned, {tuned['evaluations']} simulations: "
+            f"cost {cost} with {gains}"
+        )
+    lines.append(f"{facts['elapsed_s']:.2f} s, {facts['profiling']}, {facts['hits']:,} passes")
+    return "\n".join(lines)
