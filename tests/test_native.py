@@ -288,6 +288,46 @@ def test_clearing_under_native_load_leaves_what_came_after(
     assert hits(p) == {"outer": 2_000, "inner": 2_000}
 
 
+def test_what_is_open_is_read_under_native_load(driver: ctypes.CDLL, threads: Threads) -> None:
+    """What is listed of a thread is a chain that it can have had open, from the outermost on."""
+    names = ("outer", "middle", "inner")
+    p = Profiler("native")
+    with hammering(driver, threads, p, 2, *names) as todo:
+        for _ in range(300):
+            chains: dict[int, list[tuple[int, int]]] = {}
+            for site, ticks, depth, suspended, key, _, _ in p._open_passes():
+                assert not suspended
+                assert ticks < 1 << 62
+                chains.setdefault(key, []).append((site, depth))
+            assert len(chains) <= len(todo)
+            for chain in chains.values():
+                assert chain == [(place, place) for place in range(len(chain))]
+    assert p._open_passes() == []
+    assert hits(p) == dict.fromkeys(names, sum(job.done for job in todo))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_forks_under_native_load_leave_parent_and_child_right(
+    driver: ctypes.CDLL, threads: Threads
+) -> None:
+    """The child starts empty and records; the parent's threads lose no pass."""
+    p = Profiler("native")
+    with hammering(driver, threads, p, 2, "outer", "inner") as todo:
+        for _ in range(10):
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    with p.block(1, "child"):
+                        pass
+                    status = int(hits(p) != {"outer": 0, "inner": 0, "child": 1})
+                finally:
+                    os._exit(status)
+            assert os.waitpid(child, 0)[1] == 0
+    done = sum(job.done for job in todo)
+    assert hits(p) == {"outer": done, "inner": done}
+
+
 def test_switching_another_track_under_native_load_loses_nothing(
     driver: ctypes.CDLL, threads: Threads
 ) -> None:
