@@ -3,6 +3,7 @@
 PYTHON ?= python3
 ARGS ?=
 REPEAT ?= 5
+SECONDS ?= 300
 CC ?= cc
 
 VENV := .venv
@@ -29,7 +30,7 @@ preload = $(FIXED_ADDRESSES) env LD_PRELOAD="$$($(CC) -print-file-name=$(1))"
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test stress lint format coverage bench wheel sdist tsan asan valgrind clean FORCE
+.PHONY: help demo test stress soak fuzz lint format coverage bench conformance wheel sdist tsan asan valgrind clean FORCE
 
 help: ## this list
 	@echo 'make TARGET [PYTHON=python3.13] [ARGS="..."]'
@@ -39,7 +40,8 @@ help: ## this list
 	@echo '  PYTHON  the interpreter to use; another one than last time makes $(VENV) again'
 	@echo '  ARGS    passed on: to pytest by test, stress, coverage, tsan, asan and valgrind;'
 	@echo '          to the program by demo and bench'
-	@echo '  REPEAT  rounds of make stress (now $(REPEAT))'
+	@echo '  REPEAT  rounds of make stress (now $(REPEAT)) and of make soak (50 unless given)'
+	@echo '  SECONDS how long make fuzz looks (now $(SECONDS))'
 
 demo: $(VENV)/.installed ## profile a real program; the report, CSV and JSON also go to build/demo
 	$(PY) examples/stdlib_census.py --output-dir build/demo $(ARGS)
@@ -52,6 +54,21 @@ stress: $(VENV)/.installed ## run the large tests, REPEAT rounds, each in a new 
 		echo "Round $$round of $(REPEAT)"; \
 		$(PYTEST) -m "stress or slow" $(ARGS) || exit 1; \
 	done
+
+# Every other round, threads take turns as often as the interpreter can let them.
+soak: REPEAT = 50
+soak: $(VENV)/.installed ## run all tests 50 times in random order, half of them with frantic switching; stop at a failure
+	@for round in $$(seq $(REPEAT)); do \
+		seed=$$($(PY) -c 'import random; print(random.randrange(2**32))'); \
+		interval=$$([ $$((round % 2)) = 0 ] && echo 1e-6); \
+		echo "Round $$round of $(REPEAT), seed $$seed, switch interval $${interval:-as usual}"; \
+		STICHOTROPE_TEST_SWITCH_INTERVAL=$$interval $(PYTEST) -q -x -p no:cacheprovider --randomly-seed=$$seed $(ARGS) || { \
+			echo "Again: STICHOTROPE_TEST_SWITCH_INTERVAL=$$interval make test ARGS='-x --randomly-seed=$$seed'"; exit 1; }; \
+	done
+
+fuzz: $(VENV)/.installed $(VENV)/.fuzz ## fuzz the reader of result files for SECONDS; new inputs go to build/fuzz
+	@mkdir -p build/fuzz
+	$(PY) tests/fuzz/fuzz_results_file.py build/fuzz -max_total_time=$(SECONDS) -print_final_stats=1 $(ARGS)
 
 lint: $(VENV)/.lint ## check style, formatting and types
 	$(PY) -m ruff check .
@@ -73,6 +90,9 @@ coverage: $(VENV)/.installed $(VENV)/.coverage ## fail when under 95 % of the li
 
 bench: $(VENV)/.installed ## measure what a pass costs, against the floors
 	$(PY) -m benchmarks $(ARGS)
+
+conformance: $(VENV)/.installed $(VENV)/.conformance ## run the conformance programs under each tool; writes docs/conformance.*
+	$(PY) -m tools.conformance $(ARGS)
 
 wheel: build/wheel/.built ## build a wheel into dist/
 	mkdir -p dist && cp build/wheel/*.whl dist/
@@ -110,9 +130,14 @@ clean: ## remove everything that make has made
 $(VENV)/.interpreter: FORCE
 	@"$(PYTHON)" tools/environment.py $(VENV)
 
-$(VENV)/.test $(VENV)/.lint $(VENV)/.coverage: $(VENV)/.interpreter pyproject.toml tools/requirements.py
+$(VENV)/.test $(VENV)/.lint $(VENV)/.coverage $(VENV)/.conformance: $(VENV)/.interpreter pyproject.toml tools/requirements.py
 	@$(PY) tools/requirements.py test $(patsubst .%,%,$(filter-out .test,$(@F))) > $@.txt
 	$(PY) -m pip install --quiet -r $@.txt
+	@touch $@
+
+# Made for 3.10 to 3.13 only; for others there is `make test`, which has a part of it.
+$(VENV)/.fuzz: $(VENV)/.interpreter
+	$(PY) -m pip install --quiet --only-binary :all: 'atheris>=2.3'
 	@touch $@
 
 # The wheel comes out of the sdist, not out of the tree: so the sdist is shown to be complete each time.

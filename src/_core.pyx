@@ -478,11 +478,11 @@ def native_entry_points(Recorder recorder, unsigned int site):
     return (<uintptr_t>recorder.handle(site), <uintptr_t>&native_enter, <uintptr_t>&native_leave)
 
 
-def learn_frames():
+def _learn_frames():
     """Looks up how the interpreter lays out its frames. Called once, from a Python function that another one called."""
     st_learn_frames()
 
 
-exec("def outer():\n    inner()\ndef inner():\n    learn_frames()\nouter()", {"learn_frames": learn_frames})
+exec("def outer():\n    inner()\ndef inner():\n    learn()\nouter()", {"learn": _learn_frames})
 if not st_on_thread_exit(end_thread):
     raise ImportError("stichotrope._core: the system gives no more thread-exit hooks")

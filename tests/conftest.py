@@ -38,7 +38,7 @@ _failed = pytest.StashKey[bool]()
 
 
 def pytest_configure() -> None:
-    """Refuse to test anything but the installed package, unless the tree was asked for."""
+    """Refuse to test anything but the installed package, unless the tree was asked for; set the switch interval."""
     tested = Path(stichotrope.__file__).resolve()
     if os.environ.get("STICHOTROPE_TEST_TREE") != "1" and CHECKOUT_SOURCES in tested.parents:
         pytest.exit(
@@ -46,6 +46,9 @@ def pytest_configure() -> None:
             "set STICHOTROPE_TEST_TREE=1 if that is meant",
             returncode=pytest.ExitCode.USAGE_ERROR,
         )
+    interval = os.environ.get("STICHOTROPE_TEST_SWITCH_INTERVAL")
+    if interval:
+        sys.setswitchinterval(float(interval))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -157,15 +157,15 @@ class Odd:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (Odd, r"Odd is a class; track its methods instead"),
-        (int, r"int is a class; track its methods instead"),
+        (Odd, r"Odd is a class; decorate it with track_class, or track its methods"),
+        (int, r"int is a class; decorate it with track_class, or track its methods"),
         (None, r"must be callable, not None of type NoneType"),
         (3, r"must be callable, not 3 of type int"),
         ("name", r"must be callable, not 'name' of type str"),
         (THING, r"must be callable, not <a thing> of type Thing"),
         (staticmethod(3), r"must be callable, not 3 of type int"),  # type: ignore[arg-type]
         (property(3), r"must be callable, not 3 of type int"),  # type: ignore[arg-type]
-        (functools.cached_property(lambda self: 0), r"must be callable, not .*cached_property"),
+        (functools, r"functools is a module; give it to track_module instead"),
     ],
 )
 def test_what_cannot_be_tracked_is_refused_at_decoration(

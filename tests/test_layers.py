@@ -32,8 +32,14 @@ ROOMS: dict[str, set[str]] = {
     "export": {"_files", "results", "statistics"},
     "report": {"_format", "results", "statistics"},
     "_merge": {"_histogram", "results"},
+    "_targets": {"_checks", "_core"},
     "_view": {"_clock", "_core", "_merge", "results"},
-    "profiler": {"_checks", "_core", "_files", "_merge", "_view", "config", "results"},
+    "_open": {"_clock", "_core", "_format", "_merge", "_view", "results"},
+    "_gather": {"_files", "_view", "results"},
+    "profiler": {
+        *("_checks", "_core", "_files", "_merge", "_targets", "_view"),
+        *("config", "results"),
+    },
     "__init__": {
         *("_format", "_version"),
         *("config", "export", "profiler", "report", "results", "statistics"),
@@ -41,7 +47,7 @@ ROOMS: dict[str, set[str]] = {
 }
 
 # What it may import besides, but inside a function only: importing the package must not load it.
-LAZY: dict[str, set[str]] = {"profiler": {"export", "report"}}
+LAZY: dict[str, set[str]] = {"profiler": {"_gather", "_open", "export", "report"}}
 
 # Which packages from outside a room may import, besides the standard library.
 OUTSIDE: dict[str, set[str]] = {"report": {"rich"}}

@@ -107,6 +107,19 @@ def decorate(p: Profiler, tmp_path: Path) -> None:
         owner.s(), owner.c(), owner.m(), owner.p
 
 
+def decorate_class(p: Profiler, tmp_path: Path) -> None:
+    """Track the methods of a new class."""
+    p.track_class("classes")(type("Owner", (), {"method": lambda self: None}))().method()
+
+
+def decorate_module(p: Profiler, tmp_path: Path) -> None:
+    """Track the functions of a new module."""
+    module = types.ModuleType("made")
+    exec("def function(): pass", module.__dict__)
+    assert not is_global_enabled() or p.track_module(0, module) == ["function"]
+    module.function()
+
+
 def enter_blocks(p: Profiler, tmp_path: Path) -> None:
     """Blocks on new and known call sites."""
     for i in range(6):
@@ -173,6 +186,7 @@ PATHS: dict[str, Callable[[Profiler, Path], Any]] = {
     "block": enter_blocks,
     "clear": lambda p, tmp_path: p.clear(),
     "drop and make": drop_and_make,
+    "gather": lambda p, tmp_path: p.gather(tmp_path / "gathered", period_s=1000),
     "export_csv": lambda p, tmp_path: p.export_csv(tmp_path / f"{threading.get_ident()}.csv"),
     "export_json": lambda p, tmp_path: p.export_json(tmp_path / f"{threading.get_ident()}.json"),
     "get_results": lambda p, tmp_path: p.get_results().threads,
@@ -181,12 +195,16 @@ PATHS: dict[str, Callable[[Profiler, Path], Any]] = {
     "is_started": lambda p, tmp_path: p.is_started(),
     "is_track_enabled": lambda p, tmp_path: [p.is_track_enabled(t) for t in (0, "named", 99)],
     "name": lambda p, tmp_path: p.name,
+    "open_blocks": lambda p, tmp_path: p.open_blocks(),
     "print_results": lambda p, tmp_path: p.print_results(file=io.StringIO()),
     "set_track_enabled": switch_tracks,
     "set_track_name": lambda p, tmp_path: p.set_track_name(0, "zero"),
     "start": lambda p, tmp_path: p.start(),
     "stop": stop_and_start,
+    "stop_gathering": lambda p, tmp_path: p.stop_gathering(),
     "track": decorate,
+    "track_class": decorate_class,
+    "track_module": decorate_module,
 }
 
 

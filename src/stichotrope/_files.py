@@ -39,6 +39,48 @@ def read_whole(path: StrPath) -> bytes:
         return stream.read()
 
 
+def files_in(directory: str, suffix: str) -> list[str]:
+    """Return the paths of a directory's files whose names end in a suffix, in order of name.
+
+    Hidden files are left out; what else has such a name, such as a directory, is not.
+
+    :param directory: the directory.
+    :param suffix: what the names end in.
+    :raises OSError: when the directory cannot be read, or is none.
+    """
+    names = sorted(name for name in os.listdir(directory) if name.endswith(suffix))
+    return [os.path.join(directory, name) for name in names if not name.startswith(".")]
+
+
+def made_directory(path: StrPath) -> str:
+    """Return the absolute path of a directory that files can be made in; make it if missing.
+
+    :param path: the directory.
+    :raises TypeError: when the path is of the wrong type.
+    :raises ValueError: when it is empty or contains a null character.
+    :raises OSError: when it is no directory, or cannot be made or written to.
+    """
+    directory = os.path.abspath(checked_path(path))
+    if os.path.exists(directory) and not os.path.isdir(directory):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory)
+    os.makedirs(directory, exist_ok=True)
+    # Permissions alone do not tell: of a file system that is read-only, or of the superuser.
+    temporary = _temporary_in(directory)
+    try:
+        open(temporary, "xb").close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(error.errno or errno.EIO, reason, directory) from error
+    finally:
+        _remove(temporary)
+    return directory
+
+
+def _temporary_in(directory: str) -> str:
+    """Return a path in a directory that nobody else has: whoever opens it may remove it."""
+    return os.path.join(directory, f".stichotrope-{os.urandom(8).hex()}.tmp")
+
+
 def write_whole(path: StrPath, text: str) -> None:
     """Write a text file in UTF-8 so that it is complete or, after an error, untouched.
 
@@ -103,11 +145,10 @@ def _mode_of(target: str) -> int | None:
 
 def _replace(target: str, data: bytes, mode: int | None) -> None:
     # Only in the target's own directory is the final rename certain to stay on one file system.
-    temporary = os.path.join(os.path.dirname(target), f".stichotrope-{os.urandom(8).hex()}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    stream = open(os.open(temporary, flags, 0o666), "wb")  # noqa: SIM115  (0o666: less the umask)
+    temporary = _temporary_in(os.path.dirname(target))
+    # An interrupt may come at any moment, so the file's removal is seen to before it is made.
     try:
-        with stream:
+        with open(temporary, "xb") as stream:
             if mode is not None:
                 os.chmod(temporary, stat.S_IMODE(mode))
             stream.write(data)

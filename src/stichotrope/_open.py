@@ -69,8 +69,8 @@ class OpenBlock(_Record):
         where = self.thread_name or "no thread"
         state = ", suspended" if self.suspended else ""
         return (
-            f"{where}: {'  ' * self.depth}{self.name} open for {format_time_ns(self.open_ns)}{state} "
-            f"({self.track_name}, {self.file}:{self.line})"
+            f"{where}: {'  ' * self.depth}{self.name} open for {format_time_ns(self.open_ns)}"
+            f"{state} ({self.track_name}, {self.file}:{self.line})"
         )
 
 

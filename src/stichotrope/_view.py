@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _FOLDED_NAME = "ended threads"
 _overhead_ns: float | None = None
+_instance = (0, "")  # the process that it was made in, and its name there
 
 
 class View:
@@ -42,11 +43,11 @@ class View:
         self._snapshot = snapshot
         self._sites = sites
         self._tracks = tracks
-        self._start_ns = start_ns
+        self.start_ns = start_ns
         self._duration_ns = duration_ns
         self._rate = _merge.Rate(*_clock.rate())
         self._heads = snapshot.threads()
-        self._labels = _live_labels()
+        self._labels = live_labels()
 
     def results(self) -> ProfilerResults:
         """Return the figures of all threads merged."""
@@ -78,6 +79,11 @@ class View:
                 )
         keys = ", ".join(str(head[0]) for head in self._heads) or "none"
         raise KeyError(f"no thread with key {key} has recorded into {self._name!r}; keys: {keys}")
+
+    def state(self) -> tuple[object, ...]:
+        """Return what is the same in two snapshots only if nothing was recorded in between."""
+        passes = sum(node[2] for node in self._snapshot.merged())
+        return self.start_ns, passes, len(self._sites), self._tracks, self._heads
 
     def threads(self) -> list[ThreadResults]:
         """Return each thread's share by key; those folded into one come first, as key 0."""
@@ -111,8 +117,10 @@ class View:
             "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
             "platform": sys.platform,
             "machine": _machine(),
+            "host": host(),
             "process": os.getpid(),
-            "start_ns": self._start_ns,
+            "instance": _instance_name(),
+            "start_ns": self.start_ns,
             "duration_ns": self._duration_ns,
             "overhead_ns_per_pass": _measured_overhead(),
             "threads": len(self._heads),
@@ -136,7 +144,7 @@ class View:
         return [f"{count:,} {text}" for count, text in found if count]
 
 
-def _live_labels() -> dict[int, tuple[int, str]]:
+def live_labels() -> dict[int, tuple[int, str]]:
     """Return OS id → (address of its `threading.Thread`, name) of the threads that run now."""
     return {
         thread.ident: (id(thread), thread.name)
@@ -149,6 +157,20 @@ def _machine() -> str:
     if hasattr(os, "uname"):
         return os.uname().machine
     return os.environ.get("PROCESSOR_ARCHITECTURE", "")
+
+
+def host() -> str:
+    """Return the name of the machine, empty where the system does not say."""
+    # `platform.node` asks the same, and takes longer to import than this package.
+    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+
+
+def _instance_name() -> str:
+    """Return a random name of this process: numbers are used again, by later processes too."""
+    global _instance
+    if _instance[0] != os.getpid():  # the first time, or it was forked since
+        _instance = (os.getpid(), os.urandom(8).hex())
+    return _instance[1]
 
 
 def _measured_overhead() -> float:

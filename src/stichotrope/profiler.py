@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
 from collections import deque
-from functools import update_wrapper
 from itertools import count
 from weakref import WeakValueDictionary
 
-from . import _checks, _core
+from . import _checks, _core, _targets
 from ._merge import Site
 from ._view import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
     from typing import Any, ParamSpec, TextIO, TypeVar
 
     from ._files import StrPath
+    from ._gather import Gathering
+    from ._open import OpenBlock
     from .results import ProfilerResults, ProfileTrack, ThreadResults
 
     P = ParamSpec("P")
     R = TypeVar("R")
+    C = TypeVar("C", bound=type)
 
 # All re-entrant, all cold, always taken in this order: registry, cache, one profiler. Who needs a
 # later one takes the earlier ones too: the collector or a signal handler may re-enter at any point
@@ -95,6 +99,7 @@ class Profiler(_core.Recorder):
     # only without one.
     __slots__ = (
         "__weakref__",
+        "_gathering",
         "_global_lock",
         "_name",
         "_profiler_id",
@@ -113,6 +118,7 @@ class Profiler(_core.Recorder):
         _checks.check_limit(max_nodes, "max_nodes", 1, 1 << 24)
         self._open_store(retain_threads, max_nodes)  # refuses to be called twice
         self._name = name
+        self._gathering: Gathering | None = None
         self._global_lock = threading.RLock()
         self._tracks: dict[int, _Track] = {}
         self._track_names: dict[str, int] = {}
@@ -151,14 +157,26 @@ class Profiler(_core.Recorder):
 
         The decorated function stays itself: name, signature, documentation, binding to instances,
         pickling. What a generator or coroutine function gives is timed while it runs: from its
-        first resume to its end, with the time that it really ran kept apart. Tracking a tracked
-        function records each layer. While profiling is globally disabled, the decorator returns the
-        very function it is given.
+        first resume to its end, with the time that it really ran kept apart; so under
+        ``contextmanager`` the pass is the whole ``with``. Tracking a tracked function records each
+        layer. While profiling is globally disabled, the decorator returns the very thing it is
+        given.
+
+        It takes functions of every kind, in C too, bound methods, and callable instances; of those,
+        calls and attributes work on what is returned, and nothing else does. Where functions are
+        inside something, that is copied with its functions tracked, and keeps its type: static and
+        class methods, properties, ``cached_property``, ``partial``, ``partialmethod``,
+        ``singledispatchmethod`` (one block for all implementations). A property has a block for
+        each of its functions: "area", "area.setter", "area.deleter".
+
+        A tracked call takes some of the C stack, as any call through C does: a recursion that goes
+        deep because the recursion limit was raised cannot go as deep.
 
         :param track: the track's index (from 0 on) or its name.
         :param name: the block's name; by default the function's own.
         :raises TypeError: for a track or name of the wrong type, or when what is decorated cannot
-            be tracked.
+            be tracked: a class (see `track_class`), a module (see `track_module`), what cannot be
+            called, or a property or the like that cannot be copied.
         :raises ValueError: for a negative track or an empty name.
         """
         _checks.check_track(track)
@@ -166,26 +184,87 @@ class Profiler(_core.Recorder):
             name = _checks.checked_name(name)
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
-            tracked: Callable[P, R] = self._tracked(function, track, name)
+            _targets.check_target(function)
+            if not is_global_enabled():
+                return function
+            tracked: Callable[P, R] = _targets.tracked(function, name, self._wrapper(track))
             return tracked
 
         return decorate
 
-    def _tracked(self, function: Any, track: int | str, name: str | None) -> Any:
-        if isinstance(function, (staticmethod, classmethod)):
-            return type(function)(self._tracked(function.__func__, track, name))
-        if isinstance(function, property):
-            parts = (function.fget, function.fset, function.fdel)
-            fget, fset, fdel = (part and self._tracked(part, track, name) for part in parts)
-            return type(function)(fget, fset, fdel, function.__doc__)
-        _checks.check_trackable(function)
+    def track_class(
+        self, track: int | str, *, include: Callable[[str, Callable[..., Any]], bool] | None = None
+    ) -> Callable[[C], C]:
+        """Return a decorator that tracks the functions of a class, and returns that same class.
+
+        It tracks what stands in the class itself: methods of every kind, static and class methods,
+        properties and cached properties, special methods, also those that ``dataclass`` made. Their
+        blocks are called "Class.method", after the class's ``__qualname__``, with ".setter" and
+        ".deleter" for the other two functions of a property.
+
+        Left out are what the class inherits, nested classes, slots, and values that are no
+        functions, although they can be called; what this profiler tracks already; and what would
+        change the program: functions that ``enum`` and ``typing`` put into a class and recognise
+        there, functions that compute annotations, and names that the class's own type keeps, such
+        as a property called ``__class__`` or ``__doc__``.
+
+        All of it is tracked, or nothing when `include` or the class's own type raises.
+
+        :param track: the track's index (from 0 on) or its name.
+        :param include: whether to track a function, given its name in the class ("method",
+            "area.setter") and the function; by default all are.
+        :raises TypeError: for a track or `include` of the wrong type, or when what is decorated is
+            no class, or one of C.
+        :raises ValueError: for a negative track or an empty name.
+        """
+        _checks.check_track(track)
+        _checks.check_include(include)
+
+        def decorate(cls: C) -> C:
+            _targets.check_class(cls)
+            if is_global_enabled():
+                choices = _targets.choose_in_class(cls, include, self)
+                _targets.replace(choices, self._wrapper(track))
+            return cls
+
+        return decorate
+
+    def track_module(
+        self,
+        track: int | str,
+        module: ModuleType,
+        *,
+        include: Callable[[str, Callable[..., Any]], bool] | None = None,
+    ) -> list[str]:
+        """Track the functions and classes that are defined in a module, and return their blocks.
+
+        Functions are replaced in the module's namespace, and their blocks are called as they are
+        there; classes are tracked as by `track_class`, those of C left out. What was imported into
+        the module is not its own; what others imported from it before stays untracked with them.
+
+        :param track: the track's index (from 0 on) or its name.
+        :param module: the module.
+        :param include: whether to track a function, given its name in the module or class
+            ("function", "method", "area.setter") and the function; by default all are.
+        :returns: the blocks' names, in the order of their definition.
+        :raises TypeError: for an argument of the wrong type.
+        :raises ValueError: for a negative track or an empty name.
+        """
+        _checks.check_track(track)
+        _checks.check_include(include)
+        _targets.check_module(module)
         if not is_global_enabled():
-            return function
-        if name is None:
-            name = _checks.own_name(function)
-        site = self._intern_block(track, name, *_checks.definition(function))
-        tracked = self._wrap(function, site, _checks.binds(function), _checks.suspends(function))
-        return update_wrapper(tracked, function)
+            return []
+        choices = _targets.choose_in_module(module, include, self)
+        return _targets.replace(choices, self._wrapper(track))
+
+    def _wrapper(self, track: int | str) -> Callable[[Any, str, Any], Any]:
+        def wrap(function: Any, name: str, place: Any) -> Any:
+            site = self._intern_block(track, name, *_targets.definition(place))
+            binds, suspends = _targets.binds(function), _targets.suspends(function)
+            return _targets.dressed(self._wrap(function, site, binds, suspends), function)
+
+        return wrap
 
     def _intern_block(self, track: int | str, name: str, file: str, line: int) -> int:
         """Return the number of a call site, registering it at first sight."""
@@ -324,6 +403,25 @@ class Profiler(_core.Recorder):
         _checks.check_thread_key(thread)
         return self._view().results_of(thread)
 
+    def open_blocks(self) -> list[OpenBlock]:
+        """Return what is open now: which blocks, on which thread, for how long.
+
+        It is what one needs when a program hangs. No thread waits for it; what another thread
+        enters or leaves at this very moment may be missing. Coroutines and generators that are
+        suspended are listed, too.
+
+        :returns: `OpenBlock`s, thread by thread, each with its outermost first; printing one gives
+            a readable line.
+        """
+        from ._open import open_blocks
+
+        # What is open before the sites and tracks: each that it names is then sure to be known.
+        running, waiting = self._open_passes(), self._suspended_passes(gc.get_objects())
+        with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock:
+            track_names = {track.idx: track.name for track in list(self._tracks.values())}
+            sites = self._sites[:]
+        return open_blocks(running, waiting, sites, track_names)
+
     def _view(self) -> View:
         # The snapshot before the sites: each site that it holds is then sure to be known.
         snapshot = self._snapshot()
@@ -335,6 +433,35 @@ class Profiler(_core.Recorder):
             ]
             duration_ns = time.monotonic_ns() - self._start_monotonic_ns
             return View(self._name, snapshot, sites, tracks, self._start_ns, duration_ns)
+
+    def gather(self, directory: StrPath | None = None, *, period_s: float = 1.0) -> bool:
+        """Keep this process's results in a file of its own, for `ProfilerResults.load_all`.
+
+        The file is written whole or not at all: once in each period in which something was
+        recorded, when the process ends, and by `stop_gathering`. A process that is killed, or
+        leaves through `os._exit`, loses what it recorded since the last time, and one that recorded
+        nothing leaves no file. Children that are forked from now on gather too, each in its own
+        file, from empty. Gathering again moves on to another directory or period; what was written
+        in the old directory stays there.
+
+        :param directory: where the file is to be, made if it is missing; by default what the
+            environment variable ``STICHOTROPE_GATHER`` says. Without either, nothing happens.
+        :param period_s: the time between writes in seconds, more than 0. A write that takes more
+            than a twentieth of it is made less often, so that it never takes more of a core.
+        :returns: whether results are being gathered.
+        :raises TypeError: when an argument is of the wrong type.
+        :raises ValueError: when the period is not a positive, finite number, or the path empty.
+        :raises OSError: when the directory cannot be made or written to. What cannot be written
+            later is a `RuntimeWarning`, and the last file stays.
+        """
+        from ._gather import gather
+
+        return gather(self, directory, period_s)
+
+    def stop_gathering(self) -> None:
+        """Write the file of `gather` a last time, and leave it. Without `gather`, do nothing."""
+        if self._gathering is not None:
+            self._gathering.stop()
 
     @property
     def _all_thread_data(self) -> dict[int, ThreadData]:

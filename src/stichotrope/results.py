@@ -5,25 +5,37 @@ Results are plain Python: they compare, pickle, copy, merge, and can be saved an
 
 from __future__ import annotations
 
+import os
 import threading
 from math import sqrt
 
-from ._files import checked_path, read_whole, write_whole
+from ._files import checked_path, files_in, read_whole, write_whole
 from ._histogram import Histogram, exact_quantile
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from ._files import StrPath
 
 FORMAT = "stichotrope-results"
 FORMAT_VERSION = 1
+GATHERED_SUFFIX = ".stichotrope.json"  # of the files that `load_all` reads
 OTHER_PATHS = "(other paths)"
+
+_MAX_BITS = 256  # of a number in a file: a mean or a standard deviation of such is still a float
+# How deep metadata may be nested in a file, and after merging, which puts it two levels deeper. `json`
+# and the interpreter's stack bear several times as much.
+_MAX_NESTING = 100
+_MAX_MERGED_NESTING = _MAX_NESTING + 2
 
 # What a block is known by, in every run: track index, file, line, name.
 _Identity = tuple[int, str, int, str]
+
+if TYPE_CHECKING:
+    # What leads to a value within metadata: the place of what holds it, and its key there.
+    _Place: TypeAlias = "tuple[_Place, object] | None"
 
 
 class ResultsFormatError(ValueError):
@@ -349,6 +361,59 @@ class _Figures(_Record):
             ) from None
 
 
+class ProcessResults(_Record):
+    """One process's share of the results.
+
+    :param host: the name of its machine; empty when it is not known.
+    :param pid: the operating system's number for it, which may be used again.
+    :param instance: a random name that no other process has; empty when it is not known.
+    :param start_ns: when recording began in it, in ns since the epoch; 0 when it is not known.
+    :param duration_ns: for how long it had been recorded.
+    :param total_hits: passes of all blocks.
+    :param total_time_ns: time with at least one block open, summed over its threads.
+    """
+
+    __match_args__ = (
+        "host",
+        "pid",
+        "instance",
+        "start_ns",
+        "duration_ns",
+        "total_hits",
+        "total_time_ns",
+    )
+
+    def __init__(
+        self,
+        host: str,
+        pid: int,
+        instance: str = "",
+        start_ns: int = 0,
+        duration_ns: int = 0,
+        total_hits: int = 0,
+        total_time_ns: int = 0,
+    ) -> None:
+        self.host = host
+        self.pid = pid
+        self.instance = instance
+        self.start_ns = start_ns
+        self.duration_ns = duration_ns
+        self.total_hits = total_hits
+        self.total_time_ns = total_time_ns
+
+    def _identity(self) -> tuple[str, int, str, int]:
+        # Without a name of its own, only when it began tells it from others of its number.
+        return self.host, self.pid, self.instance, 0 if self.instance else self.start_ns
+
+    def _add(self, other: ProcessResults) -> None:
+        """Take in what another profiler recorded in the same process."""
+        end_ns = max(self.start_ns + self.duration_ns, other.start_ns + other.duration_ns)
+        self.start_ns = min(self.start_ns, other.start_ns)
+        self.duration_ns = end_ns - self.start_ns
+        self.total_hits += other.total_hits
+        self.total_time_ns += other.total_time_ns
+
+
 class ThreadResults(_Figures):
     """One thread's share of the results.
 
@@ -359,9 +424,11 @@ class ThreadResults(_Figures):
     :param tracks: its tracks by number.
     :param total_time_ns: time with at least one block open.
     :param tree: its call tree.
+    :param process: the process that it is of, one of the results' ``processes``; None when that is
+        not known.
     """
 
-    __match_args__ = ("key", "os_id", "name", "alive", "tracks", "total_time_ns", "tree")
+    __match_args__ = ("key", "os_id", "name", "alive", "tracks", "total_time_ns", "tree", "process")
 
     def __init__(
         self,
@@ -372,6 +439,7 @@ class ThreadResults(_Figures):
         tracks: dict[int, ProfileTrack] | None = None,
         total_time_ns: int = 0,
         tree: CallNode | None = None,
+        process: ProcessResults | None = None,
     ) -> None:
         self.key = key
         self.os_id = os_id
@@ -380,6 +448,7 @@ class ThreadResults(_Figures):
         self.tracks = {} if tracks is None else tracks
         self.total_time_ns = total_time_ns
         self.tree = CallNode.root() if tree is None else tree
+        self.process = process
 
 
 class ProfilerResults(_Figures):
@@ -393,7 +462,10 @@ class ProfilerResults(_Figures):
         called once, when they are first asked for.
     :param metadata: how the figures came about. Copied, in the shape that JSON can hold: tuples
         become lists, and None stands for a float that is infinite or not a number.
+    :param processes: each process's share; unless given, the one process that the metadata speaks
+        of has all.
     :raises TypeError: when the metadata holds what JSON cannot.
+    :raises ValueError: when the metadata is nested more than 102 levels deep, or in itself.
     """
 
     __match_args__ = (
@@ -403,6 +475,7 @@ class ProfilerResults(_Figures):
         "tree",
         "threads",
         "metadata",
+        "processes",
     )
 
     def __init__(
@@ -413,29 +486,40 @@ class ProfilerResults(_Figures):
         tree: CallNode | None = None,
         threads: Iterable[ThreadResults] | Callable[[], Iterable[ThreadResults]] = (),
         metadata: dict[str, Any] | None = None,
+        processes: Iterable[ProcessResults] | None = None,
     ) -> None:
         self.profiler_name = profiler_name
         self.tracks = {} if tracks is None else tracks
         self.total_time_ns = total_time_ns
         self.tree = CallNode.root() if tree is None else tree
         self.metadata: dict[str, Any] = _json_value({} if metadata is None else metadata)
-        self._threads = threads if callable(threads) else list(threads)
+        self._threads: list[ThreadResults] | Callable[[], Iterable[ThreadResults]]
         self._threads_lock = threading.RLock()
+        self.processes = _own_process(self) if processes is None else list(processes)
+        self._threads = threads if callable(threads) else self._placed(threads)
 
     @property
     def threads(self) -> list[ThreadResults]:
         """Each thread's share, in order of registration."""
         with self._threads_lock:
             if callable(self._threads):
-                self._threads = list(self._threads())
+                self._threads = self._placed(self._threads())
             return self._threads
+
+    def _placed(self, threads: Iterable[ThreadResults]) -> list[ThreadResults]:
+        """Return threads, those that do not say so being of the only process."""
+        placed = list(threads)
+        if len(self.processes) == 1:
+            for thread in placed:
+                thread.process = thread.process or self.processes[0]
+        return placed
 
     def merge(self, *others: ProfilerResults) -> ProfilerResults:
         """Return new results that hold the passes of these and of others.
 
         Blocks are the same when track, file, line and name are. Tracks keep the name that they have
-        here. Where two threads have the same key, the later one gets a new one. The metadata is
-        that of these results, with that of each under ``merged``.
+        here. Where two threads have the same key, the later one gets a new one, and each knows its
+        process. The metadata is that of these results, with that of each under ``merged``.
 
         :param others: results of other runs, processes or profilers; they stay as they are.
         :raises TypeError: when one of them is not a `ProfilerResults`.
@@ -456,13 +540,10 @@ class ProfilerResults(_Figures):
 
         :raises TypeError: when the metadata holds what JSON cannot.
         """
+        places = _process_places(self)
         return {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "profiler_name": self.profiler_name,
-            **_figures_to_dict(self),
-            "threads": [_thread_to_dict(thread) for thread in self.threads],
-            "metadata": _json_value(self.metadata),
+            **_head_to_dict(self),
+            "threads": [_thread_to_dict(thread, places) for thread in self.threads],
         }
 
     @classmethod
@@ -474,11 +555,13 @@ class ProfilerResults(_Figures):
         """
         document = _Document(data, "")
         _check_format(document)
+        processes = _processes_from(document)
         return cls(
             profiler_name=document.text("profiler_name"),
             **_figures_from(document),
-            threads=[_thread_from(thread) for thread in document.objects("threads")],
-            metadata=document.mapping("metadata"),
+            threads=[_thread_from(thread, processes) for thread in document.objects("threads")],
+            metadata=_metadata_from(document),
+            processes=processes,
         )
 
     def to_json(self, indent: int | None = 2) -> str:
@@ -524,6 +607,40 @@ class ProfilerResults(_Figures):
             return cls.from_dict(_parse(raw))
         except ResultsFormatError as error:
             raise ResultsFormatError(f"{checked_path(path)}: {error}") from error.__cause__
+
+    @classmethod
+    def load_all(cls, directory: StrPath, *, name: str | None = None) -> ProfilerResults:
+        """Read the results that processes gathered in a directory, and return them merged.
+
+        They are merged as by `merge`, in the order in which the processes began. ``processes`` and
+        the ``process`` of each thread tell who recorded what. Start and duration in the metadata
+        span all processes, and its warnings are those of all. A file that cannot be read is left
+        out, with a `RuntimeWarning` that names it and says why.
+
+        :param directory: what was given to `Profiler.gather`. Files whose names do not end in
+            ``.stichotrope.json`` are no results.
+        :param name: the name of the profiler, where several have gathered in the directory.
+        :raises TypeError: when an argument is of the wrong type.
+        :raises OSError: when the directory cannot be read, or is not there.
+        :raises ValueError: when it holds no results that can be read, none of that name, or those
+            of several profilers and no name was given.
+        """
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"a profiler's name is a str or None, not {name!r}")
+        folder = checked_path(directory)
+        parts, skipped = _load_files(folder)
+        chosen = _chosen(parts, name, folder, skipped)
+        if skipped:
+            import warnings
+
+            total = len(parts) + len(skipped)
+            warnings.warn(
+                f"{len(skipped)} of {total} results files in {folder} were left out: "
+                + "; ".join(skipped),
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return _gathered(sorted(chosen, key=_first_start), skipped)
 
     def __repr__(self) -> str:
         return (
@@ -586,6 +703,7 @@ class _Numbering:
 
 def _merged(parts: list[ProfilerResults]) -> ProfilerResults:
     numbering = _Numbering()
+    processes = _merged_processes(parts)
     tracks: dict[int, ProfileTrack] = {}
     for part in parts:
         _add_tracks(tracks, part.tracks, numbering)
@@ -598,9 +716,22 @@ def _merged(parts: list[ProfilerResults]) -> ProfilerResults:
         tracks=tracks,
         total_time_ns=sum(part.total_time_ns for part in parts),
         tree=tree,
-        threads=_merged_threads(parts, numbering),
+        threads=_merged_threads(parts, numbering, processes),
         metadata={**parts[0].metadata, "merged": _merged_metadata(parts)},
+        processes=processes.values(),
     )
+
+
+def _merged_processes(parts: list[ProfilerResults]) -> dict[object, ProcessResults]:
+    """Return every process by its identity, with what all its profilers recorded."""
+    merged: dict[object, ProcessResults] = {}
+    for process in (process for part in parts for process in part.processes):
+        identity = process._identity()
+        if identity in merged:
+            merged[identity]._add(process)
+        else:
+            merged[identity] = ProcessResults(*process._values())
+    return merged
 
 
 def _add_tracks(
@@ -635,7 +766,9 @@ def _add_tree(into: CallNode, tree: CallNode, numbering: _Numbering) -> None:
             stack.append((below[identity], child))
 
 
-def _merged_threads(parts: list[ProfilerResults], numbering: _Numbering) -> list[ThreadResults]:
+def _merged_threads(
+    parts: list[ProfilerResults], numbering: _Numbering, processes: dict[object, ProcessResults]
+) -> list[ThreadResults]:
     threads = [thread for part in parts for thread in part.threads]
     fresh = 1 + max((thread.key for thread in threads), default=0)
     merged: dict[int, ThreadResults] = {}
@@ -647,6 +780,8 @@ def _merged_threads(parts: list[ProfilerResults], numbering: _Numbering) -> list
         copy = ThreadResults(
             key, thread.os_id, thread.name, thread.alive, total_time_ns=thread.total_time_ns
         )
+        if thread.process is not None:
+            copy.process = processes.get(thread.process._identity())
         _add_tracks(copy.tracks, thread.tracks, numbering)
         _add_tree(copy.tree, thread.tree, numbering)
         merged[key] = copy
@@ -655,12 +790,157 @@ def _merged_threads(parts: list[ProfilerResults], numbering: _Numbering) -> list
 
 def _merged_metadata(parts: list[ProfilerResults]) -> list[Any]:
     """Return the metadata of each run, also of those that had been merged before."""
+    return [metadata for part in parts for metadata in _runs(part.metadata)]
+
+
+def _runs(metadata: dict[str, Any]) -> list[Any]:
+    merged = metadata.get("merged")  # from a file: it may be anything
+    return merged if merged and isinstance(merged, list) else [metadata]
+
+
+# Processes
+
+
+def _own_process(results: ProfilerResults) -> list[ProcessResults]:
+    """Return the process that the metadata of one run speaks of, with all figures."""
+    metadata = results.metadata
+    pid = metadata.get("process")
+    if isinstance(pid, dict):
+        pid = pid.get("pid")
+    if "merged" in metadata or not isinstance(pid, int) or isinstance(pid, bool):
+        return []
+    host, instance = (metadata.get(key) for key in ("host", "instance"))
+    start_ns, duration_ns = (metadata.get(key) for key in ("start_ns", "duration_ns"))
     return [
-        metadata for part in parts for metadata in part.metadata.get("merged") or [part.metadata]
+        ProcessResults(
+            host=host if isinstance(host, str) else "",
+            pid=pid,
+            instance=instance if isinstance(instance, str) else "",
+            start_ns=start_ns if isinstance(start_ns, int) else 0,
+            duration_ns=duration_ns if isinstance(duration_ns, int) else 0,
+            total_hits=results.total_hits,
+            total_time_ns=results.total_time_ns,
+        )
     ]
 
 
+def _load_files(folder: str) -> tuple[list[ProfilerResults], list[str]]:
+    """Return the results in a directory's files, and a sentence for each that has none."""
+    parts: list[ProfilerResults] = []
+    skipped: list[str] = []
+    for path in files_in(folder, GATHERED_SUFFIX):
+        if not os.path.isfile(path):  # reading a named pipe would wait for who writes to it
+            skipped.append(f"{path}: not a regular file")
+            continue
+        try:
+            parts.append(ProfilerResults.load(path))
+        except OSError as error:
+            skipped.append(f"{path}: {error.strerror or error}")
+        except ResultsFormatError as error:
+            skipped.append(str(error))  # it begins with the path
+    return parts, skipped
+
+
+def _chosen(
+    parts: list[ProfilerResults], name: str | None, folder: str, skipped: list[str]
+) -> list[ProfilerResults]:
+    """Return the results of one profiler; refuse to choose where several are there."""
+    reasons = "".join(f"; left out: {sentence}" for sentence in skipped)
+    if not parts:
+        expected = f"results files, named *{GATHERED_SUFFIX}, as Profiler.gather() leaves them"
+        found = "none that can be read" if skipped else "none"
+        raise ValueError(f"{folder} should hold {expected}, but there are {found}{reasons}")
+    names = list(dict.fromkeys(part.profiler_name for part in parts))
+    listed = ", ".join(map(repr, names))
+    if name is None and len(names) > 1:
+        raise ValueError(
+            f"{folder} holds the results of several profilers, {listed}; "
+            f"choose one with name=…{reasons}"
+        )
+    if name is not None and name not in names:
+        raise ValueError(f"{folder} holds no results of {name!r}, but of {listed}{reasons}")
+    return [part for part in parts if name in (None, part.profiler_name)]
+
+
+def _first_start(results: ProfilerResults) -> int:
+    return min((process.start_ns for process in results.processes), default=0)
+
+
+def _gathered(parts: list[ProfilerResults], skipped: list[str]) -> ProfilerResults:
+    """Return the results of several processes merged, with metadata that holds for all."""
+    merged = _merged(parts)
+    spans = [
+        (process.start_ns, process.start_ns + process.duration_ns) for process in merged.processes
+    ]
+    # What only the first process said of itself stays under "merged" alone.
+    for key in ("process", "instance", "threads", "folded_threads"):
+        merged.metadata.pop(key, None)
+    if len({process.host for process in merged.processes}) > 1:
+        merged.metadata.pop("host", None)
+    if spans:
+        start_ns = min(start for start, _ in spans)
+        merged.metadata["start_ns"] = start_ns
+        merged.metadata["duration_ns"] = max(end for _, end in spans) - start_ns
+    merged.metadata["warnings"] = [f"left out: {sentence}" for sentence in skipped] + [
+        sentence for part in parts for sentence in _warnings_of(part)
+    ]
+    return merged
+
+
+def _warnings_of(results: ProfilerResults) -> Iterator[str]:
+    """Yield the warnings of one file, each with the process that it is about."""
+    whose = [f"process {process.pid} on {process.host or '?'}" for process in results.processes]
+    warnings = results.metadata.get("warnings")
+    for warning in warnings if isinstance(warnings, list) else ():
+        yield f"{whose[0]}: {warning}" if len(whose) == 1 else f"{warning}"
+
+
 # The document: written
+
+
+def compact_json(results: ProfilerResults) -> str:
+    """Return the document that `save` writes as JSON text, with as few characters as it takes.
+
+    It is made thread by thread: the encoder does not let other threads run while it works.
+
+    :param results: what is written.
+    """
+    from json import dumps
+
+    places = _process_places(results)
+    head = dumps(_head_to_dict(results), allow_nan=False)
+    threads = (dumps(_thread_to_dict(one, places), allow_nan=False) for one in results.threads)
+    return f'{head[:-1]}, "threads": [{", ".join(threads)}]}}'
+
+
+def _head_to_dict(results: ProfilerResults) -> dict[str, Any]:
+    """Return all of the document but the threads."""
+    head = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "profiler_name": results.profiler_name,
+        **_figures_to_dict(results),
+        "metadata": _json_value(results.metadata),
+    }
+    if _says_more(results):
+        head["processes"] = [_process_to_dict(process) for process in results.processes]
+    return head
+
+
+def _says_more(results: ProfilerResults) -> bool:
+    """Return whether the processes have to be written: a single one is in the metadata."""
+    return results.processes != _own_process(results)
+
+
+def _process_places(results: ProfilerResults) -> dict[object, int]:
+    """Return the place of each process in the document, by its identity."""
+    if not _says_more(results):
+        return {}
+    return {process._identity(): place for place, process in enumerate(results.processes)}
+
+
+def _process_to_dict(process: ProcessResults) -> dict[str, Any]:
+    return dict(zip(ProcessResults.__match_args__, process._values(), strict=True))
 
 
 def _figures_to_dict(figures: _Figures) -> dict[str, Any]:
@@ -709,8 +989,10 @@ def _block_to_dict(block: ProfileBlock) -> dict[str, Any]:
     }
 
 
-def _thread_to_dict(thread: ThreadResults) -> dict[str, Any]:
+def _thread_to_dict(thread: ThreadResults, places: dict[object, int]) -> dict[str, Any]:
+    place = places.get(thread.process._identity()) if thread.process is not None else None
     return {
+        **({} if place is None else {"process": place}),
         "key": thread.key,
         "os_id": thread.os_id,
         "name": thread.name,
@@ -719,27 +1001,40 @@ def _thread_to_dict(thread: ThreadResults) -> dict[str, Any]:
     }
 
 
-def _json_value(value: Any, where: str = "metadata") -> Any:
+def _json_value(
+    value: Any, place: _Place = None, depth: int = 0, limit: int = _MAX_MERGED_NESTING
+) -> Any:
     """Return a copy of a value in the shape that it will have when read back from JSON."""
     if value is None or isinstance(value, (str, int)):
         return value
     if isinstance(value, float):
         # JSON has no way to write nan and the infinities.
         return value if value - value == 0 else None
+    if depth >= limit:
+        raise ValueError(f"metadata must not be nested more than {limit} levels deep")
     if isinstance(value, (list, tuple)):
-        return [_json_value(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return [_json_value(item, (place, i), depth + 1, limit) for i, item in enumerate(value)]
     if isinstance(value, dict):
         return {
-            _json_key(key, where): _json_value(item, f"{where}[{key!r}]")
+            _json_key(key, place): _json_value(item, (place, key), depth + 1, limit)
             for key, item in value.items()
         }
-    raise TypeError(f"{where} must be something that JSON can hold, not {value!r}")
+    raise TypeError(f"{_where(place)} must be something that JSON can hold, not {value!r}")
 
 
-def _json_key(key: object, where: str) -> str:
+def _json_key(key: object, place: _Place) -> str:
     if not isinstance(key, str):
-        raise TypeError(f"the keys of {where} must be str, not {key!r}")
+        raise TypeError(f"the keys of {_where(place)} must be str, not {key!r}")
     return key
+
+
+def _where(place: _Place) -> str:
+    # Written out for an error alone: a long key would else be copied for each value below it.
+    keys: list[object] = []
+    while place is not None:
+        place, key = place
+        keys.append(key)
+    return "metadata" + "".join(f"[{key!r}]" for key in reversed(keys))
 
 
 def _check_indent(indent: int | None) -> None:
@@ -767,7 +1062,7 @@ def _check_format(document: _Document) -> None:
     found = document.value.get("format")
     if found != FORMAT:
         raise ResultsFormatError(
-            f'not a stichotrope results file: its "format" is {found!r}, expected {FORMAT!r}'
+            f'not a stichotrope results file: its "format" is {_kind(found)}, expected {FORMAT!r}'
         )
     version = document.count("format_version")
     if version > FORMAT_VERSION:
@@ -802,6 +1097,7 @@ class _Document:
         value = self._take(key, int, "a whole number")
         if isinstance(value, bool):
             raise self._wrong(key, "a whole number")
+        self._check_size(key, value)
         return value  # type: ignore[no-any-return]
 
     def count(self, key: str) -> int:
@@ -821,7 +1117,15 @@ class _Document:
                 raise self._wrong(key, "a list of pairs of whole numbers")
             if min(item) < 0:
                 raise self._wrong(key, "a list of pairs of whole numbers, 0 or more")
+            self._check_size(key, max(item))
             yield item[0], item[1]
+
+    def _check_size(self, key: str, number: int) -> None:
+        if number.bit_length() > _MAX_BITS:
+            raise ResultsFormatError(
+                f'a number in field "{key}"{self._place()} is too large: it has '
+                f"{number.bit_length():,} bits, expected {_MAX_BITS} at most"
+            )
 
     def _take(self, key: str, kind: type, expected: str) -> Any:
         if key not in self.value:
@@ -842,8 +1146,19 @@ class _Document:
 
 
 def _kind(value: object) -> str:
-    text = repr(value)
+    from reprlib import repr as bounded_repr  # what is in a file may be deep, or long
+
+    text = bounded_repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _metadata_from(document: _Document) -> Any:
+    try:
+        return _json_value(document.mapping("metadata"), limit=_MAX_NESTING)
+    except ResultsFormatError:
+        raise
+    except ValueError as error:
+        raise ResultsFormatError(str(error)) from error
 
 
 def _figures_from(document: _Document) -> dict[str, Any]:
@@ -892,8 +1207,41 @@ def _block_from(document: _Document, track_idx: int) -> ProfileBlock:
     )
 
 
-def _thread_from(document: _Document) -> ThreadResults:
+def _processes_from(document: _Document) -> list[ProcessResults] | None:
+    if "processes" not in document.value:
+        return None
+    return [
+        ProcessResults(
+            host=process.text("host"),
+            pid=process.count("pid"),
+            instance=process.text("instance"),
+            start_ns=process.integer("start_ns"),
+            duration_ns=process.count("duration_ns"),
+            total_hits=process.count("total_hits"),
+            total_time_ns=process.count("total_time_ns"),
+        )
+        for process in document.objects("processes")
+    ]
+
+
+def _process_of(
+    document: _Document, processes: list[ProcessResults] | None
+) -> ProcessResults | None:
+    """Return the process that a thread's object names by its place, if it does."""
+    if processes is None or "process" not in document.value:
+        return None
+    place = document.count("process")
+    if place >= len(processes):
+        raise ResultsFormatError(
+            f'field "process" at {document.where} must be the place of one of '
+            f"{len(processes)} processes, not {place}"
+        )
+    return processes[place]
+
+
+def _thread_from(document: _Document, processes: list[ProcessResults] | None) -> ThreadResults:
     return ThreadResults(
+        process=_process_of(document, processes),
         key=document.integer("key"),
         os_id=document.integer("os_id"),
         name=document.text("name"),

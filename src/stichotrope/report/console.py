@@ -300,7 +300,7 @@ class _Page:
             f"{glyphs.time(results.total_time_ns)} in blocks",
             _counted(results.total_hits, "hit"),
             _counted(_thread_count(results), "thread"),
-            *_origin(results.metadata),
+            *_origin(results),
         ]
         return [[(name, "bold")], *self._facts(facts)]
 
@@ -427,18 +427,26 @@ def _thread_count(results: ProfilerResults) -> int:
     return len(lines) + sum(number - 1 for number in folded if isinstance(number, int) and number)
 
 
-def _origin(metadata: dict[str, Any]) -> list[str]:
-    facts = []
+def _origin(results: ProfilerResults) -> list[str]:
+    facts, metadata = [], results.metadata
     python = metadata.get("python")
     if isinstance(python, str) and python:
         version = f"Python {python}" if python[0].isdigit() else python
         facts.append(f"{version} without GIL" if metadata.get("gil") is False else version)
-    process = metadata.get("process")
+    if len(results.processes) > 1:
+        return [*facts, _process_count(results)]
+    process = metadata.get("process", results.processes[0].pid if results.processes else None)
     if isinstance(process, dict):
         process = process.get("pid")
     if isinstance(process, (int, str)) and process:
         facts.append(f"process {process}")
     return facts
+
+
+def _process_count(results: ProfilerResults) -> str:
+    count = f"{format_count(len(results.processes))} processes"
+    hosts = len({process.host for process in results.processes})
+    return f"{count} on {format_count(hosts)} hosts" if hosts > 1 else count
 
 
 def _clock(metadata: dict[str, Any], glyphs: _Glyphs) -> list[str]:

@@ -1,0 +1,472 @@
+"""What can be tracked, and how it is wrapped: functions, what holds functions, classes, modules."""
+
+from __future__ import annotations
+
+import gc
+from functools import (
+    cached_property,
+    partial,
+    partialmethod,
+    singledispatchmethod,
+    update_wrapper,
+)
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    DynamicClassAttribute,
+    FunctionType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+
+from . import _checks, _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any, TypeAlias
+
+    # (function, name of its block, whose place in the sources is the block's) → the tracked one
+    Wrap: TypeAlias = Callable[[Any, str, Any], Any]
+    # (function, suffix of its block's name, whose place is the block's) → what goes in its stead
+    Change: TypeAlias = Callable[[Any, str, Any], Any]
+    Include: TypeAlias = Callable[[str, Callable[..., Any]], bool]
+
+_METHOD_DESCRIPTOR = 1 << 17  # Py_TPFLAGS_METHOD_DESCRIPTOR
+_IMMUTABLE, _MADE_BY_PYTHON = 1 << 8, 1 << 9  # Py_TPFLAGS_IMMUTABLETYPE, Py_TPFLAGS_HEAPTYPE
+_SUSPENDING = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
+
+_TRACKED = (_core.TrackedFunction, _core.TrackedCallable)
+_MOST_LAYERS = 100  # an object that answers for every name has a `__wrapped__` without end
+
+# What holds functions instead of being one: the type, and the attributes that they are held in.
+_HOLDERS: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (staticmethod, ("__func__",)),
+    (classmethod, ("__func__",)),
+    (property, ("fget", "fset", "fdel")),
+    (DynamicClassAttribute, ("fget", "fset", "fdel")),
+    (cached_property, ("func",)),
+    (partialmethod, ("func",)),
+    (singledispatchmethod, ("func",)),
+    (partial, ("func",)),
+)
+_SUFFIXES = {"fset": ".setter", "fdel": ".deleter"}
+
+# Functions of these that stand in a class were put there to be recognised by their identity, such
+# as the `__init__` of a protocol, or `Enum.__new__`.
+_MACHINERY = frozenset({"enum", "typing", "typing_extensions"})
+# The interpreter takes these apart instead of calling them.
+_ANNOTATING = frozenset({"__annotate__", "__annotate_func__"})
+
+
+# What a target consists of
+
+
+def _holder(target: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return the type because of which something holds functions, and where; else None and ()."""
+    for base, attributes in _HOLDERS:
+        if issubclass(type(target), base):  # not isinstance: a proxy answers for another
+            if base is partial and type(target).__call__ is not partial.__call__:
+                break  # its call is its own: what it holds may never be called
+            return base, attributes
+    return None, ()
+
+
+def _parts(target: Any) -> Iterator[tuple[str, Any]]:
+    """Give each attribute of a holder in which there is something, and what."""
+    for attribute in _holder(target)[1]:
+        part = getattr(target, attribute)
+        if part is not None:
+            yield attribute, part
+
+
+def functions(target: Any, suffix: str = "") -> Iterator[tuple[str, Any]]:
+    """Give the functions in a target, each with what its block's name ends in."""
+    if _holder(target)[0] is None:
+        yield suffix, target
+    for attribute, part in _parts(target):
+        yield from functions(part, suffix + _SUFFIXES.get(attribute, ""))
+
+
+def check_target(target: object) -> None:
+    """Refuse what cannot be wrapped: classes, modules, and what cannot be called."""
+    if isinstance(target, type):
+        raise TypeError(
+            f"{target.__qualname__} is a class; decorate it with track_class, or track its methods"
+        )
+    if isinstance(target, ModuleType):
+        raise TypeError(f"{target.__name__} is a module; give it to track_module instead")
+    if _holder(target)[0] is None and not callable(target):
+        raise TypeError(f"what is tracked must be callable, not {_checks.shown(target)}")
+    if not isinstance(target, partial):  # may hold a class, and nothing that cannot be called
+        for _, part in _parts(target):
+            check_target(part)
+
+
+def own_name(target: object) -> str:
+    """Return the name that a target calls itself, or that of its type."""
+    for _, part in () if isinstance(target, partial) else _parts(target):
+        return own_name(part)
+    return _checks.checked_name(getattr(target, "__name__", None) or type(target).__name__)
+
+
+def definition(function: Any) -> tuple[str, int]:
+    """Return file and line of a definition; where there is no Python code, the module and 0."""
+    for _ in range(_MOST_LAYERS):
+        inner = getattr(function, "func" if isinstance(function, partial) else "__wrapped__", None)
+        if inner is None:
+            break
+        function = inner
+    code = _code(function)
+    if code is None:
+        module = getattr(function, "__module__", None) or type(function).__module__
+        return f"<{module}>", 0
+    return code.co_filename, code.co_firstlineno
+
+
+def _code(function: Any) -> CodeType | None:
+    """Return the code that runs when something is called, if that is in Python."""
+    for called in (function, getattr(type(function), "__call__", None)):  # noqa: B004
+        code = getattr(called, "__code__", None)
+        if type(code) is CodeType:  # a mock says that its own is one
+            return code
+    return None
+
+
+def binds(function: object) -> bool:
+    """Return whether a callable becomes a method when it stands in a class, as functions do.
+
+    Other descriptors are asked each time; see Py_TPFLAGS_METHOD_DESCRIPTOR in the C API.
+    """
+    return bool(type(function).__flags__ & _METHOD_DESCRIPTOR)
+
+
+def suspends(function: Any) -> bool:
+    """Return whether a call gives a generator or a coroutine, whose run is then the pass."""
+    while isinstance(function, MethodType):
+        function = function.__func__
+    code = _code(function)
+    return code is not None and bool(code.co_flags & _SUSPENDING)
+
+
+# Wrapping
+
+
+def dressed(tracked: Any, function: Any) -> Any:
+    """Give a tracked callable the names of the one that it stands for."""
+    if not hasattr(function, "__module__"):
+        tracked.__module__ = None  # else that of its type is found
+    if binds(function) or isinstance(function, (MethodType, BuiltinFunctionType)):
+        return update_wrapper(tracked, function)
+    # What is in the dictionary of an instance is its state: it must be read where it changes.
+    return update_wrapper(tracked, function, updated=())
+
+
+def tracked(target: Any, name: str | None, wrap: Wrap) -> Any:
+    """Return a target with every function in it wrapped.
+
+    :param name: the name of its block; by default the target's own.
+    :raises TypeError: when it holds functions and cannot be rebuilt with others.
+    """
+    base = own_name(target) if name is None else name
+
+    def change(function: Any, suffix: str, place: Any) -> Any:
+        return wrap(function, base + suffix, place)
+
+    return _as_found_in_a_class(target, _changed(target, change))
+
+
+def _changed(target: Any, change: Change, suffix: str = "", place: Any = None) -> Any:
+    """Return a target with each function in it replaced."""
+    if _holder(target)[0] is None:
+        return change(target, suffix, target if place is None else place)
+    parts = {
+        attribute: _changed(part, change, suffix + _SUFFIXES.get(attribute, ""), place)
+        for attribute, part in _parts(target)
+    }
+    return _rebuilt(target, parts, change, suffix)
+
+
+def _rebuilt(target: Any, parts: dict[str, Any], change: Change, suffix: str) -> Any:
+    """Return a copy of a holder that holds other functions."""
+    try:
+        rebuilt = _copy(target, parts)
+        if isinstance(target, singledispatchmethod):
+            rebuilt.dispatcher = _Dispatcher(target, change, suffix)
+        kept = all(getattr(rebuilt, attribute) is part for attribute, part in parts.items())
+    except Exception as error:
+        raise TypeError(f"{_checks.shown(target)} cannot be copied to be tracked") from error
+    if not kept:
+        raise TypeError(f"{_checks.shown(target)} cannot be tracked: it replaces what it holds")
+    return rebuilt
+
+
+def _copy(target: Any, parts: dict[str, Any]) -> Any:
+    # None of these calls what a subclass made of `__new__` and `__init__`: that may take anything.
+    kind: Any = type(target)
+    if isinstance(target, partial):
+        copy: Any = partial.__new__(kind, parts["func"])
+        state = (parts["func"], target.args, target.keywords, dict(vars(target)))
+        partial.__setstate__(copy, state)  # type: ignore[attr-defined]
+        _copy_slots(target, copy)
+    elif isinstance(target, property):
+        copy = property.__new__(kind)
+        # None lets it go on with the documentation of whatever getter it gets.
+        getter_doc = getattr(target.fget, "__doc__", None)
+        doc = None if target.__doc__ == getter_doc else target.__doc__
+        property.__init__(copy, parts.get("fget"), parts.get("fset"), parts.get("fdel"), doc)
+        _copy_state(target, copy)
+    elif isinstance(target, (staticmethod, classmethod)):
+        base: Any = staticmethod if isinstance(target, staticmethod) else classmethod
+        copy = base.__new__(kind, parts["__func__"])  # takes it from 3.15 on
+        base.__init__(copy, parts["__func__"])
+        _copy_state(target, copy)
+    else:
+        copy = object.__new__(kind)
+        _copy_state(target, copy)
+        for attribute, part in parts.items():
+            setattr(copy, attribute, part)
+    return copy
+
+
+def _copy_state(source: Any, copy: Any) -> None:
+    state = getattr(source, "__dict__", None)
+    if state:
+        copy.__dict__.update(state)
+    _copy_slots(source, copy)
+
+
+def _copy_slots(source: Any, copy: Any) -> None:
+    """Copy what subclasses keep in slots; what the C base keeps is not in any."""
+    for kind in type(source).__mro__:
+        for slot in vars(kind).values() if "__slots__" in vars(kind) else ():
+            if isinstance(slot, MemberDescriptorType):
+                try:
+                    value = slot.__get__(source)
+                except AttributeError:  # empty
+                    continue
+                slot.__set__(copy, value)
+
+
+class _Dispatcher:
+    """The generic function in a `singledispatchmethod`, giving tracked implementations.
+
+    All of them are one block, as they are with `functools.singledispatch`.
+    """
+
+    def __init__(self, method: Any, change: Change, suffix: str) -> None:
+        self._generic = method.dispatcher
+        self._place = next(function for _, function in functions(method))
+        self._change = change
+        self._suffix = suffix
+        self._known: dict[int, tuple[Any, Any]] = {}  # id → the implementation, kept; tracked
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._generic, name)
+
+    def dispatch(self, kind: type) -> Any:
+        """Return the tracked implementation for a class."""
+        found = self._generic.dispatch(kind)
+        known = self._known.get(id(found))
+        if known is None:
+            made = _changed(found, self._change, self._suffix, self._place)
+            known = self._known.setdefault(id(found), (found, made))
+        return known[1]
+
+
+class _CallableClassMethod(classmethod):  # type: ignore[type-arg]
+    """A class method that stands another `@classmethod` around it, which calls it from 3.13 on."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__func__(*args, **kwargs)
+
+
+_IMPLICIT: dict[str, Any] = {
+    "__new__": staticmethod,
+    "__init_subclass__": _CallableClassMethod,
+    "__class_getitem__": _CallableClassMethod,
+}
+
+
+def _as_found_in_a_class(target: Any, wrapped: Any) -> Any:
+    """Make explicit what a class makes of three methods, but of plain functions only."""
+    if type(target) is not FunctionType or target.__name__ not in _IMPLICIT:
+        return wrapped
+    scope, _, name = target.__qualname__.rpartition(".")
+    in_class = name == target.__name__ and scope and not scope.endswith("<locals>")
+    return _IMPLICIT[name](wrapped) if in_class else wrapped
+
+
+# Classes and modules
+
+
+class Choice:
+    """An attribute of a class or module that is to be tracked.
+
+    :ivar owner: the class or module.
+    :ivar attribute: its name there.
+    :ivar found: what stands there.
+    :ivar blocks: suffix of each function in it that was chosen → the name of its block.
+    """
+
+    __slots__ = ("attribute", "blocks", "found", "owner")
+
+    def __init__(self, owner: Any, attribute: str, found: Any, blocks: dict[str, str]) -> None:
+        self.owner = owner
+        self.attribute = attribute
+        self.found = found
+        self.blocks = blocks
+
+    def tracked(self, wrap: Wrap) -> Any:
+        """Return what is to stand there."""
+
+        def change(function: Any, suffix: str, place: Any) -> Any:
+            name = self.blocks.get(suffix)
+            return function if name is None else wrap(function, name, place)
+
+        return _changed(self.found, change)
+
+    def put(self, value: Any) -> None:
+        """Set the attribute."""
+        if isinstance(self.owner, ModuleType):
+            vars(self.owner)[self.attribute] = value
+            return
+        if isinstance(value, property):
+            property.__set_name__(value, self.owner, self.attribute)  # type: ignore[attr-defined]
+        setattr(self.owner, self.attribute, value)
+
+    def put_back(self) -> None:
+        """Set what stood there, whatever a metaclass says."""
+        if vars(self.owner)[self.attribute] is self.found:
+            return
+        try:
+            self.put(self.found)
+        except Exception:
+            type.__setattr__(self.owner, self.attribute, self.found)
+
+
+def check_class(cls: object) -> None:
+    """Refuse what is no class, and classes whose methods cannot be replaced."""
+    if not isinstance(cls, type):
+        raise TypeError(f"track_class decorates a class, not {_checks.shown(cls)}")
+    if not _can_change(cls):
+        raise TypeError(
+            f"{cls.__qualname__} is a class of C, whose methods cannot be replaced; "
+            "track a class derived from it, or what calls it"
+        )
+
+
+def check_module(module: object) -> None:
+    """Refuse what is no module."""
+    if isinstance(module, str):
+        raise TypeError(
+            f"track_module takes the module itself, not its name {module!r}: import it first"
+        )
+    if not isinstance(module, ModuleType):
+        raise TypeError(f"track_module takes a module, not {_checks.shown(module)}")
+
+
+def choose_in_class(cls: type, include: Include | None, owner: object) -> list[Choice]:
+    """Return what `track_class` of a profiler is to replace in a class, in order."""
+    return [
+        choice
+        for attribute, found in list(vars(cls).items())
+        if not _is_kept_by_metaclass(cls, attribute) and not isinstance(found, partial)
+        for choice in _choose(cls, attribute, found, f"{cls.__qualname__}.", include, owner)
+    ]
+
+
+def choose_in_module(module: ModuleType, include: Include | None, owner: object) -> list[Choice]:
+    """Return what `track_module` of a profiler is to replace in a module, in order."""
+    choices: list[Choice] = []
+    classes: set[int] = set()
+    for attribute, found in list(vars(module).items()):
+        is_class = issubclass(type(found), type)
+        if not is_class and not _is_function(found) and type(found) is not BuiltinFunctionType:
+            continue
+        if getattr(found, "__module__", None) != module.__name__:
+            continue
+        if not is_class:
+            choices += _choose(module, attribute, found, "", include, owner)
+        elif _can_change(found) and id(found) not in classes:
+            classes.add(id(found))
+            choices += choose_in_class(found, include, owner)
+    return choices
+
+
+def _choose(
+    place: Any, attribute: str, found: Any, prefix: str, include: Include | None, owner: object
+) -> Iterable[Choice]:
+    """Give the choice of one attribute, if anything in it is to be tracked."""
+    if attribute in _ANNOTATING:
+        return
+    blocks = {
+        suffix: prefix + attribute + suffix
+        for suffix, function in functions(found)
+        if _can_be_chosen(function, place)
+        and not _is_tracked_by(function, owner)
+        and (include is None or include(attribute + suffix, function))
+    }
+    if blocks:
+        yield Choice(place, attribute, found, blocks)
+
+
+def replace(choices: list[Choice], wrap: Wrap) -> list[str]:
+    """Track what was chosen, all of it or nothing, and return the names of the blocks.
+
+    What stands under several names is wrapped once: it goes on being one object.
+    """
+    names: list[str] = []
+    made: dict[int, Any] = {}
+    for choice in choices:
+        if id(choice.found) not in made:
+            made[id(choice.found)] = choice.tracked(wrap)
+            names += choice.blocks.values()
+    begun: list[Choice] = []
+    try:
+        for choice in choices:
+            begun.append(choice)
+            choice.put(made[id(choice.found)])
+    except BaseException:
+        for choice in reversed(begun):
+            choice.put_back()
+        raise
+    return names
+
+
+def _can_change(cls: type) -> bool:
+    return cls.__flags__ & (_IMMUTABLE | _MADE_BY_PYTHON) == _MADE_BY_PYTHON
+
+
+def _can_be_chosen(function: Any, place: Any) -> bool:
+    if isinstance(place, ModuleType):
+        return True
+    module = getattr(function, "__module__", None)
+    return _is_function(function) and (module not in _MACHINERY or module == place.__module__)
+
+
+def _is_function(value: object) -> bool:
+    """Return whether something is a function or a wrapper like one; methods of C types are not."""
+    inherited = (MethodDescriptorType, WrapperDescriptorType)
+    return type(value) in _TRACKED or (binds(value) and type(value) not in inherited)
+
+
+def _is_kept_by_metaclass(cls: type, attribute: str) -> bool:
+    """Return whether setting an attribute of a class sets something else, as with `__class__`."""
+    metaclass: Any = type(cls)
+    for kind in metaclass.__mro__:
+        if attribute in vars(kind):
+            return hasattr(type(vars(kind)[attribute]), "__set__")
+    return False
+
+
+def _is_tracked_by(function: Any, owner: object) -> bool:
+    """Return whether one of the layers of tracking around a function is a profiler's."""
+    while type(function) in _TRACKED:
+        if any(held is owner for held in gc.get_referents(function)):
+            return True
+        function = getattr(function, "__wrapped__", None)
+    return False
