@@ -89,7 +89,10 @@ cdef extern from "_platform.h":
     void st_learn_frames()
     void st_share(PyObject*)
     PyObject* st_call(PyObject*, PyObject**, size_t, PyObject*)
-    bint st_is_fresh_coroutine(PyObject*)
+    bint st_may_be_awaited(PyObject*)
+    bint st_is_fresh(PyObject*)
+    bint st_stack_is_low()
+    PyObject* st_refuse_recursion()
     object PyImport_GetModule(object)
     ctypedef struct PyCodeObject
     int PyCode_Addr2Line(PyCodeObject*, int)

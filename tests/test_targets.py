@@ -341,12 +341,6 @@ def every(kinds: dict[str, Kind]) -> Any:
     return pytest.mark.parametrize("kind", [pytest.param(k, id=k) for k in kinds])
 
 
-# What is still wrong in the core
-
-NOT_SEEN = pytest.mark.xfail(reason="the outer layer does not see that the inner one suspends")
-COPIES_WHAT_IT_CALLS = pytest.mark.xfail(reason="`__deepcopy__` is found on what it calls")
-
-
 # Each kind, alone
 
 
@@ -490,11 +484,7 @@ def test_it_can_be_referred_to_weakly_if_the_bare_one_can(p: Profiler, kind: str
 
 @pytest.mark.parametrize(
     "kind",
-    [
-        pytest.param(k, marks=[COPIES_WHAT_IT_CALLS] if k == "cached function" else [])
-        for k in CALLABLES
-        if not CALLABLES[k].stays
-    ],
+    [k for k in CALLABLES if not CALLABLES[k].stays],
 )
 def test_a_copy_of_what_is_called_is_itself(p: Profiler, kind: str) -> None:
     """As with functions, also deep inside something."""
@@ -518,9 +508,7 @@ SUSPENDING = [
 ]
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(k, marks=[NOT_SEEN] if k in SUSPENDING else []) for k in KINDS]
-)
+@every(KINDS)
 def test_tracking_twice_records_each_layer(p: Profiler, working: _Work, kind: str) -> None:
     """Two passes, one in the other, in two blocks."""
     it = KINDS[kind]

@@ -78,9 +78,9 @@ cdef void sweep(Store* s) noexcept nogil:
     cdef Buffer* b = <Buffer*>st_loadp_acquire(<void**>&s.buffers)
     cdef Buffer* following
     cdef Ended* batch = NULL
-    if ended == s.swept:
+    if ended == st_load64(&s.swept):
         return
-    s.swept = ended
+    st_store64(&s.swept, ended)
     while b != NULL:
         following = b.next
         if st_load64_acquire(&b.thread.ended):
@@ -89,12 +89,12 @@ cdef void sweep(Store* s) noexcept nogil:
                 detach(s, b)
                 free_buffer(b)
             else:
-                s.swept = 0
+                st_store64(&s.swept, 0)
         b = following
     keep_batch(s, batch)  # the list had the newest first, the batch has the oldest first
     fold_oldest(s)
 
 cdef void sweep_if_free(Store* s) noexcept nogil:
-    if st_load64_acquire(&threads_ended) != s.swept and PyThread_acquire_lock(s.lock, NOWAIT_LOCK):
+    if st_load64_acquire(&threads_ended) != st_load64(&s.swept) and PyThread_acquire_lock(s.lock, NOWAIT_LOCK):
         sweep(s)
         PyThread_release_lock(s.lock)

@@ -222,7 +222,7 @@ cdef struct Store:
     uint64_t session           # atomic
     uint64_t unmatched         # atomic: set once an exit may rightly find no activation
     Buffer* buffers            # atomic: threads push their own
-    uint64_t swept             # value of `threads_ended` at the last sweep
+    uint64_t swept             # atomic: value of `threads_ended` at the last sweep
     PyThread_type_lock lock
     Ended* ended_first         # oldest first
     Ended* ended_last

@@ -134,10 +134,6 @@ cdef object open_passes(Store* s):
             drop_thread(found.items[i].thread)
         PyMem_RawFree(found.items)
 
-cdef bint is_suspended_kind(PyObject* each) noexcept:
-    cdef PyTypeObject* kind = Py_TYPE(each)
-    return kind in (generator_type, awaitable_type, coroutine_type, async_type)
-
 cdef object suspended_passes(owner, Store* s, list objects):
     cdef SuspendedObject* each
     cdef Saved* saved

@@ -263,12 +263,27 @@ cdef void suspend(SuspendedObject* self, bint ends) noexcept nogil:
     st_storep_release(&self.running, NULL)
     st_let_go(context)
 
+cdef bint is_suspended_kind(PyObject* each) noexcept:
+    """Whether an object is one of ours that stand for what suspends."""
+    cdef PyTypeObject* kind = Py_TYPE(each)
+    return kind in (generator_type, awaitable_type, coroutine_type, async_type)
+
+cdef PyObject* innermost_of(PyObject* inner) noexcept:
+    """What is behind all that stand for it: a function may be tracked more than once."""
+    while is_suspended_kind(inner):
+        inner = (<SuspendedObject*>inner).inner
+    return inner
+
+cdef bint is_coroutine(PyObject* result) noexcept:
+    return PyCoro_CheckExact(result) or Py_TYPE(result) == coroutine_type
+
 cdef bint is_over(PyObject* inner) noexcept:
     """Whether a generator or coroutine has come to its end. An exception that is set stays so."""
     cdef Error error
     cdef PyObject* frame
     cdef bint over
     st_take_error(&error)
+    inner = innermost_of(inner)
     frame = PyObject_GetAttrString(
         inner, "gi_frame" if PyGen_CheckExact(inner) else "cr_frame" if PyCoro_CheckExact(inner) else "ag_frame")
     over = frame == NULL or frame == Py_None
@@ -281,8 +296,13 @@ cdef bint is_over(PyObject* inner) noexcept:
 cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyObject** result, bint yields) noexcept:
     """Sends a value on, and times what runs until the answer. `yields`: a return is only that of a step."""
     cdef SuspendedObject* self = <SuspendedObject*>passing
-    cdef bint timed = resume(self)
-    cdef PySendResult status = PyIter_Send(inner, value, result)
+    cdef bint timed
+    cdef PySendResult status
+    if ST_UNLIKELY(st_stack_is_low()):
+        st_refuse_recursion()
+        return PYGEN_ERROR
+    timed = resume(self)
+    status = PyIter_Send(inner, value, result)
     if not timed:
         return status
     if status == PYGEN_RETURN:
@@ -422,7 +442,7 @@ cdef void suspended_finalize(PyObject* self) noexcept:
     st_take_error(&error)
     # An asynchronous generator is closed by its event loop, which takes it up again, in its own time. A coroutine that
     # was never awaited says so when it goes, if nobody closes it before.
-    if PyAsyncGen_CheckExact(s.inner):
+    if PyAsyncGen_CheckExact(innermost_of(s.inner)):
         result = PyObject_CallOneArg(s.finalizer, self) if s.finalizer != NULL else Py_None
     else:
         result = call_on(self, s.inner, "close", NULL, 0) if not s.untouched else Py_None
@@ -598,6 +618,8 @@ cdef PyObject* new_relay(PyObject* passing, PyObject* inner, bint yields) noexce
 
 cdef PyTypeObject* kind_for(PyObject* inner, PyObject* callee) noexcept:
     """The type that stands for what a callable returned; NULL when that does not suspend."""
+    if is_suspended_kind(inner):
+        return Py_TYPE(inner)
     if PyCoro_CheckExact(inner):
         return coroutine_type
     if PyAsyncGen_CheckExact(inner):

@@ -68,7 +68,7 @@ cdef PyObject* tracked_call(PyObject* self, PyObject** args, size_t nargsf, PyOb
     if ST_UNLIKELY(a == NULL):
         return st_call(t.callee, args, nargsf, names)
     result = st_call(t.callee, args, nargsf, names)
-    if ST_UNLIKELY(st_is_fresh_coroutine(result)):
+    if ST_UNLIKELY(st_may_be_awaited(result)) and is_coroutine(result) and st_is_fresh(result):
         return go_on(t, b, a, result)
     leave(b, a, st_ticks())
     return result
@@ -158,9 +158,33 @@ cdef PyObject* tracked_reduce(PyObject* self, PyObject* ignored) noexcept:
     Py_INCREF(<PyObject*>text)
     return <PyObject*>text
 
+cdef PyObject* tracked_deepcopy(PyObject* self, PyObject* memo) noexcept:
+    Py_INCREF(self)
+    return self
+
+cdef int tracked_setattr(PyObject* self, PyObject* name, PyObject* value) noexcept:
+    """A callable instance has state, which is set where it is read. What it refuses, the wrapper takes, as well as what
+    makes it look like what it calls."""
+    if name_is_special(name):
+        return PyObject_GenericSetAttr(self, name, value)
+    if PyObject_SetAttr((<TrackedObject*>self).callee, name, value) == 0:
+        return 0
+    if not PyErr_ExceptionMatches(PyExc_AttributeError):
+        return -1
+    PyErr_Clear()
+    return PyObject_GenericSetAttr(self, name, value)
+
+cdef bint name_is_special(PyObject* name) noexcept:
+    cdef Py_ssize_t length = PyUnicode_GetLength(name)
+    return length > 4 and PyUnicode_Tailmatch(name, DOUBLE, 0, length, -1) == 1 and (
+        PyUnicode_Tailmatch(name, DOUBLE, 0, length, 1) == 1)
+
+cdef object double_underscore = "__"
+cdef PyObject* DOUBLE = <PyObject*>double_underscore
+
 cdef PyMemberDef tracked_members[4]
 cdef PyGetSetDef tracked_getset[2]
-cdef PyMethodDef tracked_methods[2]
+cdef PyMethodDef tracked_methods[3]
 cdef PyType_Slot tracked_slots[12]
 cdef PyType_Spec tracked_spec
 
@@ -195,6 +219,9 @@ cdef object make_tracked_type(const char* name, bint binds):
     tracked_methods[0].ml_name = "__reduce__"
     tracked_methods[0].ml_meth = <void*>tracked_reduce
     tracked_methods[0].ml_flags = METH_NOARGS
+    tracked_methods[1].ml_name = "__deepcopy__"
+    tracked_methods[1].ml_meth = <void*>tracked_deepcopy
+    tracked_methods[1].ml_flags = METH_O
     set_slot(&tracked_slots[0], Py_tp_dealloc, <void*>tracked_dealloc)
     set_slot(&tracked_slots[1], Py_tp_traverse, <void*>tracked_traverse)
     set_slot(&tracked_slots[2], Py_tp_clear, <void*>tracked_clear)
@@ -205,7 +232,8 @@ cdef object make_tracked_type(const char* name, bint binds):
     set_slot(&tracked_slots[7], Py_tp_getset, tracked_getset)
     set_slot(&tracked_slots[8], Py_tp_methods, tracked_methods)
     set_slot(&tracked_slots[9], Py_tp_descr_get, <void*>tracked_bind if binds else <void*>tracked_bind_as_callee)
-    set_slot(&tracked_slots[10], 0, NULL)
+    set_slot(&tracked_slots[10], 0 if binds else Py_tp_setattro, NULL if binds else <void*>tracked_setattr)
+    set_slot(&tracked_slots[11], 0, NULL)
     tracked_spec.name = name
     tracked_spec.basicsize = sizeof(TrackedObject)
     tracked_spec.flags = ST_TRACKED_FLAGS | (Py_TPFLAGS_METHOD_DESCRIPTOR if binds else 0)

@@ -146,8 +146,9 @@ def binds(function: object) -> bool:
 
 def suspends(function: Any) -> bool:
     """Return whether a call gives a generator or a coroutine, whose run is then the pass."""
-    while isinstance(function, MethodType):
-        function = function.__func__
+    while isinstance(function, MethodType) or type(function) in _TRACKED:
+        inner = "__func__" if isinstance(function, MethodType) else "__wrapped__"
+        function = getattr(function, inner, None)
     code = _code(function)
     return code is not None and bool(code.co_flags & _SUSPENDING)
 
