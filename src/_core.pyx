@@ -11,7 +11,7 @@ activation  one open pass.
 flow        a thread together with its current context; each has its own stack of activations.
 store       the C half of a profiler: its sessions, its buffers, what is left of ended threads.
 session     a number that is never used twice, taken by a store when it is made and at every clear. A track's gate
-            holds its store's session, or 0 when the track is off, so that one comparison with the thread's cached
+            holds its store's session, or OFF when the track is, so that one comparison with the thread's cached
             session says: on, this store, and not cleared since.
 
 Who writes what

@@ -344,9 +344,9 @@ static inline PyObject *st_first_of_frame(const void *frame) {
 
 #define ST_CODE_SUSPENDS (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE)
 
-/* The flags of code whose frames can be suspended and be told from running ones: none until it is known where a frame
- * says which one it was entered from. */
-static int st_suspending_flags = PY_VERSION_HEX < 0x030C0000 ? ST_CODE_SUSPENDS : 0;
+/* Whether it is known where a frame says which one it was entered from: without, a suspended frame cannot be told from
+ * a running one. */
+static int st_frames_are_linked = PY_VERSION_HEX < 0x030C0000;
 
 #if PY_VERSION_HEX >= 0x030C0000
 /* Behind the code stands the frame that it was entered from. Looked up, too: a frame object's second word of its own
@@ -371,7 +371,7 @@ static void st_learn_frames(void) {
     PyObject *code = PyUnstable_InterpreterFrame_GetCode(frame);
     st_frame_begins_with_code = code != NULL && st_first_of_frame(frame) == code;
     Py_XDECREF(code);
-    if (st_frame_begins_with_code && st_second_of_frame_is_outer(state, frame)) st_suspending_flags = ST_CODE_SUSPENDS;
+    st_frames_are_linked = st_frame_begins_with_code && st_second_of_frame_is_outer(state, frame);
 #endif
 }
 
@@ -400,7 +400,9 @@ static inline PyObject *st_code_of_frame(void *frame) {
 /* Whether the frame that is calling is a generator's or coroutine's, which can be suspended and told from a running
  * one then. */
 static inline int st_frame_suspends(void *frame) {
-    return frame != NULL && (((PyCodeObject *)st_code_of_frame(frame))->co_flags & st_suspending_flags);
+    return ST_LIKELY(frame != NULL)
+           && ST_UNLIKELY(((PyCodeObject *)st_code_of_frame(frame))->co_flags & ST_CODE_SUSPENDS)
+           && st_frames_are_linked;
 }
 
 /* Whether a frame is among those that the thread runs. */

@@ -51,11 +51,13 @@ cdef extern from *:
     #define ST_OTHER_PATHS 0xFFFFFFFEu
     #define ST_NO_LIMIT 0xFFFFFFFFu
     #define ST_NOT_YET 0xFFFFFFFFFFFFFFFFu
+    #define ST_OFF 0xFFFFFFFFFFFFFFFFu
     """
     const uint32_t NO_SITE "ST_NO_SITE"
     const uint32_t OTHER_PATHS "ST_OTHER_PATHS"
     const uint32_t NO_LIMIT "ST_NO_LIMIT"
     const uint64_t NOT_YET "ST_NOT_YET"
+    const uint64_t OFF "ST_OFF"    # of a gate: no thread's session is ever this
 
 cdef struct Store
 
@@ -199,7 +201,7 @@ cdef struct Ended:             # what is kept of a thread that ended
     Ended* next
 
 cdef struct Gate:              # in a line of its own: a switch must not disturb who reads another track's
-    uint64_t session           # atomic: the store's while all three switches are on, else 0
+    uint64_t session           # atomic: the store's while all three switches are on, else OFF
     bint enabled
 
 cdef struct CallSite:          # where a block was asked for: what was given, and what it came to

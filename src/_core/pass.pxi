@@ -56,9 +56,12 @@ cdef uint32_t extend_stack(Buffer* b, Activation* top) noexcept nogil:
     cdef uint32_t offset = take_activation(b)
     if offset:
         activation_at(b, offset).next = 0
-        activation_at(b, offset).prev = offset_of(b, top)
+        st_store32(&activation_at(b, offset).prev, offset_of(b, top))
         top.next = offset
     return offset
+
+cdef inline void set_handle(Activation* a, const Handle* h) noexcept nogil:
+    st_store64(<uint64_t*>&a.handle, <uint64_t><uintptr_t>h)
 
 cdef inline Activation* push(Buffer* b, const Handle* h, int who, void* frame) noexcept nogil:
     """Opens a pass on the current flow, clock not yet read; NULL when there is no memory for it."""
@@ -87,7 +90,7 @@ cdef inline Activation* push(Buffer* b, const Handle* h, int who, void* frame) n
     a = activation_at(b, offset)
     st_store64(&a.start, NOT_YET)  # until its clock is read: who looks what is open passes over it
     a.node = state.node
-    a.handle = h
+    set_handle(a, h)
     a.frame = frame
     a.child = 0
     a.site_mask = under.site_mask | h.site_bit
@@ -96,7 +99,7 @@ cdef inline Activation* push(Buffer* b, const Handle* h, int who, void* frame) n
         flags |= nesting(b, under, h, state)
     if ST_UNLIKELY(flags & FLOW_ROOT):
         open_on_base(b, recorded_from(b, b.top))
-    a.flags = flags
+    st_store32(&a.flags, flags)
     st_store32_release(&b.top, offset)
     if top.flags & BOTTOM:
         st_hold(b.context)
@@ -110,10 +113,10 @@ cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept
     if offset == 0:
         return NULL
     a = activation_at(b, offset)
-    a.handle = h
+    set_handle(a, h)
     a.frame = NULL
     a.child = 0
-    a.flags = flag
+    st_store32(&a.flags, flag)
     st_store32_release(&b.top, offset)
     if top.flags & BOTTOM:
         st_hold(b.context)
@@ -133,7 +136,7 @@ cdef void miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
     st_store64(&h.store.unmatched, 1)
 
 cdef inline Activation* enter(const Handle* h, Buffer** owner, int who) noexcept nogil:
-    """Opens a pass; its clock starts last. NULL when it can't be recorded: it was counted as untimed."""
+    """Opens a pass; its clock starts last. NULL when its track is off, or it was counted as untimed."""
     cdef void* frame = NULL
     cdef Seat* seat = &st_seats[h.seat]
     cdef Buffer* b = <Buffer*>seat.buffer
@@ -141,7 +144,7 @@ cdef inline Activation* enter(const Handle* h, Buffer** owner, int who) noexcept
     cdef void* context
     cdef bint ready
     if ST_UNLIKELY(seat.session != st_load64(h.gate)):
-        b = settle(<Handle*>h, who)
+        b = settle(<Handle*>h, who) if st_load64(h.gate) != OFF else pass_by(h, who)
         if b == NULL:
             return NULL
     if who == NATIVE:
@@ -212,11 +215,15 @@ cdef inline void record(Buffer* b, Activation* a, uint64_t ticks, uint32_t flags
 
 cdef inline void leave(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """Closes a pass and records it."""
-    cdef uint64_t ticks
-    cdef Activation* below
     if ST_UNLIKELY(b.top != offset_of(b, a) or a.flags & ~<uint32_t>ORDINARY):
         leave_irregular(b, a, now)
-        return
+    else:
+        leave_top(b, a, now)
+
+cdef inline void leave_top(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
+    """Closes a pass that is on top of the current flow, and has nothing to settle with others."""
+    cdef uint64_t ticks
+    cdef Activation* below
     ticks = elapsed(b, a.start, now)
     below = activation_at(b, a.prev)
     st_store32(&b.top, a.prev)
@@ -382,14 +389,18 @@ cdef Buffer* current_buffer(const Handle* h) noexcept nogil:
         return <Buffer*>seat.buffer
     return known_buffer(h.store)
 
-cdef void enter_block(const Handle* h) noexcept nogil:
+cdef Buffer* pass_by(const Handle* h, int who) noexcept nogil:
+    """Enters what is not recorded, its track being off: always NULL."""
     cdef Buffer* b
-    if ST_LIKELY(st_load64(h.gate) != 0):
-        enter(h, &b, BLOCK)
-    else:
+    if who == BLOCK:
         b = current_buffer(h)
         if b != NULL and (b.flows.used or activation_at(b, b.top).prev):
             enter_muted(b, h)
+    return NULL
+
+cdef void enter_block(const Handle* h) noexcept nogil:
+    cdef Buffer* b
+    enter(h, &b, BLOCK)
 
 cdef void enter_muted(Buffer* b, const Handle* h) noexcept nogil:
     """Enters a block whose track is off: noted if leaving it could be mistaken for leaving one that is recorded."""
@@ -472,9 +483,12 @@ cdef bint leave_block(const Handle* h) noexcept nogil:
                 slot = find_flow(b, context)
                 top = <uint32_t>slot[1] if slot != NULL else 0
         a = activation_at(b, top if top else b.top)
-        if ST_UNLIKELY(a.handle != h or a.flags & SUSPENDABLE):
+        if ST_LIKELY(top == 0 and a.handle == h and not a.flags & ~<uint32_t>TRACK_NESTED):
+            leave_top(b, a, now)
+            return True
+        if a.handle != h or a.flags & SUSPENDABLE:
             a = find_left(b, offset_of(b, a), h)
-        if ST_LIKELY(a != NULL):
+        if a != NULL:
             leave(b, a, now)
             return True
     return (st_caller_suspends() and leave_elsewhere(<Handle*>h, now)) or st_load64(&h.store.unmatched) != 0

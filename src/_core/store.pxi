@@ -40,8 +40,8 @@ cdef void set_gates(Store* s) noexcept nogil:
     cdef uint64_t session
     cdef uint32_t i
     for i in range(s.gate_count):
-        session = s.session if everything_enabled and s.started and s.gates[i].enabled else 0
-        if session == 0:
+        session = s.session if everything_enabled and s.started and s.gates[i].enabled else OFF
+        if session == OFF:
             st_store64(&s.unmatched, 1)
         st_store64_release(&s.gates[i].session, session)
 

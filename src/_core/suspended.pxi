@@ -161,7 +161,7 @@ cdef bint resume(SuspendedObject* self) noexcept nogil:
     cdef bint dropped
     if self.over or not st_casp(&self.running, NULL, <void*>self):
         return False
-    if not self.started and st_load64(h.gate) == 0:
+    if not self.started and st_load64(h.gate) == OFF:
         self.over = True  # it began while its track was off: it is never recorded
         return False
     b = current_buffer(h)
@@ -679,7 +679,7 @@ cdef PyObject* suspending_call(PyObject* self, PyObject** args, size_t nargsf, P
     cdef PyObject* inner = st_call(t.callee, args, nargsf, names)
     cdef PyTypeObject* kind
     cdef PyObject* made
-    if inner == NULL or st_load64((<Handle*>t.handle).gate) == 0:
+    if inner == NULL or st_load64((<Handle*>t.handle).gate) == OFF:
         return inner
     kind = kind_for(inner, t.callee)
     if kind == NULL:

@@ -62,8 +62,6 @@ cdef PyObject* tracked_call(PyObject* self, PyObject** args, size_t nargsf, PyOb
     cdef Buffer* b
     cdef Activation* a
     cdef PyObject* result
-    if ST_UNLIKELY(st_load64(h.gate) == 0):
-        return st_call(t.callee, args, nargsf, names)
     a = enter(h, &b, CALL)
     if ST_UNLIKELY(a == NULL):
         return st_call(t.callee, args, nargsf, names)
