@@ -107,11 +107,12 @@ tsan: $(VENV)/.installed ## run the tests with ThreadSanitizer in the core
 		TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:die_after_fork=0:suppressions=$(CURDIR)/tools/tsan.supp" \
 		$(PYTEST) --capture=sys $(ARGS)
 
+# Without greenlets: they copy whole stretches of the C stack, with the zones between variables that must not be read.
 asan: $(VENV)/.installed ## run the tests with AddressSanitizer and UndefinedBehaviorSanitizer in the core
 	export STICHOTROPE_SANITIZE=address,undefined; $(call build_core,asan)
 	$(call preload,libasan.so) PYTHONPATH="$(CURDIR)/build/asan/lib" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS="detect_leaks=0" UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1" \
-		$(PYTEST) --capture=sys $(ARGS)
+		$(PYTEST) --capture=sys -k "not greenlet and not gevent" $(ARGS)
 
 valgrind: $(VENV)/.installed ## run the tests under Valgrind's memcheck
 	export STICHOTROPE_DEBUG=1; $(call build_core,valgrind)
