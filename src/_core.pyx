@@ -28,7 +28,7 @@ offset from its start, and never moves.
 from cpython.object cimport PyObject
 from cpython.mem cimport PyMem_RawMalloc, PyMem_RawCalloc, PyMem_RawRealloc, PyMem_RawFree
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 cdef extern from "_platform.h" nogil:
     bint ST_LIKELY(bint)

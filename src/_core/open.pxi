@@ -95,7 +95,7 @@ cdef bint add_buffer(Buffer* b, uint64_t session, Opens* found) noexcept nogil:
         if changes % 2 == 0 and st_load64(&b.flow_changes) == changes and same_opens(found, first, middle):
             found.used = middle
             return True
-        memcpy(found.items + first, found.items + middle, (found.used - middle) * sizeof(Open))
+        memmove(found.items + first, found.items + middle, (found.used - middle) * sizeof(Open))
         found.used -= middle - first
         st_pause()
     return True
