@@ -164,7 +164,7 @@ cdef bint pack_node(Buffer* b, Node* n, Packed* p) noexcept nogil:
     memcpy(p.words + second, words, NODE_WORDS * sizeof(uint64_t))
     p.words[second + W_PAGES] = (p.used - second - NODE_WORDS) // PAGE_WORDS
     trim_histogram(p.words + second, words)
-    memcpy(words, p.words + second, (p.used - second) * sizeof(uint64_t))
+    memmove(words, p.words + second, (p.used - second) * sizeof(uint64_t))
     p.used -= second - start
     return True
 
