@@ -146,11 +146,10 @@ class View:
 
 def live_labels() -> dict[int, tuple[int, str]]:
     """Return OS id → (address of its `threading.Thread`, name) of the threads that run now."""
-    return {
-        thread.ident: (id(thread), thread.name)
-        for thread in threading.enumerate()
-        if thread.ident is not None
-    }
+    # Not by `enumerate`, whose lock a thread holds while it ends: it may run a finalizer then,
+    # which waits for who reads.
+    active: dict[int, threading.Thread] = threading._active.copy()  # type: ignore[attr-defined]
+    return {os_id: (id(thread), thread.name) for os_id, thread in active.items()}
 
 
 def _machine() -> str:

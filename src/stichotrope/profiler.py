@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -44,6 +45,30 @@ _CALL_SITE_CACHE: dict[tuple[int, int, str, int, str], tuple[int, int]] = {}
 _DEAD_PROFILERS: deque[int] = deque()
 
 _next_profiler_id = count(1).__next__
+
+
+class _Free:
+    """Stands for a lock that nobody else can want any more."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> bool:
+        return True
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+_FREE = _Free()
+
+
+def _held(lock: Any) -> Any:
+    """Return what to enter to hold a lock.
+
+    When the interpreter ends, it stops daemon threads wherever they are: what they hold then is
+    never given back, and whoever records or reads afterwards is alone.
+    """
+    return _FREE if sys.is_finalizing() else lock
 
 
 class _Track:
@@ -125,7 +150,7 @@ class Profiler(_core.Recorder):
         self._sites: list[Site] = []
         self._begin()
         self._profiler_id = _next_profiler_id()
-        with _REGISTRY_LOCK:
+        with _held(_REGISTRY_LOCK):
             _PROFILER_REGISTRY[self._profiler_id] = self
         _forget_dead_profilers()
 
@@ -270,7 +295,7 @@ class Profiler(_core.Recorder):
         """Return the number of a call site, registering it at first sight."""
         _checks.check_track(track)
         name = _checks.checked_name(name)
-        with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock:
+        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
             owner = self._track(track)
             key = (self._profiler_id, owner.idx, file, line, name)
             # All objects are made first, and added in one step: whatever re-entered meanwhile may
@@ -314,7 +339,7 @@ class Profiler(_core.Recorder):
         """
         _checks.check_track(track)
         _checks.check_switch(enabled)
-        with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock:
+        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
             self._set_gate(self._track(track).gate, enabled)
 
     def is_track_enabled(self, track: int | str) -> bool:
@@ -325,7 +350,7 @@ class Profiler(_core.Recorder):
         :raises ValueError: for a negative index or an empty name.
         """
         _checks.check_track(track)
-        with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock:
+        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
             idx = self._track_names.get(track) if isinstance(track, str) else track
             known = None if idx is None else self._tracks.get(idx)
             return known is None or self._is_enabled(known.gate)
@@ -342,7 +367,7 @@ class Profiler(_core.Recorder):
             raise TypeError(f"a track is renamed by its index (an int), not by its name {track!r}")
         _checks.check_track(track)
         name = _checks.checked_text(name, "a track's name")
-        with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock:
+        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
             holder = self._track_names.get(name)
             if holder is not None and holder != track:
                 raise ValueError(
@@ -368,7 +393,7 @@ class Profiler(_core.Recorder):
         self._set_started(False)
 
     def _set_started(self, started: bool) -> None:
-        with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock:
+        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
             self._switch(started)
 
     def is_started(self) -> bool:
@@ -380,7 +405,7 @@ class Profiler(_core.Recorder):
 
         Blocks and tracks stay registered. Passes that are open are dropped.
         """
-        with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock:
+        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
             self._begin()
             self._new_session()
 
@@ -417,7 +442,7 @@ class Profiler(_core.Recorder):
 
         # What is open before the sites and tracks: each that it names is then sure to be known.
         running, waiting = self._open_passes(), self._suspended_passes(gc.get_objects())
-        with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock:
+        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
             track_names = {track.idx: track.name for track in list(self._tracks.values())}
             sites = self._sites[:]
         return open_blocks(running, waiting, sites, track_names)
@@ -425,14 +450,14 @@ class Profiler(_core.Recorder):
     def _view(self) -> View:
         # The snapshot before the sites: each site that it holds is then sure to be known.
         snapshot = self._snapshot()
-        with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock:
+        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
             sites = self._sites[:]  # before the tracks: each site's track is then sure to be there
             tracks = [
                 (track.idx, track.name, self._is_enabled(track.gate))
                 for track in list(self._tracks.values())
             ]
-            duration_ns = time.monotonic_ns() - self._start_monotonic_ns
-            return View(self._name, snapshot, sites, tracks, self._start_ns, duration_ns)
+            start_ns, duration_ns = self._start_ns, time.monotonic_ns() - self._start_monotonic_ns
+        return View(self._name, snapshot, sites, tracks, start_ns, duration_ns)
 
     def gather(self, directory: StrPath | None = None, *, period_s: float = 1.0) -> bool:
         """Keep this process's results in a file of its own, for `ProfilerResults.load_all`.
@@ -497,10 +522,10 @@ def set_global_enabled(enabled: bool) -> None:
     :raises TypeError: when it is no bool.
     """
     _checks.check_switch(enabled)
-    with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK:
+    with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK):
         _core.set_everything_enabled(enabled)
         for profiler in list(_PROFILER_REGISTRY.values()):
-            with profiler._global_lock:
+            with _held(profiler._global_lock):
                 profiler._set_gates()
 
 
@@ -518,7 +543,7 @@ def _forget_dead_profilers() -> None:
         except IndexError:  # another thread took the last one
             break
     if dead:
-        with _REGISTRY_LOCK, _GLOBAL_CACHE_LOCK:
+        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK):
             for key in [key for key in list(_CALL_SITE_CACHE) if key[0] in dead]:
                 _CALL_SITE_CACHE.pop(key, None)
 

@@ -25,8 +25,8 @@ GATHERED_SUFFIX = ".stichotrope.json"  # of the files that `load_all` reads
 OTHER_PATHS = "(other paths)"
 
 _MAX_BITS = 256  # of a number in a file: a mean or a standard deviation of such is still a float
-# How deep metadata may be nested in a file, and after merging, which puts it two levels deeper. `json`
-# and the interpreter's stack bear several times as much.
+# How deep metadata may be nested in a file, and after merging, which puts it two levels deeper.
+# `json` and the interpreter's stack bear several times as much.
 _MAX_NESTING = 100
 _MAX_MERGED_NESTING = _MAX_NESTING + 2
 

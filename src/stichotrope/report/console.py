@@ -417,14 +417,24 @@ def _sorted(blocks: Iterable[ProfileBlock], sort: str) -> list[ProfileBlock]:
 # What the metadata tells; each entry may be missing, or of an unknown shape in a later version.
 
 
+_MOST = 1e18  # of a number that can be meant: nanoseconds in thirty years
+
+
+def _number(value: Any) -> float | None:
+    """Return a value if it is a number that makes sense."""
+    return value if type(value) in (int, float) and 0 <= value <= _MOST else None
+
+
 def _thread_count(results: ProfilerResults) -> int:
     """Return the number of threads, those included that share the line of key 0."""
     lines = results.threads
     if all(line.key != 0 for line in lines):
         return len(lines)
     runs = results.metadata.get("merged", [results.metadata])
-    folded = [run.get("folded_threads") for run in runs if isinstance(run, dict)]
-    return len(lines) + sum(number - 1 for number in folded if isinstance(number, int) and number)
+    if not isinstance(runs, list):
+        return len(lines)
+    folded = [_number(run.get("folded_threads")) for run in runs if isinstance(run, dict)]
+    return len(lines) + sum(int(number) - 1 for number in folded if number)
 
 
 def _origin(results: ProfilerResults) -> list[str]:
@@ -453,15 +463,15 @@ def _clock(metadata: dict[str, Any], glyphs: _Glyphs) -> list[str]:
     clock = metadata.get("clock")
     if not isinstance(clock, dict) or not isinstance(clock.get("source"), str):
         return []
-    resolution = clock.get("resolution_ns")
-    if not isinstance(resolution, (int, float)):
+    resolution = _number(clock.get("resolution_ns"))
+    if resolution is None:
         return [f"clock {clock['source']}"]
     return [f"clock {clock['source']}, resolution {glyphs.time(resolution)}"]
 
 
 def _overhead(results: ProfilerResults, glyphs: _Glyphs) -> list[str]:
-    overhead = results.metadata.get("overhead_ns_per_pass")
-    if isinstance(overhead, bool) or not isinstance(overhead, (int, float)):
+    overhead = _number(results.metadata.get("overhead_ns_per_pass"))
+    in_all = None if overhead is None else _number(overhead * results.total_hits)
+    if overhead is None or in_all is None:
         return []
-    in_all = glyphs.time(overhead * results.total_hits)
-    return [f"recording took about {glyphs.time(overhead)} per pass, {in_all} in all"]
+    return [f"recording took about {glyphs.time(overhead)} per pass, {glyphs.time(in_all)} in all"]
