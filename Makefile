@@ -133,7 +133,7 @@ $(VENV)/.interpreter: FORCE
 	@"$(PYTHON)" tools/environment.py $(VENV)
 
 $(VENV)/.test $(VENV)/.lint $(VENV)/.coverage $(VENV)/.conformance: $(VENV)/.interpreter pyproject.toml tools/requirements.py
-	@$(PY) tools/requirements.py test $(patsubst .%,%,$(filter-out .test,$(@F))) > $@.txt
+	@$(PY) tools/requirements.py test bench $(patsubst .%,%,$(filter-out .test,$(@F))) > $@.txt
 	$(PY) -m pip install --quiet -r $@.txt
 	@touch $@
 
