@@ -326,7 +326,7 @@ def test_the_memory_of_other_threads_is_given_back_in_the_child(threads: Threads
     p = Profiler("forked")
     block = p.block(0, "x")
     passes(block, 1)
-    before = _core.memory()["buffers"]
+    before = in_child(lambda: _core.memory()["buffers"])
     inside, leave = threading.Barrier(4), threading.Event()
 
     def work() -> None:

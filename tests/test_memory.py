@@ -195,7 +195,7 @@ def test_a_block_within_one_that_found_no_memory_is_left_as_itself() -> None:
             leave()
         return accounted(profiler, tally)
 
-    losses(range(40), scenario)
+    losses(range(60), scenario)
 
 
 def test_contexts_with_open_blocks_are_recorded_or_reported() -> None:

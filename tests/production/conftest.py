@@ -16,8 +16,8 @@ from conftest import outcome, run_program
 # Far beyond what any scenario takes, and before the tests' own watchdog gives up the process.
 LIMIT_SECONDS = 60.0
 
-# A limit in seconds is for the program alone: with a machine that is busy with others it may be missed
-# twice. The seconds on processors, which a failure shows beside, tell the one from the other.
+# A limit in seconds is for the program alone: on a machine that is busy with others a round may be
+# late twice, and is played again. The seconds on processors, which a failure shows, tell who it was.
 ATTEMPTS = 3
 
 NOTHING = {"profilers": 0, "call sites": 0, "stores": 0, "buffers": 0}
@@ -55,21 +55,23 @@ class Player:
         :param arguments: what to call the function with.
         """
         path = f"{scenario.__module__}:{scenario.__qualname__}"
-        call = (path, limit, sys.getswitchinterval(), self.rounds, arguments)
-        late = []
+        facts: list[Any] = []
+        late: list[Any] = [None] * self.rounds
         for _ in range(ATTEMPTS):
+            call = (path, limit, sys.getswitchinterval(), len(late), arguments)
             rounds = self._play(call, environment)
+            facts += [played["facts"] for played in rounds]
             late = [played["took"] for played in rounds if played["took"][0] >= (within or limit)]
             if not late or is_slowed_down():
-                return [played["facts"] for played in rounds]
+                return facts
         pytest.fail(f"to stay below {within} s; took (on processors): {late}", pytrace=False)
 
     def _play(self, call: tuple[Any, ...], environment: dict[str, str] | None) -> list[Any]:
         """What was printed for each round."""
         lines = self._run(f"from production.watchdog import play\nplay(*{call!r})", environment)
         rounds = [json.loads(line) for line in lines]
-        assert len(rounds) == self.rounds
-        assert [played["left"] for played in rounds] == [NOTHING] * self.rounds
+        assert len(rounds) == call[3]
+        assert [played["left"] for played in rounds] == [NOTHING] * len(rounds)
         return rounds
 
     def _run(self, program: str, environment: dict[str, str] | None) -> list[str]:
@@ -85,8 +87,8 @@ class Player:
 
 
 @pytest.fixture(
-    params=[1, pytest.param(20, marks=[pytest.mark.stress, pytest.mark.slow])],
-    ids=["once", "20 times"],
+    params=[1, pytest.param(10, marks=[pytest.mark.stress, pytest.mark.slow])],
+    ids=["once", "10 times"],
 )
 def play(request: pytest.FixtureRequest, switching: None) -> Player:
     """A way to play scenarios: with threads that take turns as usual, and as often as they can."""
