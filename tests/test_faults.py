@@ -210,7 +210,10 @@ class Strikes:
         self.struck = 0
         self.swallowed = 0
         self.over = False
+        self.open_afterwards: Callable[[], list[Any]] = list
+        self.left_open: list[Any] = []
         self.arm: Callable[[], object] = int
+        self.disarm: Callable[[], object] = int
 
     def work(self, step: Callable[[], None]) -> None:
         """Make steps until enough strikes have come through."""
@@ -224,6 +227,8 @@ class Strikes:
                     self.struck += 1
         finally:
             self.over = True
+            gc.collect()
+            self.left_open = self.open_afterwards()  # on the thread that was struck
 
     def steps(self, step: Callable[[], None]) -> None:
         """Make steps until the next strike."""
@@ -285,6 +290,7 @@ def in_handler(strikes: Strikes, step: Callable[[], None], number: int) -> None:
     try:
         strikes.work(step)
     finally:
+        strikes.disarm()  # first: what comes later may end the process
         signal.signal(number, before)
 
 
@@ -293,10 +299,8 @@ def by_timer(strikes: Strikes, step: Callable[[], None], threads: Threads) -> No
     strikes.arm = lambda: signal.setitimer(
         signal.ITIMER_REAL, strikes.random.uniform(1e-5, 3e-3), 3e-3
     )
-    try:
-        in_handler(strikes, step, signal.SIGALRM)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    strikes.disarm = lambda: signal.setitimer(signal.ITIMER_REAL, 0)
+    in_handler(strikes, step, signal.SIGALRM)
 
 
 def by_interrupt_main(strikes: Strikes, step: Callable[[], None], threads: Threads) -> None:
@@ -330,17 +334,30 @@ SOURCES = [
     by_interrupt_main,
 ]
 
+# There an exception may strike when a context manager has been entered and nobody is to leave it yet, even
+# one written in C (gh-148874): the lock or block stays as it is, as any `threading.Lock` does.
+enters = pytest.mark.xfail(
+    sys.version_info[:2] == (3, 14),
+    run=False,
+    reason="CPython 3.14 takes interrupts between entering a context manager and seeing to its exit",
+)
+
 WORK = [
     Subject.calls,
-    Subject.blocks,
-    Subject.generators,
-    Subject.coroutines,
-    Subject.asynchronous_generators,
-    Subject.registrations,
-    Subject.readings,
-    Subject.clearings,
-    Subject.exports,
-    Subject.switches,
+    *(
+        pytest.param(work, marks=enters)
+        for work in (
+            Subject.blocks,
+            Subject.generators,
+            Subject.coroutines,
+            Subject.asynchronous_generators,
+            Subject.registrations,
+            Subject.readings,
+            Subject.clearings,
+            Subject.exports,
+            Subject.switches,
+        )
+    ),
 ]
 
 
@@ -396,13 +413,14 @@ def strike(
     """Strike some work, and assert that it has done no harm."""
     p = Profiler("struck")
     subject, strikes = Subject(p, directory), Strikes(rounds)
+    strikes.open_afterwards = p.open_blocks
     sys.setswitchinterval(1e-5)
     hook, sys.unraisablehook = sys.unraisablehook, strikes.unraisable
     try:
         source(strikes, partial(work, subject), threads)
-        gc.collect()
     finally:
         sys.unraisablehook = hook
+    assert strikes.left_open == []
     is_consistent(subject, strikes)
     p.start()
     p.set_track_enabled(0, True)
@@ -446,12 +464,7 @@ def keep_nested_code() -> None:
     """
     if sys.version_info[:2] not in ((3, 12), (3, 13)):
         return
-    codes = [
-        each.__code__
-        for each in gc.get_objects()
-        if isinstance(each, FunctionType)
-        and (each.__module__ or "").startswith(("stichotrope", __name__))
-    ]
+    codes = [each.__code__ for each in gc.get_objects() if isinstance(each, FunctionType)]
     while codes:
         nested = [code for code in codes.pop().co_consts if isinstance(code, CodeType)]
         codes += nested

@@ -33,8 +33,9 @@ def total(profiler: Profiler) -> int:
 
 def failing(n: int, action: Callable[[], Any], *, for_good: bool = False) -> bool:
     """Run an action while the n-th allocation fails, or all from it on; False for MemoryError."""
-    trace = sys.gettrace()
+    trace, interval = sys.gettrace(), sys.getswitchinterval()
     sys.settrace(None)  # tracers do not survive it
+    sys.setswitchinterval(100.0)  # the allocation that fails is to be this thread's
     _testcapi.set_nomemory(n, 0 if for_good else n + 1)
     try:
         action()
@@ -42,6 +43,7 @@ def failing(n: int, action: Callable[[], Any], *, for_good: bool = False) -> boo
         return False
     finally:
         _testcapi.remove_mem_hooks()
+        sys.setswitchinterval(interval)
         sys.settrace(trace)
     return True
 
