@@ -20,6 +20,12 @@ pytestmark = pytest.mark.unit
 LOST = re.compile(r"([\d,]+) passes could not be recorded")
 
 
+@pytest.fixture(autouse=True)
+def in_turns() -> None:
+    """The allocation that fails is to be that of the thread which has it fail: no other gets a turn."""
+    sys.setswitchinterval(100.0)
+
+
 def lost(profiler: Profiler) -> int:
     """How many passes the results say could not be recorded."""
     found = [LOST.match(text) for text in profiler.get_results().metadata["warnings"]]
@@ -33,9 +39,8 @@ def total(profiler: Profiler) -> int:
 
 def failing(n: int, action: Callable[[], Any], *, for_good: bool = False) -> bool:
     """Run an action while the n-th allocation fails, or all from it on; False for MemoryError."""
-    trace, interval = sys.gettrace(), sys.getswitchinterval()
+    trace = sys.gettrace()
     sys.settrace(None)  # tracers do not survive it
-    sys.setswitchinterval(100.0)  # the allocation that fails is to be this thread's
     _testcapi.set_nomemory(n, 0 if for_good else n + 1)
     try:
         action()
@@ -43,7 +48,6 @@ def failing(n: int, action: Callable[[], Any], *, for_good: bool = False) -> boo
         return False
     finally:
         _testcapi.remove_mem_hooks()
-        sys.setswitchinterval(interval)
         sys.settrace(trace)
     return True
 
