@@ -337,6 +337,21 @@ cdef class Recorder:
             raise MemoryError("no memory to rename a track")
 
 
+def holding(tuple locks, action):
+    """What an action returns while locks are held, taken in their order: no exception that a signal raises can come
+    between taking one and guarding it."""
+    cdef Py_ssize_t held = 0
+    try:
+        while held < len(locks):
+            locks[held].__enter__()
+            held += 1
+        return action()
+    finally:
+        while held:
+            held -= 1
+            locks[held].__exit__(None, None, None)
+
+
 def set_everything_enabled(bint enabled):
     """Sets the switch for the whole process; each recorder's `_set_gates` then heeds it."""
     global everything_enabled

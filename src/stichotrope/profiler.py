@@ -47,28 +47,16 @@ _DEAD_PROFILERS: deque[int] = deque()
 _next_profiler_id = count(1).__next__
 
 
-class _Free:
-    """Stands for a lock that nobody else can want any more."""
+def _holding(locks: tuple[Any, ...], action: Callable[[], R]) -> R:
+    """Return what an action returns while locks are held.
 
-    __slots__ = ()
-
-    def __enter__(self) -> bool:
-        return True
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-
-_FREE = _Free()
-
-
-def _held(lock: Any) -> Any:
-    """Return what to enter to hold a lock.
+    They are taken and given back in the core: in Python, an exception that a signal raises may come
+    between taking a lock and what guards it (on 3.14, between ``with`` and its body, gh-148874).
 
     When the interpreter ends, it stops daemon threads wherever they are: what they hold then is
     never given back, and whoever records or reads afterwards is alone.
     """
-    return _FREE if sys.is_finalizing() else lock
+    return action() if sys.is_finalizing() else _core.holding(locks, action)
 
 
 class _Track:
@@ -150,9 +138,12 @@ class Profiler(_core.Recorder):
         self._sites: list[Site] = []
         self._begin()
         self._profiler_id = _next_profiler_id()
-        with _held(_REGISTRY_LOCK):
-            _PROFILER_REGISTRY[self._profiler_id] = self
+        _holding((_REGISTRY_LOCK,), lambda: _PROFILER_REGISTRY.update({self._profiler_id: self}))
         _forget_dead_profilers()
+
+    def _locked(self, action: Callable[[], R]) -> R:
+        """Return what an action returns while all three locks are held."""
+        return _holding((_REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, self._global_lock), action)
 
     def __del__(self) -> None:
         # No lock here: the collector may call this while any is held, by anybody.
@@ -295,18 +286,21 @@ class Profiler(_core.Recorder):
         """Return the number of a call site, registering it at first sight."""
         _checks.check_track(track)
         name = _checks.checked_name(name)
-        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
-            owner = self._track(track)
-            key = (self._profiler_id, owner.idx, file, line, name)
-            # All objects are made first, and added in one step: whatever re-entered meanwhile may
-            # have taken the index, or added this very site.
-            while (known := _CALL_SITE_CACHE.get(key)) is None:
-                value = (self._profiler_id, len(owner.sites))
-                site = Site(owner.idx, value[1], name, file, line)
-                self._commit_site(
-                    owner.gate, self._sites, owner.sites, site, _CALL_SITE_CACHE, key, value
-                )
-            return owner.sites[known[1]]
+        return self._locked(lambda: self._site(track, name, file, line))
+
+    def _site(self, track: int | str, name: str, file: str, line: int) -> int:
+        """Return the number of a call site. Its caller holds the locks."""
+        owner = self._track(track)
+        key = (self._profiler_id, owner.idx, file, line, name)
+        # All objects are made first, and added in one step: whatever re-entered meanwhile may have
+        # taken the index, or added this very site.
+        while (known := _CALL_SITE_CACHE.get(key)) is None:
+            value = (self._profiler_id, len(owner.sites))
+            site = Site(owner.idx, value[1], name, file, line)
+            self._commit_site(
+                owner.gate, self._sites, owner.sites, site, _CALL_SITE_CACHE, key, value
+            )
+        return owner.sites[known[1]]
 
     def _describe_site(self, site: int) -> str:
         known = self._sites[site]
@@ -339,8 +333,7 @@ class Profiler(_core.Recorder):
         """
         _checks.check_track(track)
         _checks.check_switch(enabled)
-        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
-            self._set_gate(self._track(track).gate, enabled)
+        self._locked(lambda: self._set_gate(self._track(track).gate, enabled))
 
     def is_track_enabled(self, track: int | str) -> bool:
         """Return whether a track is switched on; one that nobody switched off is.
@@ -350,10 +343,12 @@ class Profiler(_core.Recorder):
         :raises ValueError: for a negative index or an empty name.
         """
         _checks.check_track(track)
-        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
-            idx = self._track_names.get(track) if isinstance(track, str) else track
-            known = None if idx is None else self._tracks.get(idx)
-            return known is None or self._is_enabled(known.gate)
+        return self._locked(lambda: self._is_on(track))
+
+    def _is_on(self, track: int | str) -> bool:
+        idx = self._track_names.get(track) if isinstance(track, str) else track
+        known = None if idx is None else self._tracks.get(idx)
+        return known is None or self._is_enabled(known.gate)
 
     def set_track_name(self, track: int, name: str) -> None:
         """Name a track, for reports and for `track` and `block` by name.
@@ -367,17 +362,19 @@ class Profiler(_core.Recorder):
             raise TypeError(f"a track is renamed by its index (an int), not by its name {track!r}")
         _checks.check_track(track)
         name = _checks.checked_text(name, "a track's name")
-        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
-            holder = self._track_names.get(name)
-            if holder is not None and holder != track:
-                raise ValueError(
-                    f"track {holder} is called {name!r} already; names of tracks must differ"
-                )
-            named = self._track(track)
-            self._forget_call_sites()
-            self._track_names.pop(named.name, None)
-            named.name = name
-            self._track_names[name] = named.idx
+        self._locked(lambda: self._rename(track, name))
+
+    def _rename(self, track: int, name: str) -> None:
+        holder = self._track_names.get(name)
+        if holder is not None and holder != track:
+            raise ValueError(
+                f"track {holder} is called {name!r} already; names of tracks must differ"
+            )
+        named = self._track(track)
+        self._forget_call_sites()
+        self._track_names.pop(named.name, None)
+        named.name = name
+        self._track_names[name] = named.idx
 
     # Switches
 
@@ -393,8 +390,7 @@ class Profiler(_core.Recorder):
         self._set_started(False)
 
     def _set_started(self, started: bool) -> None:
-        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
-            self._switch(started)
+        self._locked(lambda: self._switch(started))
 
     def is_started(self) -> bool:
         """Return whether it records, as far as `start` and `stop` go."""
@@ -405,9 +401,11 @@ class Profiler(_core.Recorder):
 
         Blocks and tracks stay registered. Passes that are open are dropped.
         """
-        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
-            self._begin()
-            self._new_session()
+        self._locked(self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        self._begin()
+        self._new_session()
 
     def _begin(self) -> None:
         self._start_ns = time.time_ns()
@@ -442,22 +440,23 @@ class Profiler(_core.Recorder):
 
         # What is open before the sites and tracks: each that it names is then sure to be known.
         running, waiting = self._open_passes(), self._suspended_passes(gc.get_objects())
-        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
-            track_names = {track.idx: track.name for track in list(self._tracks.values())}
-            sites = self._sites[:]
-        return open_blocks(running, waiting, sites, track_names)
+        sites, tracks, _ = self._locked(self._known)
+        return open_blocks(running, waiting, sites, {idx: name for idx, name, _ in tracks})
+
+    def _known(self) -> tuple[list[Site], list[tuple[int, str, bool]], tuple[int, int]]:
+        """Return sites, tracks, and when recording began and for how long it has gone on, in ns."""
+        sites = self._sites[:]  # before the tracks: each site's track is then sure to be there
+        tracks = [
+            (track.idx, track.name, self._is_enabled(track.gate))
+            for track in list(self._tracks.values())
+        ]
+        return sites, tracks, (self._start_ns, time.monotonic_ns() - self._start_monotonic_ns)
 
     def _view(self) -> View:
         # The snapshot before the sites: each site that it holds is then sure to be known.
         snapshot = self._snapshot()
-        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK), _held(self._global_lock):
-            sites = self._sites[:]  # before the tracks: each site's track is then sure to be there
-            tracks = [
-                (track.idx, track.name, self._is_enabled(track.gate))
-                for track in list(self._tracks.values())
-            ]
-            start_ns, duration_ns = self._start_ns, time.monotonic_ns() - self._start_monotonic_ns
-        return View(self._name, snapshot, sites, tracks, start_ns, duration_ns)
+        sites, tracks, times = self._locked(self._known)
+        return View(self._name, snapshot, sites, tracks, *times)
 
     def gather(self, directory: StrPath | None = None, *, period_s: float = 1.0) -> bool:
         """Keep this process's results in a file of its own, for `ProfilerResults.load_all`.
@@ -522,11 +521,13 @@ def set_global_enabled(enabled: bool) -> None:
     :raises TypeError: when it is no bool.
     """
     _checks.check_switch(enabled)
-    with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK):
-        _core.set_everything_enabled(enabled)
-        for profiler in list(_PROFILER_REGISTRY.values()):
-            with _held(profiler._global_lock):
-                profiler._set_gates()
+    _holding((_REGISTRY_LOCK, _GLOBAL_CACHE_LOCK), lambda: _set_everything(enabled))
+
+
+def _set_everything(enabled: bool) -> None:
+    _core.set_everything_enabled(enabled)
+    for profiler in list(_PROFILER_REGISTRY.values()):
+        _holding((profiler._global_lock,), profiler._set_gates)
 
 
 def is_global_enabled() -> bool:
@@ -543,9 +544,12 @@ def _forget_dead_profilers() -> None:
         except IndexError:  # another thread took the last one
             break
     if dead:
-        with _held(_REGISTRY_LOCK), _held(_GLOBAL_CACHE_LOCK):
-            for key in [key for key in list(_CALL_SITE_CACHE) if key[0] in dead]:
-                _CALL_SITE_CACHE.pop(key, None)
+        _holding((_REGISTRY_LOCK, _GLOBAL_CACHE_LOCK), lambda: _forget_call_sites_of(dead))
+
+
+def _forget_call_sites_of(dead: set[int]) -> None:
+    for key in [key for key in list(_CALL_SITE_CACHE) if key[0] in dead]:
+        _CALL_SITE_CACHE.pop(key, None)
 
 
 def _after_fork_in_child() -> None:
