@@ -287,10 +287,10 @@ cdef class Recorder:
         """
         return open_passes(self.opened())
 
-    def _suspended_passes(self, list objects):
-        """What is open in those of the objects that are suspended generators and coroutines of this recorder: (site,
-        ticks since it began, how many are open below it in it) each."""
-        return suspended_passes(self, self.opened(), objects)
+    def _suspended_passes(self):
+        """What is open in suspended generators and coroutines of this recorder: (site, ticks since it began, how many
+        are open below it in it) each."""
+        return suspended_passes(self, self.opened())
 
     def block(self, track, name):
         """A context manager that records each pass through its `with` body as a pass of one block.

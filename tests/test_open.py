@@ -218,3 +218,22 @@ def test_listing_while_others_record(
             stop.set()
 
     threads.together(record, record, *[read] * readers)
+
+
+@pytest.mark.usefixtures("switching")
+def test_listing_disturbs_nobody(p: Profiler, threads: Threads) -> None:
+    """Whoever is making something of their own meanwhile is not found out by it."""
+    stop = threading.Event()
+
+    def make() -> None:
+        while not stop.is_set():
+            assert tuple(i for i in range(300)) == tuple(range(300))
+
+    def read() -> None:
+        try:
+            for _ in range(300):
+                p.open_blocks()
+        finally:
+            stop.set()
+
+    threads.together(make, make, read)

@@ -134,21 +134,64 @@ cdef object open_passes(Store* s):
             drop_thread(found.items[i].thread)
         PyMem_RawFree(found.items)
 
-cdef object suspended_passes(owner, Store* s, list objects):
-    cdef SuspendedObject* each
+cdef struct Search:            # for what is suspended
+    PyObject* owner
+    uint64_t session
+    uint64_t now
+    Opens found
+    bint failed
+
+cdef int look_at(PyObject* known, void* argument) noexcept:
+    """Adds what is open in an object, if that is a suspended generator or coroutine of the searching recorder."""
+    cdef Search* search = <Search*>argument
+    cdef SuspendedObject* each = <SuspendedObject*>known
     cdef Saved* saved
+    cdef Open item
     cdef size_t i
-    cdef uint64_t now = st_ticks()
-    found = []
-    for known in objects:
-        each = <SuspendedObject*><PyObject*>known
-        if not is_suspended_kind(<PyObject*>known) or each.owner != <PyObject*>owner or each.session != s.session:
-            continue
-        if not each.started or each.over or st_loadp_acquire(&each.running) != NULL:
-            continue
-        found.append(((<Handle*>each.handle).site, stretch(each.first, now), 0))
-        saved = <Saved*>each.saved
-        for i in range(each.saved_count):
-            if not saved[i].silent:
-                found.append((saved[i].handle.site, stretch(saved[i].start, now), i + 1))
-    return found
+    if not is_suspended_kind(known) or each.owner != search.owner or each.session != search.session:
+        return 1
+    if not each.started or each.over or st_loadp_acquire(&each.running) != NULL:
+        return 1
+    memset(&item, 0, sizeof(Open))
+    item.site = (<Handle*>each.handle).site
+    item.ticks = stretch(each.first, search.now)
+    search.failed = search.failed or not add_open(&search.found, &item)
+    saved = <Saved*>each.saved
+    for i in range(each.saved_count):
+        if not saved[i].silent:
+            item.site = saved[i].handle.site
+            item.ticks = stretch(saved[i].start, search.now)
+            item.depth = <uint32_t>(i + 1)
+            search.failed = search.failed or not add_open(&search.found, &item)
+    return 1
+
+cdef extern from *:
+    """
+    /* A list of all objects, as `gc.get_objects` makes, holds references to tuples that other threads are filling, and
+     * makes those fail. Visiting them does not; before 3.12, ours are linked with each other instead. */
+    #if PY_VERSION_HEX >= 0x030C0000
+    #define st_visit_suspended(visit, argument) PyUnstable_GC_VisitObjects(visit, argument)
+    #else
+    static void st_visit_suspended(int (*visit)(PyObject *, void *), void *argument) {
+        st_suspended *each;
+        for (each = st_all_suspended; each != NULL; each = each->next) visit((PyObject *)each, argument);
+    }
+    #endif
+    """
+    void st_visit_suspended(int (*)(PyObject*, void*) noexcept, void*)
+
+cdef object suspended_passes(owner, Store* s):
+    cdef Search search
+    cdef size_t i
+    memset(&search, 0, sizeof(Search))
+    search.owner = <PyObject*>owner
+    search.session = s.session
+    search.now = st_ticks()
+    st_visit_suspended(look_at, &search)
+    try:
+        if search.failed:
+            raise MemoryError("no memory to say what is open")
+        return [(search.found.items[i].site, search.found.items[i].ticks, search.found.items[i].depth)
+                for i in range(search.found.used)]
+    finally:
+        PyMem_RawFree(search.found.items)

@@ -4,7 +4,8 @@ cdef extern from *:
     """
     /* What a suspending function returned, and the pass that lasts from its first resume to its end. Between resumes
      * nothing of it is in any buffer, so it may be resumed on another thread, abandoned, or closed by the collector. */
-    typedef struct {
+    typedef struct st_suspended st_suspended;
+    struct st_suspended {
         PyObject_HEAD
         PyObject *inner;
         PyObject *owner;
@@ -25,7 +26,27 @@ cdef extern from *:
         int untouched;          /* it was returned by a call that is part of the pass, and not resumed since */
         int over;
         int hooked;             /* an asynchronous generator has been shown to its event loop */
-    } st_suspended;
+    #if PY_VERSION_HEX < 0x030C0000
+        st_suspended *next;     /* of all there are; the GIL is held by who changes the list */
+        st_suspended *previous;
+    #endif
+    };
+    #if PY_VERSION_HEX < 0x030C0000
+    static st_suspended *st_all_suspended = NULL;
+    static void st_link_suspended(st_suspended *self) {
+        self->next = st_all_suspended;
+        if (st_all_suspended != NULL) st_all_suspended->previous = self;
+        st_all_suspended = self;
+    }
+    static void st_unlink_suspended(st_suspended *self) {
+        if (self->next != NULL) self->next->previous = self->previous;
+        if (self->previous != NULL) self->previous->next = self->next;
+        else st_all_suspended = self->next;
+    }
+    #else
+    #define st_link_suspended(self) ((void)0)
+    #define st_unlink_suspended(self) ((void)0)
+    #endif
     /* Drives something on behalf of a pass: what awaits a coroutine, or one step of an asynchronous generator. */
     typedef struct {
         PyObject_HEAD
@@ -80,6 +101,8 @@ cdef extern from *:
         bint untouched
         bint over
         bint hooked
+    void st_link_suspended(SuspendedObject*)
+    void st_unlink_suspended(SuspendedObject*)
     ctypedef struct RelayObject "st_relay":
         PyObject* inner
         PyObject* passing "pass"
@@ -477,6 +500,8 @@ cdef void suspended_dealloc(PyObject* self) noexcept:
         return  # somebody has taken it up again
     PyObject_GC_UnTrack(self)
     end_abandoned(s)
+    if s.inner != NULL:
+        st_unlink_suspended(s)
     if s.references != NULL:
         PyObject_ClearWeakRefs(self)
     Py_XDECREF(s.inner)
@@ -651,6 +676,7 @@ cdef PyObject* new_suspended(PyTypeObject* kind, TrackedObject* t, PyObject* inn
         (<SuspendedObject*>self).owner = t.owner
         (<SuspendedObject*>self).handle = t.handle
         Py_INCREF(t.owner)
+        st_link_suspended(<SuspendedObject*>self)
     return self
 
 cdef PyObject* go_on(TrackedObject* t, Buffer* b, Activation* a, PyObject* inner) noexcept:

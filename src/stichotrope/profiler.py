@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import threading
@@ -439,7 +438,7 @@ class Profiler(_core.Recorder):
         from ._open import open_blocks
 
         # What is open before the sites and tracks: each that it names is then sure to be known.
-        running, waiting = self._open_passes(), self._suspended_passes(gc.get_objects())
+        running, waiting = self._open_passes(), self._suspended_passes()
         sites, tracks, _ = self._locked(self._known)
         return open_blocks(running, waiting, sites, {idx: name for idx, name, _ in tracks})
 
