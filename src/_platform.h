@@ -342,6 +342,16 @@ static inline PyObject *st_first_of_frame(const void *frame) {
 }
 #endif
 
+/* From 3.15 on, a thread that runs no Python code has a frame all the same, whose code is None. */
+static inline int st_is_code(PyObject *code) {
+#if PY_VERSION_HEX >= 0x030F0000
+    return code != NULL && Py_IS_TYPE(code, &PyCode_Type);
+#else
+    (void)code;
+    return 1;
+#endif
+}
+
 #define ST_CODE_SUSPENDS (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE)
 
 /* Whether it is known where a frame says which one it was entered from: without, a suspended frame cannot be told from
@@ -400,7 +410,7 @@ static inline PyObject *st_code_of_frame(void *frame) {
 /* Whether the frame that is calling is a generator's or coroutine's, which can be suspended and told from a running
  * one then. */
 static inline int st_frame_suspends(void *frame) {
-    return ST_LIKELY(frame != NULL)
+    return ST_LIKELY(frame != NULL) && ST_LIKELY(st_is_code(st_code_of_frame(frame)))
            && ST_UNLIKELY(((PyCodeObject *)st_code_of_frame(frame))->co_flags & ST_CODE_SUSPENDS)
            && st_frames_are_linked;
 }
@@ -435,7 +445,10 @@ static inline PyObject *st_calling_code(int *offset) {
 #  endif
     if (frame == NULL) return NULL;
     *offset = PyUnstable_InterpreterFrame_GetLasti(frame);
-    if (ST_LIKELY(st_frame_begins_with_code)) return st_first_of_frame(frame);
+    if (ST_LIKELY(st_frame_begins_with_code)) {
+        PyObject *first = st_first_of_frame(frame);
+        return ST_LIKELY(st_is_code(first)) ? first : NULL;
+    }
     PyObject *code = PyUnstable_InterpreterFrame_GetCode(frame);
     Py_XDECREF(code);
     return code;

@@ -355,3 +355,66 @@ def test_many_generators_suspended_at_once(p: Profiler, clock: ManualClock) -> N
     assert (passes["parse"], passes["over"]) == (300, 200)
     assert p.open_blocks() == []
     assert {name.split()[0] for name in tree(p)} == {"rows", "over"}
+
+
+def test_blocks_within_a_suspended_generators_block_go_aside_together(
+    p: Profiler, clock: ManualClock
+) -> None:
+    """And come back together, each on the one below it."""
+
+    def rows() -> Iterator[int]:
+        with p.block(0, "outer"), p.block(0, "inner"):
+            clock.advance(1)
+            yield 1
+            with p.block(0, "innermost"):
+                clock.advance(2)
+            yield 2
+
+    with p.block(0, "main"):
+        for _ in rows():
+            with p.block(0, "use"):
+                clock.advance(10)
+    inner = {"innermost": (1, 2, 2, {})}
+    figures = tree(p)["main"][3]
+    assert figures["outer"][3]["inner"][3] == inner
+    assert figures["use"] == (2, 20, 20, {})
+    assert figures["outer"][3]["inner"][:3] == (1, 23, 21)
+    assert p.open_blocks() == []
+
+
+def test_a_generator_that_began_while_recording_was_off(p: Profiler, clock: ManualClock) -> None:
+    """Its block is not recorded, and leaves nothing behind for others to lie on."""
+    with p.block(0, "around"):
+        p.stop()
+        made = reader(p, clock, 3)
+        next(made)
+        p.start()
+        with p.block(0, "use"):
+            clock.advance(10)
+        next(made)
+        with p.block(0, "use too"):
+            clock.advance(5)
+        made.close()  # type: ignore[attr-defined]
+    blocks = recorded(p)
+    assert (blocks["use"].hit_count, blocks["use too"].hit_count) == (1, 1)
+    assert blocks["parse"].hit_count == 1
+    assert p.open_blocks() == []
+
+
+def test_a_generator_in_a_task_on_a_base(p: Profiler, clock: ManualClock) -> None:
+    """What a task opens while its generator is suspended lies on what its loop was run in."""
+
+    async def main() -> None:
+        for _ in reader(p, clock, 2):
+            with p.block(0, "use"):
+                clock.advance(10)
+            await asyncio.sleep(0)
+
+    with p.block(0, "around"):
+        asyncio.run(main())
+    total, self_ns, below = tree(p)["around"][1:]
+    assert (total, set(below)) == (22, {"rows", "use"})
+    assert below["use"] == (2, 20, 20, {})
+    assert below["rows"][3] == {"parse": (2, 2, 2, {})}
+    assert self_ns == 0
+    assert p.get_results().total_time_ns == 22

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -314,7 +315,9 @@ def test_forks_under_native_load_leave_parent_and_child_right(
     p = Profiler("native")
     with hammering(driver, threads, p, 2, "outer", "inner") as todo:
         for _ in range(10):
-            child = os.fork()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+                child = os.fork()
             if child == 0:
                 status = 1
                 try:

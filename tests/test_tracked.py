@@ -934,3 +934,53 @@ def test_decorating_and_dropping_leaves_no_reference(p: Profiler) -> None:
     for _ in range(1000):
         p.track(0)(function)()
     assert (sys.getrefcount(function), sys.getrefcount(p)) == before
+
+
+class Stateful:
+    """A callable with state, some of which cannot be set."""
+
+    def __init__(self) -> None:
+        self.factor = 2
+
+    def __call__(self, n: int) -> int:
+        return n * self.factor
+
+    @property
+    def fixed(self) -> int:
+        """It has no setter."""
+        return 7
+
+
+def test_the_state_of_a_tracked_instance_is_set_where_it_is_read() -> None:
+    """Through the tracked one, and through the instance itself."""
+    instance = Stateful()
+    tracked: Any = Profiler("p").track(0)(instance)
+    tracked.factor = 3
+    assert (tracked(1), instance.factor, tracked.factor) == (3, 3, 3)
+    instance.factor = 4
+    assert (tracked(1), tracked.factor) == (4, 4)
+    del tracked.factor
+    assert not hasattr(instance, "factor")
+
+
+def test_what_an_instance_refuses_the_tracked_one_takes() -> None:
+    """As a function's attributes are, and what makes it look like what it calls."""
+    tracked: Any = Profiler("p").track(0)(len)
+    tracked.note = "x"
+    tracked.__name__ = "other"
+    assert (tracked.note, tracked.__name__, len.__name__) == ("x", "other", "len")
+    del tracked.note
+    assert not hasattr(tracked, "note")
+
+
+def test_an_error_in_setting_state_is_the_instances_own() -> None:
+    """What is no AttributeError comes through."""
+
+    class Strict:
+        def __call__(self) -> None: ...
+
+        def __setattr__(self, name: str, value: object) -> None:
+            raise ValueError(name)
+
+    with pytest.raises(ValueError, match="x"):
+        Profiler("p").track(0)(Strict()).x = 1  # type: ignore[attr-defined]
