@@ -340,16 +340,29 @@ cdef class Recorder:
 def holding(tuple locks, action):
     """What an action returns while locks are held, taken in their order: no exception that a signal raises can come
     between taking one and guarding it."""
-    cdef Py_ssize_t held = 0
+    cdef Py_ssize_t held = 0, count = len(locks)
+    # Found before any is taken, and called without arguments: giving back a lock of `threading` takes no memory.
+    cdef list give_back = [getattr(lock, "release", None) or _Leaving(lock) for lock in locks]
     try:
-        while held < len(locks):
+        while held < count:
             locks[held].__enter__()
             held += 1
         return action()
     finally:
         while held:
             held -= 1
-            locks[held].__exit__(None, None, None)
+            give_back[held]()
+
+
+cdef class _Leaving:
+    """Gives back what can only be entered and left."""
+    cdef object leave
+
+    def __init__(self, lock):
+        self.leave = lock.__exit__
+
+    def __call__(self):
+        self.leave(None, None, None)
 
 
 def set_everything_enabled(bint enabled):
