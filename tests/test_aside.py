@@ -374,7 +374,7 @@ def test_blocks_within_a_suspended_generators_block_go_aside_together(
         for _ in rows():
             with p.block(0, "use"):
                 clock.advance(10)
-    inner = {"innermost": (1, 2, 2, {})}
+    inner: Tree = {"innermost": (1, 2, 2, {})}
     figures = tree(p)["main"][3]
     assert figures["outer"][3]["inner"][3] == inner
     assert figures["use"] == (2, 20, 20, {})
