@@ -25,6 +25,8 @@ A buffer is one reserved stretch of address space: header, stack, data. What is 
 offset from its start, and never moves.
 """
 
+import _thread
+
 from cpython.object cimport PyObject
 from cpython.mem cimport PyMem_RawMalloc, PyMem_RawCalloc, PyMem_RawRealloc, PyMem_RawFree
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
@@ -341,8 +343,10 @@ def holding(tuple locks, action):
     """What an action returns while locks are held, taken in their order: no exception that a signal raises can come
     between taking one and guarding it."""
     cdef Py_ssize_t held = 0, count = len(locks)
-    # Found before any is taken, and called without arguments: giving back a lock of `threading` takes no memory.
-    cdef list give_back = [getattr(lock, "release", None) or _Leaving(lock) for lock in locks]
+    cdef list give_back = []
+    for lock in locks:
+        # Found before any is taken, and called without arguments: giving back a lock of `threading` takes no memory.
+        give_back.append(lock.release if type(lock) is RLOCK else _Leaving(lock))
     try:
         while held < count:
             locks[held].__enter__()
@@ -353,6 +357,8 @@ def holding(tuple locks, action):
             held -= 1
             give_back[held]()
 
+
+cdef object RLOCK = _thread.RLock
 
 cdef class _Leaving:
     """Gives back what can only be entered and left."""
