@@ -94,7 +94,14 @@ def still_records(profiler: Profiler) -> None:
 def alone(function: Callable[[], Any]) -> Any:
     """Run a function low on a stack of its own: where the interpreter must make the stack longer and
     cannot, it keeps references to arguments for good."""
-    return Threads().one_by_one(function)[0]
+
+    def begin() -> Any:
+        # The thread's context is there from now on: made in the middle of a range of scenarios, it would
+        # take the turns at which the core's own allocations fail.
+        contextvars.copy_context()
+        return function()
+
+    return Threads().one_by_one(begin)[0]
 
 
 def losses(ns: range, scenario: Callable[[int], int]) -> list[int]:
