@@ -13,7 +13,6 @@ cdef inline bint is_frame_key(uint64_t key) noexcept nogil:
 cdef PyObject* context_manager_codes[2]
 
 ctypedef void (*learning)() noexcept nogil
-ctypedef bint (*asking)(void*) noexcept nogil
 
 cdef void learn_context_managers() noexcept:
     """Finds the code that enters what `contextlib.contextmanager` makes, once that module is there."""
