@@ -9,13 +9,15 @@ import os
 import threading
 from math import sqrt
 
+from ._document import MAX_NESTING, Document, check_indent, json_value, kind, parse
+from ._document import ResultsFormatError as ResultsFormatError
 from ._files import checked_path, files_in, read_whole, write_whole
 from ._histogram import Histogram, exact_quantile
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, TypeAlias
+    from typing import Any
 
     from ._files import StrPath
 
@@ -24,22 +26,9 @@ FORMAT_VERSION = 1
 GATHERED_SUFFIX = ".stichotrope.json"  # of the files that `load_all` reads
 OTHER_PATHS = "(other paths)"
 
-_MAX_BITS = 256  # of a number in a file: a mean or a standard deviation of such is still a float
-# How deep metadata may be nested in a file, and after merging, which puts it two levels deeper.
-# `json` and the interpreter's stack bear several times as much.
-_MAX_NESTING = 100
-_MAX_MERGED_NESTING = _MAX_NESTING + 2
 
 # What a block is known by, in every run: track index, file, line, name.
 _Identity = tuple[int, str, int, str]
-
-if TYPE_CHECKING:
-    # What leads to a value within metadata: the place of what holds it, and its key there.
-    _Place: TypeAlias = "tuple[_Place, object] | None"
-
-
-class ResultsFormatError(ValueError):
-    """A file or document that does not hold results which this version can read."""
 
 
 class _Record:
@@ -492,7 +481,7 @@ class ProfilerResults(_Figures):
         self.tracks = {} if tracks is None else tracks
         self.total_time_ns = total_time_ns
         self.tree = CallNode.root() if tree is None else tree
-        self.metadata: dict[str, Any] = _json_value({} if metadata is None else metadata)
+        self.metadata: dict[str, Any] = json_value({} if metadata is None else metadata)
         self._threads: list[ThreadResults] | Callable[[], Iterable[ThreadResults]]
         self._threads_lock = threading.RLock()
         self.processes = _own_process(self) if processes is None else list(processes)
@@ -553,7 +542,7 @@ class ProfilerResults(_Figures):
         :param data: what `to_dict` returned; fields that this version does not know are ignored.
         :raises ResultsFormatError: when it is no such document, or one of a newer format.
         """
-        document = _Document(data, "")
+        document = Document(data, "")
         _check_format(document)
         processes = _processes_from(document)
         return cls(
@@ -575,7 +564,7 @@ class ProfilerResults(_Figures):
         import json
         import re
 
-        _check_indent(indent)
+        check_indent(indent)
         text = json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
         # A histogram has many pairs. Strings are safe: within them a line break is written "\n".
         text = re.sub(r"\[\n *(\d+),\n *(\d+)\n *\]", r"[\1, \2]", text)
@@ -604,7 +593,7 @@ class ProfilerResults(_Figures):
         """
         raw = read_whole(path)
         try:
-            return cls.from_dict(_parse(raw))
+            return cls.from_dict(parse(raw))
         except ResultsFormatError as error:
             raise ResultsFormatError(f"{checked_path(path)}: {error}") from error.__cause__
 
@@ -920,7 +909,7 @@ def _head_to_dict(results: ProfilerResults) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "profiler_name": results.profiler_name,
         **_figures_to_dict(results),
-        "metadata": _json_value(results.metadata),
+        "metadata": json_value(results.metadata),
     }
     if _says_more(results):
         head["processes"] = [_process_to_dict(process) for process in results.processes]
@@ -1001,68 +990,14 @@ def _thread_to_dict(thread: ThreadResults, places: dict[object, int]) -> dict[st
     }
 
 
-def _json_value(
-    value: Any, place: _Place = None, depth: int = 0, limit: int = _MAX_MERGED_NESTING
-) -> Any:
-    """Return a copy of a value in the shape that it will have when read back from JSON."""
-    if value is None or isinstance(value, (str, int)):
-        return value
-    if isinstance(value, float):
-        # JSON has no way to write nan and the infinities.
-        return value if value - value == 0 else None
-    if depth >= limit:
-        raise ValueError(f"metadata must not be nested more than {limit} levels deep")
-    if isinstance(value, (list, tuple)):
-        return [_json_value(item, (place, i), depth + 1, limit) for i, item in enumerate(value)]
-    if isinstance(value, dict):
-        return {
-            _json_key(key, place): _json_value(item, (place, key), depth + 1, limit)
-            for key, item in value.items()
-        }
-    raise TypeError(f"{_where(place)} must be something that JSON can hold, not {value!r}")
-
-
-def _json_key(key: object, place: _Place) -> str:
-    if not isinstance(key, str):
-        raise TypeError(f"the keys of {_where(place)} must be str, not {key!r}")
-    return key
-
-
-def _where(place: _Place) -> str:
-    # Written out for an error alone: a long key would else be copied for each value below it.
-    keys: list[object] = []
-    while place is not None:
-        place, key = place
-        keys.append(key)
-    return "metadata" + "".join(f"[{key!r}]" for key in reversed(keys))
-
-
-def _check_indent(indent: int | None) -> None:
-    if indent is None:
-        return
-    if isinstance(indent, bool) or not isinstance(indent, int):
-        raise TypeError(f"indent must be a number of spaces or None, not {indent!r}")
-    if indent < 0:
-        raise ValueError(f"indent must be 0 or more, not {indent}")
-
-
 # The document: read
 
 
-def _parse(raw: bytes) -> Any:
-    import json
-
-    try:
-        return json.loads(raw.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise ResultsFormatError(f"not JSON, or cut short: {error}") from error
-
-
-def _check_format(document: _Document) -> None:
+def _check_format(document: Document) -> None:
     found = document.value.get("format")
     if found != FORMAT:
         raise ResultsFormatError(
-            f'not a stichotrope results file: its "format" is {_kind(found)}, expected {FORMAT!r}'
+            f'not a stichotrope results file: its "format" is {kind(found)}, expected {FORMAT!r}'
         )
     version = document.count("format_version")
     if version > FORMAT_VERSION:
@@ -1072,100 +1007,20 @@ def _check_format(document: _Document) -> None:
         )
 
 
-class _Document:
-    """A JSON object of a document, and where in the document it stands."""
-
-    def __init__(self, value: object, where: str) -> None:
-        if not isinstance(value, dict):
-            raise ResultsFormatError(
-                f"not a stichotrope results file: expected an object "
-                f"{f'at {where}' if where else 'on the outside'}, not {_kind(value)}"
-            )
-        self.value: dict[str, Any] = value
-        self.where = where
-
-    def text(self, key: str) -> str:
-        return self._take(key, str, "a text")  # type: ignore[no-any-return]
-
-    def flag(self, key: str) -> bool:
-        return self._take(key, bool, "true or false")  # type: ignore[no-any-return]
-
-    def mapping(self, key: str) -> dict[str, Any]:
-        return self._take(key, dict, "an object")  # type: ignore[no-any-return]
-
-    def integer(self, key: str) -> int:
-        value = self._take(key, int, "a whole number")
-        if isinstance(value, bool):
-            raise self._wrong(key, "a whole number")
-        self._check_size(key, value)
-        return value  # type: ignore[no-any-return]
-
-    def count(self, key: str) -> int:
-        value = self.integer(key)
-        if value < 0:
-            raise self._wrong(key, "a whole number, 0 or more")
-        return value
-
-    def objects(self, key: str) -> Iterator[_Document]:
-        for i, item in enumerate(self._take(key, list, "a list")):
-            yield _Document(item, f"{self._path(key)}[{i}]")
-
-    def pairs(self, key: str) -> Iterator[tuple[int, int]]:
-        """Yield the pairs of counts in a list such as ``[[1, 2], [3, 4]]``."""
-        for item in self._take(key, list, "a list"):
-            if not isinstance(item, list) or [type(part) for part in item] != [int, int]:
-                raise self._wrong(key, "a list of pairs of whole numbers")
-            if min(item) < 0:
-                raise self._wrong(key, "a list of pairs of whole numbers, 0 or more")
-            self._check_size(key, max(item))
-            yield item[0], item[1]
-
-    def _check_size(self, key: str, number: int) -> None:
-        if number.bit_length() > _MAX_BITS:
-            raise ResultsFormatError(
-                f'a number in field "{key}"{self._place()} is too large: it has '
-                f"{number.bit_length():,} bits, expected {_MAX_BITS} at most"
-            )
-
-    def _take(self, key: str, kind: type, expected: str) -> Any:
-        if key not in self.value:
-            raise ResultsFormatError(f'field "{key}" is missing{self._place()}')
-        if not isinstance(self.value[key], kind):
-            raise self._wrong(key, expected)
-        return self.value[key]
-
-    def _wrong(self, key: str, expected: str) -> ResultsFormatError:
-        found = _kind(self.value[key])
-        return ResultsFormatError(f'field "{key}"{self._place()} must be {expected}, not {found}')
-
-    def _place(self) -> str:
-        return f" at {self.where}" if self.where else ""
-
-    def _path(self, key: str) -> str:
-        return f"{self.where}.{key}" if self.where else key
-
-
-def _kind(value: object) -> str:
-    from reprlib import repr as bounded_repr  # what is in a file may be deep, or long
-
-    text = bounded_repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _metadata_from(document: _Document) -> Any:
+def _metadata_from(document: Document) -> Any:
     try:
-        return _json_value(document.mapping("metadata"), limit=_MAX_NESTING)
+        return json_value(document.mapping("metadata"), limit=MAX_NESTING)
     except ResultsFormatError:
         raise
     except ValueError as error:
         raise ResultsFormatError(str(error)) from error
 
 
-def _figures_from(document: _Document) -> dict[str, Any]:
+def _figures_from(document: Document) -> dict[str, Any]:
     tracks = [_track_from(track) for track in document.objects("tracks")]
     by_idx = {track.track_idx: track for track in tracks}
     if len(by_idx) != len(tracks):
-        raise ResultsFormatError(f'field "tracks"{document._place()} holds a track twice')
+        raise ResultsFormatError(f'field "tracks"{document.place()} holds a track twice')
     return {
         "tracks": by_idx,
         "total_time_ns": document.count("total_time_ns"),
@@ -1173,7 +1028,7 @@ def _figures_from(document: _Document) -> dict[str, Any]:
     }
 
 
-def _track_from(document: _Document) -> ProfileTrack:
+def _track_from(document: Document) -> ProfileTrack:
     idx = document.count("track_idx")
     return ProfileTrack(
         track_idx=idx,
@@ -1184,7 +1039,7 @@ def _track_from(document: _Document) -> ProfileTrack:
     )
 
 
-def _block_from(document: _Document, track_idx: int) -> ProfileBlock:
+def _block_from(document: Document, track_idx: int) -> ProfileBlock:
     histogram = Histogram()
     for lower, count in document.pairs("histogram"):
         histogram.add(lower, count)
@@ -1207,7 +1062,7 @@ def _block_from(document: _Document, track_idx: int) -> ProfileBlock:
     )
 
 
-def _processes_from(document: _Document) -> list[ProcessResults] | None:
+def _processes_from(document: Document) -> list[ProcessResults] | None:
     if "processes" not in document.value:
         return None
     return [
@@ -1225,7 +1080,7 @@ def _processes_from(document: _Document) -> list[ProcessResults] | None:
 
 
 def _process_of(
-    document: _Document, processes: list[ProcessResults] | None
+    document: Document, processes: list[ProcessResults] | None
 ) -> ProcessResults | None:
     """Return the process that a thread's object names by its place, if it does."""
     if processes is None or "process" not in document.value:
@@ -1239,7 +1094,7 @@ def _process_of(
     return processes[place]
 
 
-def _thread_from(document: _Document, processes: list[ProcessResults] | None) -> ThreadResults:
+def _thread_from(document: Document, processes: list[ProcessResults] | None) -> ThreadResults:
     return ThreadResults(
         process=_process_of(document, processes),
         key=document.integer("key"),
@@ -1250,7 +1105,7 @@ def _thread_from(document: _Document, processes: list[ProcessResults] | None) ->
     )
 
 
-def _tree_from(document: _Document) -> CallNode:
+def _tree_from(document: Document) -> CallNode:
     rows = []
     for number, node in enumerate(document.objects("tree")):
         parent = node.integer("parent")
@@ -1262,11 +1117,11 @@ def _tree_from(document: _Document) -> CallNode:
             )
         rows.append((parent, _node_values(node)))
     if not rows:
-        raise ResultsFormatError(f'field "tree"{document._place()} must have at least a root')
+        raise ResultsFormatError(f'field "tree"{document.place()} must have at least a root')
     return _tree_from_rows(rows)
 
 
-def _node_values(document: _Document) -> tuple[Any, ...]:
+def _node_values(document: Document) -> tuple[Any, ...]:
     return (
         document.text("name"),
         document.integer("track_idx"),
