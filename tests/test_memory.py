@@ -94,19 +94,14 @@ def still_records(profiler: Profiler) -> None:
 def alone(function: Callable[[], Any]) -> Any:
     """Run a function low on a stack of its own: where the interpreter must make the stack longer and
     cannot, it keeps references to arguments for good."""
-
-    def begin() -> Any:
-        # The thread's context is there from now on: made in the middle of a range of scenarios, it would
-        # take the turns at which the core's own allocations fail.
-        contextvars.copy_context()
-        return function()
-
-    return Threads().one_by_one(begin)[0]
+    return Threads().one_by_one(function)[0]
 
 
 def losses(ns: range, scenario: Callable[[int], int]) -> list[int]:
     """What each n loses: some must lose something, and the last nothing, or the range is idle."""
-    found = alone(lambda: [scenario(n) for n in ns])
+    # Once before, with nothing that fails: what a thread and the interpreter make once (a record of the thread,
+    # a context, instrumented code) would else take the turns at which the core's own allocations are to fail.
+    found = alone(lambda: [scenario(n) for n in (ns[-1], *ns)])[1:]
     assert any(found), "no allocation of the core failed"
     assert not found[-1], "the range ends before the scenario does"
     return found
