@@ -1,0 +1,58 @@
+"""Statistics of timings: intervals, outliers, and comparisons of two versions of a program.
+
+All but `bootstrap_interval` works without further packages, and gives the same figures whatever is
+installed.
+"""
+
+from __future__ import annotations
+
+from ._comparison import (
+    FASTER,
+    NO_DIFFERENCE,
+    PASSES,
+    RUNS,
+    SLOWER,
+    THRESHOLDS,
+    TOO_LITTLE,
+    VERDICTS,
+    BlockComparison,
+    Comparison,
+    LoneBlock,
+    compare,
+)
+from ._runs import METRICS, Run, Runs, load_runs
+from ._samples import (
+    bootstrap_interval,
+    holm,
+    mean_interval,
+    median_interval,
+    outliers,
+    quantile_interval,
+    tukey_fences,
+)
+
+__all__ = [
+    "FASTER",
+    "METRICS",
+    "NO_DIFFERENCE",
+    "PASSES",
+    "RUNS",
+    "SLOWER",
+    "THRESHOLDS",
+    "TOO_LITTLE",
+    "VERDICTS",
+    "BlockComparison",
+    "Comparison",
+    "LoneBlock",
+    "Run",
+    "Runs",
+    "bootstrap_interval",
+    "compare",
+    "holm",
+    "load_runs",
+    "mean_interval",
+    "median_interval",
+    "outliers",
+    "quantile_interval",
+    "tukey_fences",
+]

@@ -1,0 +1,602 @@
+"""What changed between two versions of a program: each block's ratio, interval and verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from math import exp, fsum, hypot, inf, log, log1p, sqrt
+
+from ..results import ProfilerResults, results_of
+from ._matching import matched
+from ._runs import METRICS, Runs
+from ._samples import check_confidence, check_real, deviation, holm
+from ._student import tail, tail_begin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any, Protocol, TypeAlias
+
+    from ._runs import Figures
+
+    class Profiled(Protocol):
+        """A profiler, whose results are taken at this moment."""
+
+        def get_results(self) -> ProfilerResults: ...
+
+    One: TypeAlias = Runs | ProfilerResults | Profiled
+    Source: TypeAlias = One | Iterable[One]
+
+FASTER, SLOWER = "faster", "slower"
+NO_DIFFERENCE, TOO_LITTLE = "no difference shown", "too little data"
+VERDICTS = (FASTER, SLOWER, NO_DIFFERENCE, TOO_LITTLE)
+
+RUNS, PASSES = "runs", "passes of one run"
+# How large a change must be, as a share, before it counts, unless the caller says otherwise. Where
+# code and data happen to lie in memory alone moves a program's times by some percent between
+# builds (T. Mytkowicz et al., "Producing Wrong Data Without Doing Anything Obviously Wrong!",
+# ASPLOS 2009); a single run does not even show how far its own times move from run to run.
+THRESHOLDS = {RUNS: 0.02, PASSES: 0.05}
+
+LEAST_RUNS = 3  # on one side at least
+LEAST_PASSES = 30  # on each side, where there is one run
+_HALF = Fraction(1, 2)
+
+_MORE_RUNS = "it takes {} runs on one side, with the block in them"
+_MORE_PASSES = "it takes {} passes on each side where there is one run of each"
+_ONE_FIGURE = "one run of each has a single figure, and nothing tells how far it varies: give more"
+_ZERO = "a figure is 0, so there is no ratio"
+_OTHERS = "its interval alone would show it, but not among as many blocks as were compared"
+
+
+@dataclass(frozen=True)
+class BlockComparison:
+    """One block in two versions of a program.
+
+    :ivar track: the name of its track, in the new version.
+    :ivar track_idx: the index of its track, in the new version.
+    :ivar name: its name.
+    :ivar old_file: the file of its call site; empty for what has none, as in a pyperf file.
+    :ivar old_line: the line of its call site.
+    :ivar new_file: the same of the new version.
+    :ivar new_line: the same of the new version.
+    :ivar old_ns: the figure compared, in ns: the mean over the runs of each run's figure.
+    :ivar new_ns: the same of the new version.
+    :ivar old_hits: passes, in all runs.
+    :ivar new_hits: the same of the new version.
+    :ivar old_runs: how many runs hit it.
+    :ivar new_runs: the same of the new version.
+    :ivar ratio: new by old: 1.1 is 10 % slower. None when a figure is 0.
+    :ivar low: the lower end of the ratio's interval, for this block by itself; None when there is
+        none.
+    :ivar high: its upper end.
+    :ivar p_value: how likely a change as clear as this would be in any of the blocks compared, were
+        there none beyond the threshold; None when there is no interval.
+    :ivar verdict: one of `VERDICTS`.
+    :ivar basis: what the interval is of: "runs" or "passes of one run".
+    :ivar note: what to know of the verdict; empty when there is nothing.
+    """
+
+    track: str
+    track_idx: int
+    name: str
+    old_file: str
+    old_line: int
+    new_file: str
+    new_line: int
+    old_ns: float
+    new_ns: float
+    old_hits: int
+    new_hits: int
+    old_runs: int
+    new_runs: int
+    ratio: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    verdict: str
+    basis: str
+    note: str
+
+    @property
+    def change(self) -> float | None:
+        """The change as a share of the old figure: 0.1 is 10 % slower, -0.1 is 10 % faster."""
+        return None if self.ratio is None else self.ratio - 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a dict that JSON can hold."""
+        return {**_plain(self), "change": self.change}
+
+
+@dataclass(frozen=True)
+class LoneBlock:
+    """A block that was hit in one of the versions only.
+
+    :ivar track: the name of its track.
+    :ivar track_idx: the index of its track.
+    :ivar name: its name.
+    :ivar file: the file of its call site; empty for what has none.
+    :ivar line: the line of its call site.
+    :ivar hits: passes, in all runs.
+    :ivar runs: how many runs hit it.
+    :ivar ns: the figure compared, in ns: the mean over the runs of each run's figure.
+    """
+
+    track: str
+    track_idx: int
+    name: str
+    file: str
+    line: int
+    hits: int
+    runs: int
+    ns: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a dict that JSON can hold."""
+        return _plain(self)
+
+
+def _plain(record: BlockComparison | LoneBlock) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The blocks of two versions of a program side by side; iterating gives `BlockComparison`s.
+
+    :ivar blocks: the blocks that are in both, in the order of the new version.
+    :ivar only_old: blocks that were hit in the old version only.
+    :ivar only_new: blocks that were hit in the new version only.
+    :ivar metric: the figure compared, one of `METRICS`.
+    :ivar confidence: of the intervals, and of all verdicts together.
+    :ivar threshold: the change, as a share, that a verdict has to show to be exceeded.
+    :ivar basis: what the intervals are of: "runs", or "passes of one run", which know nothing of
+        how times vary from run to run.
+    :ivar old_label: where the old runs come from; empty when that has no name.
+    :ivar new_label: the same of the new version.
+    :ivar old_runs: how many runs there were.
+    :ivar new_runs: the same of the new version.
+    :ivar notes: sentences on what else differs between the two: Python, machine, clock.
+    """
+
+    blocks: list[BlockComparison]
+    only_old: list[LoneBlock]
+    only_new: list[LoneBlock]
+    metric: str
+    confidence: float
+    threshold: float
+    basis: str
+    old_label: str
+    new_label: str
+    old_runs: int
+    new_runs: int
+    notes: list[str]
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __iter__(self) -> Iterator[BlockComparison]:
+        return iter(self.blocks)
+
+    def __getitem__(self, place: int) -> BlockComparison:
+        return self.blocks[place]
+
+    def of_verdict(self, verdict: str) -> list[BlockComparison]:
+        """Return the blocks of one verdict.
+
+        :param verdict: one of `VERDICTS`.
+        :raises ValueError: when it is none of them.
+        """
+        if verdict not in VERDICTS:
+            raise ValueError(f"a verdict is one of {', '.join(VERDICTS)}, not {verdict!r}")
+        return [block for block in self.blocks if block.verdict == verdict]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a document for programs: dicts, lists, str, numbers, None."""
+        return {
+            "format": "stichotrope-comparison",
+            "format_version": 1,
+            "metric": self.metric,
+            "confidence": self.confidence,
+            "threshold": self.threshold,
+            "basis": self.basis,
+            "old": {"label": self.old_label, "runs": self.old_runs},
+            "new": {"label": self.new_label, "runs": self.new_runs},
+            "notes": list(self.notes),
+            "blocks": [block.to_dict() for block in self.blocks],
+            "only_old": [block.to_dict() for block in self.only_old],
+            "only_new": [block.to_dict() for block in self.only_new],
+        }
+
+
+def compare(
+    old: Source,
+    new: Source,
+    *,
+    metric: str = "mean",
+    confidence: float = 0.95,
+    threshold: float | None = None,
+) -> Comparison:
+    """Return what changed between two versions of a program, block by block.
+
+    With several runs of each, one figure of each run is a sample: passes of one run share what
+    happened to that run, so they are not independent. The interval of the ratio of the two means is
+    Welch's, on a logarithmic scale (B. L. Welch, Biometrika 34, 1947; the standard errors of the
+    logarithms by the delta method). Three runs on one side are needed; a single run on the other is
+    taken to vary as much as these do.
+
+    With one run of each, the passes are the samples (``basis`` says so). Such an interval tells
+    nothing of how times vary from run to run, which is often more than all else. It has to be 30
+    passes on each side, and ``min``, ``total`` and ``self`` have no interval.
+
+    Percentiles come from a histogram, so the interval of a ratio of medians is widened by the width
+    of its buckets, some 6 %.
+
+    A block is slower when its interval lies wholly above the threshold, faster when it lies wholly
+    below it, and "no difference shown" otherwise. Of many blocks, some intervals would do so by
+    chance; so verdicts follow Holm's method (see `holm`): the chance that any of them calls a
+    change where there is none beyond the threshold is at most 1 - ``confidence``.
+
+    :param old: what the old version measured: `ProfilerResults`, `Runs`, or several of them, each
+        a run.
+    :param new: the same of the new version.
+    :param metric: the figure to compare: the ``mean``, ``median`` or ``min`` of the passes, or the
+        ``total`` or ``self`` time of the block.
+    :param confidence: how often an interval holds the ratio, more than 0 and less than 1.
+    :param threshold: the change, as a share from 0 on, below 1, that must be exceeded for a
+        verdict; 0.02 for several runs and 0.05 for one run of each unless given.
+    :raises TypeError: when an argument is of the wrong type.
+    :raises ValueError: when one makes no sense, or the two have no block in common.
+    """
+    _check_metric(metric)
+    check_confidence(confidence)
+    sides = runs_of(old, "old"), runs_of(new, "new")
+    basis = PASSES if len(sides[0]) == len(sides[1]) == 1 else RUNS
+    threshold = _checked_threshold(threshold, basis)
+    series = _series(sides[0]), _series(sides[1])
+    pairs, only_old, only_new = matched(*series)
+    if not pairs:
+        raise ValueError(_nothing_in_common(series))
+    test = _Test(metric, confidence, threshold, basis)
+    order = {id(one): place for place, one in enumerate(series[1])}
+    pairs.sort(key=lambda pair: order[id(pair[1])])
+    return Comparison(
+        blocks=test.blocks(pairs),
+        only_old=[_lone(one, metric) for one in only_old],
+        only_new=[_lone(one, metric) for one in only_new],
+        metric=metric,
+        confidence=confidence,
+        threshold=threshold,
+        basis=basis,
+        old_label=sides[0].label,
+        new_label=sides[1].label,
+        old_runs=len(sides[0]),
+        new_runs=len(sides[1]),
+        notes=_differences(*sides),
+    )
+
+
+# What is given
+
+
+def runs_of(source: Source, side: str) -> Runs:
+    """Return the runs of one side.
+
+    :param source: see `compare`.
+    :param side: what an error calls it.
+    :raises TypeError: when it is something else.
+    :raises ValueError: when there is no run, or none in which anything was recorded.
+    """
+    if isinstance(source, Runs):
+        runs = source
+    elif isinstance(source, (list, tuple)):
+        runs = sum((_one(part, side) for part in source), Runs([]))
+    else:
+        runs = _one(source, side)
+    if not len(runs):
+        raise ValueError(f"{side} must have one run at least; there is none")
+    if not any(run.blocks for run in runs):
+        raise ValueError(f"nothing was recorded in {side}{_whence(runs)}")
+    return runs
+
+
+def _one(source: object, side: str) -> Runs:
+    if isinstance(source, Runs):
+        return source
+    try:
+        return Runs.of_results(results_of(source))
+    except TypeError:
+        raise TypeError(
+            f"{side} must be ProfilerResults or Runs, or a list of them, not {source!r}"
+        ) from None
+
+
+def _whence(runs: Runs) -> str:
+    return f" ({runs.label})" if runs.label else ""
+
+
+def _check_metric(metric: str) -> None:
+    if metric not in METRICS:
+        raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}")
+
+
+def _checked_threshold(threshold: float | None, basis: str) -> float:
+    if threshold is None:
+        return THRESHOLDS[basis]
+    check_real(threshold, "a threshold")
+    if not 0 <= threshold < 1:
+        raise ValueError(
+            f"a threshold is a share from 0 on and below 1 (5 % is 0.05), not {threshold}"
+        )
+    return threshold
+
+
+def _differences(old: Runs, new: Runs) -> list[str]:
+    """Return a sentence for each fact in which the two sides differ."""
+    facts = [_facts(side) for side in (old, new)]
+    return [
+        f"{key}: {' and '.join(facts[0][key])} in old, {' and '.join(facts[1][key])} in new"
+        for key in facts[0]
+        if key in facts[1] and facts[0][key] != facts[1][key]
+    ]
+
+
+def _facts(runs: Runs) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        for key, value in run.facts.items():
+            found.setdefault(key, set()).add(value)
+    return {key: sorted(values) for key, values in found.items()}
+
+
+# One block in all runs of a side
+
+
+class _Series:
+    """One block in the runs that hit it."""
+
+    def __init__(self, first: Figures) -> None:
+        self.parts = [first]
+        self.track_idx = first.track_idx
+        self.track = first.track
+        self.name = first.name
+        self.file = first.file
+        self.line = first.line
+        self._figures: dict[str, list[float]] = {}  # for when all parts are there
+
+    @property
+    def hits(self) -> int:
+        return sum(part.hits for part in self.parts)
+
+    def figures(self, metric: str) -> list[float]:
+        if metric not in self._figures:
+            self._figures[metric] = [part.figure(metric) for part in self.parts]
+        return self._figures[metric]
+
+    def figure(self, metric: str) -> float:
+        return fsum(self.figures(metric)) / len(self.parts)
+
+
+def _series(runs: Runs) -> list[_Series]:
+    """Return each block of all runs; the runs may have been made from different places."""
+    found: list[_Series] = []
+    for run in runs:
+        pairs, _, fresh = matched(found, run.blocks)
+        for series, figures in pairs:
+            series.parts.append(figures)
+        found += map(_Series, fresh)
+    return found
+
+
+def _lone(series: _Series, metric: str) -> LoneBlock:
+    return LoneBlock(
+        track=series.track,
+        track_idx=series.track_idx,
+        name=series.name,
+        file=series.file,
+        line=series.line,
+        hits=series.hits,
+        runs=len(series.parts),
+        ns=series.figure(metric),
+    )
+
+
+def _nothing_in_common(sides: tuple[list[_Series], list[_Series]]) -> str:
+    old, new = (_named(side) for side in sides)
+    return (
+        "there is nothing to compare: old and new have no block in common (same track, same name); "
+        f"old has {old}; new has {new}"
+    )
+
+
+def _named(side: list[_Series], most: int = 5) -> str:
+    names = [
+        f"{series.name!r} on {series.track!r}" if series.track else f"{series.name!r}"
+        for series in side[:most]
+    ]
+    return ", ".join(names) + (f" and {len(side) - most} more" if len(side) > most else "")
+
+
+# The test
+
+
+class _Estimate:
+    """A figure of one side, and how well it is known.
+
+    :param ns: the figure.
+    :param error: the standard error of its logarithm.
+    :param freedom: the degrees of freedom that the error has.
+    :param bias: how far off its logarithm may be besides, for want of resolution.
+    """
+
+    __slots__ = ("ns", "error", "freedom", "bias")
+
+    def __init__(self, ns: float, error: float, freedom: float, bias: float = 0.0) -> None:
+        self.ns = ns
+        self.error = error
+        self.freedom = freedom
+        self.bias = bias
+
+
+class _Difference:
+    """The logarithm of the ratio of two figures, and how well it is known."""
+
+    __slots__ = ("log_ratio", "error", "freedom", "bias")
+
+    def __init__(self, old: _Estimate, new: _Estimate, shared: bool) -> None:
+        self.log_ratio = log(new.ns / old.ns)
+        self.error = hypot(old.error, new.error)
+        self.freedom = old.freedom if shared else _welch(old, new)
+        self.bias = old.bias + new.bias
+
+    def ends(self, confidence: float) -> tuple[float, float]:
+        """Return the ends of the ratio's interval."""
+        half = self.bias
+        if self.error:
+            half += tail_begin((1 - confidence) / 2, self.freedom) * self.error
+        return exp(self.log_ratio - half), exp(self.log_ratio + half)
+
+    def p_value(self, threshold: float) -> float:
+        """Return how likely it would be to see as much, were there no change beyond a threshold."""
+        beyond = max(self.log_ratio - log1p(threshold), log1p(-threshold) - self.log_ratio)
+        beyond -= self.bias
+        if not self.error:
+            return 0.0 if beyond > 0 else 1.0
+        return min(1.0, 2 * tail(beyond / self.error, self.freedom))
+
+
+def _welch(old: _Estimate, new: _Estimate) -> float:
+    """Return the degrees of freedom by Welch and Satterthwaite."""
+    whole = old.error**2 + new.error**2
+    if not whole:
+        return inf
+    # Shares, because the fourth power of an error may be no float any more.
+    parts = sum((side.error**2 / whole) ** 2 / side.freedom for side in (old, new))
+    return 1 / parts if parts else inf
+
+
+class _Test:
+    """How one comparison is made."""
+
+    def __init__(self, metric: str, confidence: float, threshold: float, basis: str) -> None:
+        self._metric = metric
+        self._confidence = confidence
+        self._threshold = threshold
+        self._basis = basis
+
+    def blocks(self, pairs: Sequence[tuple[_Series, _Series]]) -> list[BlockComparison]:
+        """Return a comparison for each pair, with verdicts that hold for all of them together."""
+        found = [self._difference(old, new) for old, new in pairs]
+        tested = [one.p_value(self._threshold) for one in found if isinstance(one, _Difference)]
+        adjusted = iter(holm(tested))
+        return [
+            self._block(*pair, one, next(adjusted) if isinstance(one, _Difference) else None)
+            for pair, one in zip(pairs, found, strict=True)
+        ]
+
+    def _difference(self, old: _Series, new: _Series) -> _Difference | str:
+        """Return the difference of the two sides, or a sentence why there is none."""
+        if not (old.figure(self._metric) and new.figure(self._metric)):
+            return _ZERO
+        if self._basis == PASSES:
+            return self._of_passes(old.parts[0], new.parts[0])
+        return self._of_runs(old, new)
+
+    def _of_runs(self, old: _Series, new: _Series) -> _Difference | str:
+        many, few = sorted((old, new), key=lambda side: -len(side.parts))
+        if len(many.parts) < LEAST_RUNS:
+            return _MORE_RUNS.format(LEAST_RUNS)
+        spread = _spread(many.figures(self._metric))
+        shared = len(few.parts) == 1  # of a single run nothing but the others tell
+        sides = [
+            _Estimate(
+                ns=side.figure(self._metric),
+                error=(spread if shared else _spread(side.figures(self._metric)))
+                / sqrt(len(side.parts)),
+                freedom=(len(many.parts) if shared else len(side.parts)) - 1,
+                bias=_resolution(side.parts[0], side.figure("median"))
+                if self._metric == "median"
+                else 0.0,
+            )
+            for side in (old, new)
+        ]
+        return _Difference(sides[0], sides[1], shared)
+
+    def _of_passes(self, old: Figures, new: Figures) -> _Difference | str:
+        if self._metric not in ("mean", "median"):
+            return _ONE_FIGURE
+        if min(old.hits, new.hits) < LEAST_PASSES:
+            return _MORE_PASSES.format(LEAST_PASSES)
+        estimate = self._mean if self._metric == "mean" else self._median
+        before, after = estimate(old), estimate(new)
+        if isinstance(before, str) or isinstance(after, str):
+            return next(side for side in (before, after) if isinstance(side, str))
+        return _Difference(before, after, False)
+
+    def _mean(self, side: Figures) -> _Estimate | str:
+        mean = side.figure("mean")
+        return _Estimate(mean, side.deviation() / mean / sqrt(side.hits), side.hits - 1)
+
+    def _median(self, side: Figures) -> _Estimate | str:
+        """Return the median, its error from the width of its interval; or why there is none.
+
+        J. W. McKean and R. M. Schrader, "A Comparison of Methods for Studentizing the Sample
+        Median", Communications in Statistics 13, 1984.
+        """
+        ends = side.median_interval(_HALF, self._confidence)
+        if ends is None:  # fewer passes are in the histogram than there were
+            return _MORE_PASSES.format(LEAST_PASSES)
+        if not ends[0]:
+            return _ZERO
+        error = log(ends[1] / ends[0]) / 2 / tail_begin((1 - self._confidence) / 2, inf)
+        median = side.figure("median")
+        return _Estimate(median, error, inf, _resolution(side, median))
+
+    def _block(
+        self, old: _Series, new: _Series, found: _Difference | str, p_value: float | None
+    ) -> BlockComparison:
+        old_ns, new_ns = old.figure(self._metric), new.figure(self._metric)
+        low, high, verdict, note = None, None, TOO_LITTLE, found if isinstance(found, str) else ""
+        if isinstance(found, _Difference) and p_value is not None:
+            low, high = found.ends(self._confidence)
+            verdict, note = self._verdict(low, high, p_value)
+        return BlockComparison(
+            track=new.track,
+            track_idx=new.track_idx,
+            name=new.name,
+            old_file=old.file,
+            old_line=old.line,
+            new_file=new.file,
+            new_line=new.line,
+            old_ns=old_ns,
+            new_ns=new_ns,
+            old_hits=old.hits,
+            new_hits=new.hits,
+            old_runs=len(old.parts),
+            new_runs=len(new.parts),
+            ratio=new_ns / old_ns if old_ns and new_ns else None,
+            low=low,
+            high=high,
+            p_value=p_value,
+            verdict=verdict,
+            basis=self._basis,
+            note=note,
+        )
+
+    def _verdict(self, low: float, high: float, p_value: float) -> tuple[str, str]:
+        slower, faster = low > 1 + self._threshold, high < 1 - self._threshold
+        if not (slower or faster):
+            return NO_DIFFERENCE, ""
+        if p_value > 1 - self._confidence:
+            return NO_DIFFERENCE, _OTHERS
+        return (SLOWER if slower else FASTER), ""
+
+
+def _resolution(side: Figures, median: float) -> float:
+    """Return how far off the logarithm of a median may be for the way in which it is kept."""
+    return log1p(side.median_error(median))
+
+
+def _spread(figures: list[float]) -> float:
+    """Return the standard deviation of figures, relative to their mean."""
+    return deviation(figures) / (fsum(figures) / len(figures))
