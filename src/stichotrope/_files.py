@@ -96,7 +96,18 @@ def write_whole(path: StrPath, text: str) -> None:
     target = checked_path(path)
     if not isinstance(text, str):
         raise TypeError(f"the contents of {target} must be a str, not {type(text).__name__}")
-    data = text.encode("utf-8")
+    write_bytes_whole(target, text.encode("utf-8"))
+
+
+def write_bytes_whole(path: StrPath, data: bytes) -> None:
+    """Write a file of bytes in the way of `write_whole`.
+
+    :param path: the target.
+    :param data: its whole contents.
+    :raises TypeError: when the path is of the wrong type.
+    :raises OSError: when the target cannot be written; ``filename`` is the target.
+    """
+    target = checked_path(path)
     try:
         _write(target, data)
     except OSError as error:

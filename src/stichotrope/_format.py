@@ -77,6 +77,31 @@ def format_percent(part: float, whole: float) -> str:
     return "<0.1 %" if 0 < percent < 0.05 else f"{percent:.1f} %"
 
 
+def format_throughput(bytes_per_s: float) -> str:
+    """Return a throughput with three significant digits and the unit that fits: ``81.3 MB/s``.
+
+    Units are decimal: a kB is 1,000 bytes. From 999.5 PB/s on there is no larger one.
+
+    :param bytes_per_s: bytes in a second, finite, 0 or more.
+    """
+    value, units = bytes_per_s, ["B", "kB", "MB", "GB", "TB", "PB"]
+    while value >= 999.5 and len(units) > 1:
+        value /= 1000
+        del units[0]
+    return f"{_three_digits(value)} {units[0]}/s"
+
+
+def printable(text: str) -> str:
+    """Return a text with all that is invisible, breaks a line or drives a terminal escaped.
+
+    :param text: a text from the user's program; lone surrogates in it are escaped, too.
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
 def shorten(text: str, width: int, ellipsis: str = "…", measure: Callable[[str], int] = len) -> str:
     """Return a text cut in the middle so that it fits, with as much of its last part as possible.
 

@@ -16,18 +16,21 @@ from ._view import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from types import ModuleType
     from typing import Any, ParamSpec, TextIO, TypeVar
 
     from ._files import StrPath
     from ._gather import Gathering
     from ._open import OpenBlock
+    from .config import Settings
+    from .repetition import Repeating, Repetition
     from .results import ProfilerResults, ProfileTrack, ThreadResults
 
     P = ParamSpec("P")
     R = TypeVar("R")
     C = TypeVar("C", bound=type)
+    S = TypeVar("S", bound="Profiler")
 
 # All re-entrant, all cold, always taken in this order: registry, cache, one profiler. Who needs a
 # later one takes the earlier ones too: the collector or a signal handler may re-enter at any point
@@ -42,6 +45,9 @@ _CALL_SITE_CACHE: dict[tuple[int, int, str, int, str], tuple[int, int]] = {}
 # Profilers that are gone while their call sites are still cached. Appending takes no lock, so a
 # finalizer may.
 _DEAD_PROFILERS: deque[int] = deque()
+
+# Called with each new profiler, while no lock is held: by who reports on all that a program makes.
+_ON_NEW: list[Callable[[Profiler], object]] = []
 
 _next_profiler_id = count(1).__next__
 
@@ -114,6 +120,7 @@ class Profiler(_core.Recorder):
         "_gathering",
         "_global_lock",
         "_name",
+        "_off_by_name",
         "_profiler_id",
         "_sites",
         "_start_monotonic_ns",
@@ -126,11 +133,12 @@ class Profiler(_core.Recorder):
         self, name: str = "Profiler", *, retain_threads: int = 1024, max_nodes: int = 65_536
     ) -> None:
         name = _checks.checked_text(name, "a profiler's name")
-        _checks.check_limit(retain_threads, "retain_threads", 0, 1_000_000)
-        _checks.check_limit(max_nodes, "max_nodes", 1, 1 << 24)
+        _checks.check_limit(retain_threads, "retain_threads", *_checks.RETAIN_THREADS)
+        _checks.check_limit(max_nodes, "max_nodes", *_checks.MAX_NODES)
         self._open_store(retain_threads, max_nodes)  # refuses to be called twice
         self._name = name
         self._gathering: Gathering | None = None
+        self._off_by_name: frozenset[str] = frozenset()  # tracks to be made switched off
         self._global_lock = threading.RLock()
         self._tracks: dict[int, _Track] = {}
         self._track_names: dict[str, int] = {}
@@ -139,6 +147,26 @@ class Profiler(_core.Recorder):
         self._profiler_id = _next_profiler_id()
         _holding((_REGISTRY_LOCK,), lambda: _PROFILER_REGISTRY.update({self._profiler_id: self}))
         _forget_dead_profilers()
+        for tell in list(_ON_NEW):
+            tell(self)
+
+    @classmethod
+    def configured(cls: type[S], name: str | None = None, settings: Settings | None = None) -> S:
+        """Return a new profiler as the settings say: its switch, tracks, limits, and gathering.
+
+        The setting of the clock, which is one for the process, acts as long as there is no other
+        profiler. `Profiler(…)` itself heeds no settings.
+
+        :param name: what results are headed with; by default what the settings say.
+        :param settings: what `stichotrope.config.load` returned; by default they are loaded now.
+        :raises ConfigError: when they have a mistake.
+        :raises TypeError: when an argument is of the wrong type.
+        :raises ValueError: when the name is empty.
+        :raises OSError: when the directory to gather in cannot be made or written to.
+        """
+        from .config import configured
+
+        return configured(cls, name, settings)
 
     def _locked(self, action: Callable[[], R]) -> R:
         """Return what an action returns while all three locks are held."""
@@ -319,7 +347,8 @@ class Profiler(_core.Recorder):
     def _track_named(self, name: str) -> _Track:
         while name not in self._track_names:
             free = next(idx for idx in count() if idx not in self._tracks)
-            self._commit_track(self._tracks, _Track(free, name), self._track_names)
+            if self._commit_track(self._tracks, _Track(free, name), self._track_names):
+                self._heed_settings(self._tracks[free])
         return self._tracks[self._track_names[name]]
 
     def set_track_enabled(self, track: int | str, enabled: bool) -> None:
@@ -347,7 +376,15 @@ class Profiler(_core.Recorder):
     def _is_on(self, track: int | str) -> bool:
         idx = self._track_names.get(track) if isinstance(track, str) else track
         known = None if idx is None else self._tracks.get(idx)
-        return known is None or self._is_enabled(known.gate)
+        return track not in self._off_by_name if known is None else self._is_enabled(known.gate)
+
+    def _switch_off_when_made(self, names: Iterable[str]) -> None:
+        """Have tracks of these names be off from the start, whatever index they will have."""
+        self._off_by_name = frozenset(names)
+
+    def _heed_settings(self, track: _Track) -> None:
+        if track.name in self._off_by_name:
+            self._set_gate(track.gate, False)
 
     def set_track_name(self, track: int, name: str) -> None:
         """Name a track, for reports and for `track` and `block` by name.
@@ -374,6 +411,7 @@ class Profiler(_core.Recorder):
         self._track_names.pop(named.name, None)
         named.name = name
         self._track_names[name] = named.idx
+        self._heed_settings(named)
 
     # Switches
 
@@ -486,6 +524,58 @@ class Profiler(_core.Recorder):
         if self._gathering is not None:
             self._gathering.stop()
 
+    # Repetition
+
+    def repeat(self, function: Callable[[], object], **options: Any) -> Repetition:
+        """Call a function until its time is known, and return what the calls took.
+
+        Without options, it is called until no call has been shorter than the shortest for two
+        seconds, and for a minute at most. Each call is recorded as a pass of a block, too.
+
+        :param function: what to call, without arguments; ``functools.partial`` binds some.
+        :param options: ``count=100``; ``until="interval", precision=0.01``; ``warmup``,
+            ``bytes_per_pass``, ``track``, ``name`` and more: see `stichotrope.repetition.repeat`
+            and `stichotrope.repetition.Repeating`.
+        :raises TypeError: when an argument is of the wrong type, or a call only makes a coroutine
+            or a generator, and runs nothing.
+        :raises ValueError: when an argument has a value that makes no sense.
+        """
+        from .repetition import repeat
+
+        return repeat(self, function, **options)
+
+    async def repeat_async(
+        self, function: Callable[[], Awaitable[object]], **options: Any
+    ) -> Repetition:
+        """Await a coroutine function until its time is known; see `repeat`.
+
+        :param function: what to call, without arguments, and to await each time.
+        :param options: those of `repeat`.
+        :raises TypeError: when an argument is of the wrong type.
+        :raises ValueError: when an argument has a value that makes no sense.
+        """
+        from .repetition import repeat_async
+
+        return await repeat_async(self, function, **options)
+
+    def repeating(self, track: int | str, name: str, **options: Any) -> Repeating:
+        """Return what a loop goes over whose passes are timed until their time is known.
+
+        ``for number in p.repeating(0, "sort"):`` times its whole body; with
+        ``passes = p.repeating(0, "sort")``, a loop ``while passes.more():`` times what stands in
+        its ``with passes:``. The times are in ``passes.result``, and each pass is recorded.
+
+        :param track: the track's index (from 0 on) or its name.
+        :param name: the block's name.
+        :param options: those of `repeat`: see `stichotrope.repetition.Repeating`.
+        :raises TypeError: when an argument is of the wrong type.
+        :raises ValueError: when an argument has a value that makes no sense.
+        """
+        from .repetition import Repeating
+
+        caller = sys._getframe(1)
+        return Repeating(self, track, name, (caller.f_code.co_filename, caller.f_lineno), **options)
+
     @property
     def _all_thread_data(self) -> dict[int, ThreadData]:
         """Thread key → that thread's data, for each that recorded since the last `clear`."""
@@ -502,6 +592,30 @@ class Profiler(_core.Recorder):
         from .export import export_json
 
         export_json(self.get_results(), path, indent=indent)
+
+    def export_html(self, path: StrPath, *, source: bool = True) -> None:
+        """Write the results as a page to look at in a browser; see `stichotrope.export_html`."""
+        from .report import export_html
+
+        export_html(self.get_results(), path, source=source)
+
+    def export_speedscope(self, path: StrPath) -> None:
+        """Write the call trees for speedscope; see `stichotrope.export_speedscope`."""
+        from .export import export_speedscope
+
+        export_speedscope(self.get_results(), path)
+
+    def export_collapsed(self, path: StrPath) -> None:
+        """Write the call tree as collapsed stacks; see `stichotrope.export_collapsed`."""
+        from .export import export_collapsed
+
+        export_collapsed(self.get_results(), path)
+
+    def export_pstats(self, path: StrPath) -> None:
+        """Write the results for `pstats`; see `stichotrope.export_pstats`."""
+        from .export import export_pstats
+
+        export_pstats(self.get_results(), path)
 
     def print_results(self, *, file: TextIO | None = None, **options: Any) -> None:
         """Print the results as a report; see `stichotrope.print_results`."""

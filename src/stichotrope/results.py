@@ -25,6 +25,7 @@ FORMAT = "stichotrope-results"
 FORMAT_VERSION = 1
 GATHERED_SUFFIX = ".stichotrope.json"  # of the files that `load_all` reads
 OTHER_PATHS = "(other paths)"
+OVERHEAD_FACTOR = 5  # see `is_mostly_overhead`
 
 
 # What a block is known by, in every run: track index, file, line, name.
@@ -655,6 +656,23 @@ def results_of(source: object) -> ProfilerResults:
     if not isinstance(found, ProfilerResults):
         raise TypeError(f"expected a Profiler or its ProfilerResults, not {source!r}")
     return found
+
+
+def is_mostly_overhead(block: ProfileBlock, metadata: dict[str, Any]) -> bool:
+    """Return whether a block's passes take only a few times of what recording one costs.
+
+    Such figures say more of the recording than of the program. The cost is the measured
+    ``overhead_ns_per_pass``; a few times are less than `OVERHEAD_FACTOR` times it, in the mean or
+    the median: on a busy machine, single passes that were interrupted lift the mean.
+
+    :param block: the block.
+    :param metadata: that of the results; False where it does not tell the cost.
+    """
+    overhead = metadata.get("overhead_ns_per_pass")
+    if isinstance(overhead, bool) or not isinstance(overhead, (int, float)):
+        return False
+    usual_ns = min(block.avg_time_ns, block.percentile(50))
+    return block.hit_count > 0 and usual_ns < OVERHEAD_FACTOR * overhead
 
 
 def _listed(indices: Iterable[int]) -> str:

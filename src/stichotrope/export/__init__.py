@@ -1,8 +1,8 @@
-"""Results as files: CSV for spreadsheets, JSON for programs."""
+"""Results as files: CSV for spreadsheets, JSON for programs, three formats for other viewers."""
 
 from __future__ import annotations
 
-from .._files import checked_path, write_whole
+from .._files import checked_path, write_bytes_whole, write_whole
 from ..results import results_of
 from . import csv, json
 
@@ -10,7 +10,13 @@ TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of 
 if TYPE_CHECKING:
     from .._files import StrPath
 
-__all__ = ["export_csv", "export_json"]
+__all__ = [
+    "export_collapsed",
+    "export_csv",
+    "export_json",
+    "export_pstats",
+    "export_speedscope",
+]
 
 
 def export_csv(results: object, path: StrPath) -> None:
@@ -40,3 +46,48 @@ def export_json(results: object, path: StrPath, indent: int | None = 2) -> None:
     """
     checked_path(path)
     write_whole(path, json.render(results_of(results), indent) + "\n")
+
+
+def export_speedscope(results: object, path: StrPath) -> None:
+    """Write the call trees to a file for https://www.speedscope.app, whole or not at all.
+
+    :param results: a `ProfilerResults`, or a `Profiler`.
+    :param path: the target; speedscope's own end in ``.speedscope.json``.
+    :raises TypeError: when either is of the wrong type.
+    :raises OSError: when the target cannot be written.
+    """
+    from .speedscope import render
+
+    checked_path(path)
+    write_whole(path, render(results_of(results)))
+
+
+def export_collapsed(results: object, path: StrPath) -> None:
+    """Write the call tree to a file for flamegraph.pl and its kin, whole or not at all.
+
+    Each line is a path of blocks and its self time in nanoseconds.
+
+    :param results: a `ProfilerResults`, or a `Profiler`.
+    :param path: the target.
+    :raises TypeError: when either is of the wrong type.
+    :raises OSError: when the target cannot be written.
+    """
+    from .collapsed import render
+
+    checked_path(path)
+    write_whole(path, render(results_of(results)))
+
+
+def export_pstats(results: object, path: StrPath) -> None:
+    """Write the figures to a file that `pstats.Stats` opens, whole or not at all.
+
+    :param results: a `ProfilerResults`, or a `Profiler`.
+    :param path: the target.
+    :raises TypeError: when either is of the wrong type.
+    :raises ValueError: when the results have no blocks, which pstats would refuse to open.
+    :raises OSError: when the target cannot be written.
+    """
+    from .pstats import render
+
+    checked_path(path)
+    write_bytes_whole(path, render(results_of(results)))

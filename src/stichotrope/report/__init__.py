@@ -4,4 +4,58 @@ from __future__ import annotations
 
 from .console import print_results
 
-__all__ = ["print_results"]
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from .._files import StrPath
+
+__all__ = ["export_html", "print_results", "print_tree"]
+
+
+def export_html(results: object, path: StrPath, *, source: bool = True) -> None:
+    """Write a report to look at in a browser, one HTML file, whole or not at all.
+
+    :param results: a `ProfilerResults`, or a `Profiler`.
+    :param path: the target.
+    :param source: whether to include the source lines around each block, as far as their files can
+        be read now; leave them out of a report for people who are not to see them.
+    :raises TypeError: when one of them is of the wrong type.
+    :raises OSError: when the target cannot be written.
+    """
+    from .._files import checked_path, write_whole
+    from ..results import results_of
+    from .html import render
+
+    checked_path(path)
+    write_whole(path, render(results_of(results), source=source))
+
+
+def print_tree(
+    results: object,
+    *,
+    file: TextIO | None = None,
+    sort: str = "total",
+    limit: int | None = None,
+    width: int | None = None,
+    color: bool | None = None,
+) -> None:
+    """Print the call tree: below each block, the blocks that were entered while it was open.
+
+    Total and self times are those of the path; the same block reached by two paths has two lines.
+    Threads and processes are taken together.
+
+    :param results: a `ProfilerResults`, or a `Profiler`.
+    :param file: the text stream to print to; standard output unless given.
+    :param sort: what the blocks below one are sorted by, most first: ``total``, ``self``, ``hits``
+        or ``mean``; or ``name``. By ``max``, which is not known of paths, is by ``total``.
+    :param limit: how many blocks to show below each; all unless given.
+    :param width: the width in columns; that of the terminal, or 120 elsewhere, unless given.
+    :param color: whether to use colours; see `print_results`.
+    :raises TypeError: when an argument is of the wrong type.
+    :raises ValueError: when ``sort``, ``limit`` or ``width`` has a value that makes no sense.
+    """
+    from . import console, tree
+
+    console.check_options(file, sort, limit, width, color)
+    tree.show(results, file, sort, limit, width, color)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from .._format import format_count, format_percent, format_time_ns, shorten
-from ..results import results_of
+from .._format import format_count, format_percent, format_time_ns, printable, shorten
+from ..results import OVERHEAD_FACTOR, is_mostly_overhead, results_of
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, TextIO, TypeAlias
 
     from rich.console import Console
+    from rich.text import Text
 
     from ..results import ProfileBlock, ProfilerResults, ProfileTrack
 
@@ -78,6 +79,17 @@ def print_results(
     :raises TypeError: when an argument is of the wrong type.
     :raises ValueError: when ``sort``, ``limit`` or ``width`` has a value that makes no sense.
     """
+    check_options(file, sort, limit, width, color)
+    found = results_of(results)
+    console = _console(file, color)
+    page = _Page(found, width or _width(console, file), console.encoding)
+    _print(console, page.lines(sort, limit))
+
+
+def check_options(
+    file: TextIO | None, sort: str, limit: int | None, width: int | None, color: bool | None
+) -> None:
+    """Refuse what a report cannot be printed with; see `print_results`."""
     _check_sort(sort)
     _check_number("limit", limit, 1)
     _check_number("width", width, _LEAST_WIDTH)
@@ -85,10 +97,6 @@ def print_results(
         raise TypeError(f"color must be True, False or None, not {color!r}")
     if file is not None and not (hasattr(file, "write") and hasattr(file, "flush")):
         raise TypeError(f"file must be a text stream, not {file!r}")
-    found = results_of(results)
-    console = _console(file, color)
-    page = _Page(found, width or _width(console, file), console.encoding)
-    _print(console, page.lines(sort, limit))
 
 
 def _check_sort(sort: str) -> None:
@@ -129,14 +137,30 @@ def _width(console: Console, file: TextIO | None) -> int:
 
 
 def _print(console: Console, lines: Iterable[Line]) -> None:
+    # All at once, so that what other threads print does not come in between. The lines fit the
+    # page already, which may be wider than what rich takes for the terminal.
+    console.print(_text(lines), soft_wrap=True)
+
+
+def _text(lines: Iterable[Line]) -> Text:
     from rich.text import Text
 
     texts = [Text.assemble(*line) for line in lines]
     for text in texts:
         text.rstrip()
-    # All at once, so that what other threads print does not come in between. The lines fit the
-    # page already, which may be wider than what rich takes for the terminal.
-    console.print(Text("\n").join(texts), soft_wrap=True)
+    return Text("\n").join(texts)
+
+
+def as_text(results: ProfilerResults, console: Console, sort: str, limit: int | None) -> Text:
+    """Return the report as it would be printed, to be shown in another way.
+
+    :param results: what to report.
+    :param console: what it is to be shown on.
+    :param sort: see `print_results`.
+    :param limit: see `print_results`.
+    """
+    page = _Page(results, max(console.width, _LEAST_WIDTH), console.encoding)
+    return _text(page.lines(sort, limit))
 
 
 def _cells(text: str) -> int:
@@ -157,12 +181,14 @@ class _Glyphs:
 
     def __init__(self, encoding: str) -> None:
         try:
-            "µ…·─█▏▎▍▌▋▊▉".encode(encoding)
+            "µ…·─≈█▏▎▍▌▋▊▉".encode(encoding)
         except (UnicodeEncodeError, LookupError):
             self.micro, self.ellipsis, self.dot, self.rule = "u", "..", "|", "-"
+            self.about = "~"
             self._bar: tuple[str, ...] = ("", "#")
         else:
             self.micro, self.ellipsis, self.dot, self.rule = "µ", "…", "·", "─"
+            self.about = "≈"
             self._bar = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█")
         self._encoding = encoding
 
@@ -182,10 +208,7 @@ class _Glyphs:
         Line breaks, control characters and invisible ones would break the table or drive the
         terminal.
         """
-        shown = "".join(
-            char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-            for char in str(text)
-        )
+        shown = printable(str(text))
         try:
             return shown.encode(self._encoding, "backslashreplace").decode(self._encoding)
         except LookupError:
@@ -199,7 +222,8 @@ class _Glyphs:
 class _Row:
     """A block as a row of its table, its figures turned into text."""
 
-    def __init__(self, block: ProfileBlock, whole_ns: int, glyphs: _Glyphs) -> None:
+    def __init__(self, block: ProfileBlock, results: ProfilerResults, glyphs: _Glyphs) -> None:
+        whole_ns = results.total_time_ns
         self.name = glyphs.clean(block.name)
         self.where = f"{glyphs.clean(block.file)}:{block.line}" if block.file else ""
         self.hit = block.hit_count > 0
@@ -218,6 +242,8 @@ class _Row:
                 "max": block.max_time_ns,
             }
             self.cells.update((key, glyphs.time(ns)) for key, ns in times.items())
+            if is_mostly_overhead(block, results.metadata):
+                self.cells["mean"] = glyphs.about + self.cells["mean"]
             self.cells["share"] = format_percent(block.total_time_ns, whole_ns)
             self.cells["bar"] = glyphs.bar(block.total_time_ns, whole_ns)
 
@@ -310,9 +336,11 @@ class _Page:
 
     def _tables(self, sort: str, limit: int | None) -> list[Line]:
         tracks = [track for _, track in sorted(self._results.tracks.items())]
-        whole = self._results.total_time_ns
         tables = [
-            [_Row(block, whole, self._glyphs) for block in _sorted(track.blocks, sort)[:limit]]
+            [
+                _Row(block, self._results, self._glyphs)
+                for block in _sorted(track.blocks, sort)[:limit]
+            ]
             for track in tracks
         ]
         columns = _Columns([row for rows in tables for row in rows], self._width)
@@ -368,6 +396,11 @@ class _Page:
     def _footer(self) -> list[Line]:
         metadata, glyphs = self._results.metadata, self._glyphs
         lines = self._facts([*_clock(metadata, glyphs), *_overhead(self._results, glyphs)])
+        if any(is_mostly_overhead(block, metadata) for block in _blocks(self._results)):
+            lines += self._paragraph(
+                f"{glyphs.about} less than {OVERHEAD_FACTOR} times that: mostly the recording",
+                "dim",
+            )
         warnings = metadata.get("warnings")
         for warning in warnings if isinstance(warnings, list) else ():
             lines += self._paragraph(f"Warning: {glyphs.clean(warning)}", "yellow")
@@ -467,6 +500,10 @@ def _clock(metadata: dict[str, Any], glyphs: _Glyphs) -> list[str]:
     if resolution is None:
         return [f"clock {clock['source']}"]
     return [f"clock {clock['source']}, resolution {glyphs.time(resolution)}"]
+
+
+def _blocks(results: ProfilerResults) -> Iterable[ProfileBlock]:
+    return (block for track in results.tracks.values() for block in track.blocks)
 
 
 def _overhead(results: ProfilerResults, glyphs: _Glyphs) -> list[str]:

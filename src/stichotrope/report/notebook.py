@@ -1,0 +1,88 @@
+"""The report as a fragment of HTML that a notebook shows: compact, without scripts."""
+
+from __future__ import annotations
+
+from html import escape
+
+from ..results import results_of
+from .console import _HEADINGS, _Glyphs, _Page, _Row, _sorted
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ..results import ProfilerResults, ProfileTrack
+    from .console import Line
+
+_WIDE = 1 << 20  # so many columns that nothing is shortened: a notebook scrolls
+_COLUMNS = {key: heading for key, heading in _HEADINGS.items() if key != "bar"}
+
+# Colours are those around it, so that it is right on a light and on a dark page.
+_STYLE = """
+.stichotrope-report { font-size: 90%; overflow-x: auto; }
+.stichotrope-report p { margin: .4em 0; opacity: .75; }
+.stichotrope-report table { border-collapse: collapse; margin: .2em 0 .8em; }
+.stichotrope-report caption { text-align: left; font-weight: bold; white-space: nowrap; }
+.stichotrope-report th, .stichotrope-report td { padding: .1em .6em; text-align: right;
+  white-space: nowrap; font-variant-numeric: tabular-nums; }
+.stichotrope-report th { font-weight: normal; opacity: .75; border-bottom: 1px solid; }
+.stichotrope-report .text { text-align: left; }
+.stichotrope-report .place, .stichotrope-report .unhit { opacity: .6; }
+.stichotrope-report .bar { display: block; height: 2px; background: currentColor; }
+"""
+
+
+def render(results: object, *, sort: str = "total", limit: int | None = None) -> str:
+    """Return a report as HTML: the tracks, and in each a table of its blocks.
+
+    :param results: a `ProfilerResults`, or a `Profiler`.
+    :param sort: what the blocks of a track are sorted by; see `print_results`.
+    :param limit: how many blocks to show of each track; all unless given.
+    """
+    found = results_of(results)
+    page = _Page(found, _WIDE, "utf-8")
+    name, *facts = map(_text, page._title())
+    parts = [f"<style>{_STYLE}</style>", f"<b>{name}</b>", *_paragraphs(facts)]
+    if not found.total_hits:
+        parts.append("<p>Nothing was recorded.</p>")
+    for _, track in sorted(found.tracks.items()):
+        parts += _track(track, found, page, sort, limit)
+    parts += _paragraphs(map(_text, page._footer()))
+    return f'<div class="stichotrope-report">{"".join(parts)}</div>'
+
+
+def _text(line: Line) -> str:
+    return escape("".join(text for text, _ in line))
+
+
+def _paragraphs(texts: Iterable[str]) -> list[str]:
+    return [f"<p>{text}</p>" for text in texts if text]
+
+
+def _track(
+    track: ProfileTrack, results: ProfilerResults, page: _Page, sort: str, limit: int | None
+) -> Iterator[str]:
+    yield f"<table><caption>{_text(page._track(track))}</caption>"
+    if track.blocks:
+        figures = "".join(f"<th>{heading}</th>" for heading in _COLUMNS.values())
+        yield f'<thead><tr><th class="text">Block</th>{figures}<th></th></tr></thead>'
+    shown = _sorted(track.blocks, sort)[:limit]
+    glyphs = _Glyphs("utf-8")
+    for block in shown:
+        row = _Row(block, results, glyphs)
+        share = 100 * block.total_time_ns / max(results.total_time_ns, 1)
+        yield _row(row, min(share, 100.0))
+    yield "</table>"
+    if len(shown) < len(track.blocks):
+        yield f"<p>… and {len(track.blocks) - len(shown):,} more</p>"
+
+
+def _row(row: _Row, share: float) -> str:
+    bar = f'<span class="bar" style="width:{share:.1f}%"></span>' if row.hit else ""
+    cells = "".join(
+        f"<td>{escape(row.cells[key])}{bar if key == 'share' else ''}</td>" for key in _COLUMNS
+    )
+    name = f'<td class="text">{escape(row.name)}</td>'
+    place = f'<td class="text place">{escape(row.where)}</td>'
+    unhit = "" if row.hit else ' class="unhit"'
+    return f"<tr{unhit}>{name}{cells}{place}</tr>"

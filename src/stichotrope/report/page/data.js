@@ -1,0 +1,114 @@
+// What was measured, as _page.py wrote it, and how it is asked for.
+
+const data = JSON.parse(byId("data").textContent);
+const blocks = data.blocks;
+const COLOURS = 8; // page.css has a class for each
+
+const tracks = new Map(data.tracks.map((track, place) => [track.idx, { ...track, place }]));
+
+function trackClass(idx) {
+  const track = tracks.get(idx);
+  return track ? `c${track.place % COLOURS}` : "c-none";
+}
+
+function trackLabel(idx) {
+  const track = tracks.get(idx);
+  if (!track) return "";
+  return track.name.toLowerCase() === `track ${idx}` ? track.name : `${idx} ${track.name}`;
+}
+
+function fileOf(block) {
+  return data.files[blocks.file[block]];
+}
+
+// "io.py:10", or nothing for what is in no file.
+function shortPlace(block) {
+  const name = fileOf(block).name;
+  if (!name) return "";
+  return `${name.split(/[\\/]/).pop()}:${blocks.line[block]}`;
+}
+
+function fullPlace(block) {
+  const name = fileOf(block).name;
+  return name ? `${name}:${blocks.line[block]}` : "";
+}
+
+const haystacks = [];
+
+// What the filter looks into.
+function haystack(block) {
+  haystacks[block] ??= `${blocks.name[block]}\n${fullPlace(block)}`.toLowerCase();
+  return haystacks[block];
+}
+
+// The figures of everybody, of one process or of one thread.
+class Scope {
+  constructor(raw, label) {
+    Object.assign(this, raw, { label });
+  }
+
+  // The place of a block in the rows, undefined for one that was not hit here.
+  rowOf(block) {
+    this.places ??= new Map(this.rows.block.map((one, place) => [one, place]));
+    return this.places.get(block);
+  }
+
+  get nodes() {
+    this.made ??= new Nodes(this.tree);
+    return this.made;
+  }
+}
+
+// A call tree. The root has the place after the last node.
+class Nodes {
+  constructor({ parent, block, hits, total, self }) {
+    Object.assign(this, { parent, block, hits, total, self });
+    this.root = parent.length;
+    this.children = Array.from({ length: parent.length + 1 }, () => []);
+    this.weight = new Float64Array(parent.length + 1);
+    for (let node = 0; node < this.root; node++) this.children[this.parentOf(node)].push(node);
+    // A parent comes before its children.
+    for (let node = this.root - 1; node >= 0; node--) {
+      this.weight[node] += Math.max(self[node], 0);
+      this.weight[this.parentOf(node)] += this.weight[node];
+    }
+    for (const below of this.children) below.sort((a, b) => total[b] - total[a] || a - b);
+  }
+
+  parentOf(node) {
+    return this.parent[node] < 0 ? this.root : this.parent[node];
+  }
+
+  // The nodes from the outermost to this one.
+  path(node) {
+    const found = [];
+    for (; node !== this.root; node = this.parentOf(node)) found.unshift(node);
+    return found;
+  }
+}
+
+function threadLabel(thread) {
+  return `${thread.name} (${thread.key})`;
+}
+
+function processLabel(process) {
+  return `process ${process.pid}${process.host ? ` on ${process.host}` : ""}`;
+}
+
+const EVERYBODY = data.processes.length > 1 ? "all processes" : "all threads";
+const scopes = data.scopes.map((raw) => new Scope(raw, EVERYBODY));
+for (const process of data.processes) {
+  if (process.scope) scopes[process.scope].label = processLabel(process);
+}
+for (const thread of data.threads) {
+  if (!thread.scope) continue;
+  const process = data.processes.length > 1 ? data.processes[thread.process] : undefined;
+  scopes[thread.scope].label = threadLabel(thread) + (process ? ` of ${processLabel(process)}` : "");
+}
+
+// What is looked at. Who shows it redraws when told to.
+const state = { scope: scopes[0], block: null, terms: [], track: null };
+
+function matches(block) {
+  return state.terms.every((term) => haystack(block).includes(term));
+}

@@ -1,0 +1,128 @@
+// One block: its figures, its histogram, who shares in it, and its source lines.
+
+const MOST_SHARES = 8;
+
+function showBlock(block, focus = false) {
+  state.block = block;
+  const panel = byId("details");
+  currentTable()?.render(true);
+  panel.hidden = block === null;
+  byId("work").classList.toggle("open", block !== null);
+  if (block === null) return;
+  const row = state.scope.rowOf(block);
+  panel.replaceChildren(...detailsHead(block), ...(row === undefined ? [notHere()] : detailsFigures(row)), ...around(block), ...source(block));
+  panel.scrollTop = 0;
+  if (focus) panel.focus({ preventScroll: true });
+}
+
+function detailsHead(block) {
+  const track = blocks.track[block];
+  const close = el("button", { type: "button", class: "close", "aria-label": "Close", click: closeDetails }, "×");
+  const place = fullPlace(block);
+  return [
+    close,
+    el("h2", { id: "details-name", class: "name" }, blocks.name[block]),
+    el("p", { class: "facts" }, dot(track), ` ${trackLabel(track) || "no track"}`, place ? el("span", { class: "place" }, place) : null),
+  ];
+}
+
+function closeDetails() {
+  showBlock(null);
+  currentView().focus({ preventScroll: true });
+}
+
+function notHere() {
+  return el("p", {}, "It was not hit here.");
+}
+
+function detailsFigures(row) {
+  const rows = state.scope.rows;
+  if (!rows.hits[row]) return [el("p", {}, "It was never hit.")];
+  const whole = state.scope.total;
+  const figures = [
+    ["Hits", count(rows.hits[row])],
+    ["Total", `${time(rows.total[row])}, ${percent(rows.total[row], whole)}`],
+    ["Self", `${time(rows.self[row])}, ${percent(rows.self[row], whole)}`],
+    ...(rows.active[row] === rows.total[row] ? [] : [["Active", time(rows.active[row])]]),
+    ["Mean", `${time(rows.mean[row])} ± ${time(rows.stddev[row])}`],
+    ["p50, p95, p99", ["p50", "p95", "p99"].map((key) => time(rows[key][row])).join(", ")],
+    ["Min, max", `${time(rows.min[row])}, ${time(rows.max[row])}`],
+  ];
+  const said = figures.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
+  return [
+    el("dl", { class: "pairs", title: "After ±: the standard deviation" }, ...said),
+    rows.overhead[row] ? el("p", { class: "warn" }, OVERHEAD) : null,
+    rows.histogram[row].length ? histogram(row, rows) : null,
+  ].filter(Boolean);
+}
+
+const OVERHEAD =
+  "≈ The mean is within a few times of what recording one pass costs, so it says more of the recording than of the program.";
+
+// Who calls it, what it calls, and which threads ran it.
+function around(block) {
+  const { nodes } = state.scope;
+  const callers = new Map();
+  const callees = new Map();
+  const add = (into, key, node) => into.set(key, (into.get(key) ?? 0) + nodes.total[node]);
+  for (let node = 0; node < nodes.root; node++) {
+    const parent = nodes.parent[node];
+    if (nodes.block[node] === block) add(callers, parent < 0 ? null : nodes.block[parent], node);
+    if (parent >= 0 && nodes.block[parent] === block) add(callees, nodes.block[node], node);
+  }
+  return [
+    ...shares("Inside", callers, (key) => (key === null ? "no other block" : blockButton(key))),
+    ...shares("Nested in it", callees, blockButton),
+    ...(state.scope === scopes[0] ? shares("By thread", byThread(block), scopeButton) : []),
+  ];
+}
+
+function byThread(block) {
+  const found = new Map();
+  for (const thread of data.threads) {
+    if (!thread.scope) continue;
+    const row = scopes[thread.scope].rowOf(block);
+    if (row !== undefined) found.set(thread.scope, scopes[thread.scope].rows.total[row]);
+  }
+  return found;
+}
+
+function shares(title, found, name) {
+  if (!found.size) return [];
+  const sorted = [...found].sort((a, b) => b[1] - a[1]);
+  const whole = sorted.reduce((sum, [, ns]) => sum + ns, 0);
+  const more = sorted.length - MOST_SHARES;
+  const items = sorted.slice(0, MOST_SHARES).map(([key, ns]) =>
+    el("li", {}, el("span", { class: "name" }, name(key)), el("span", { class: "amount" }, time(ns)), share(ns, whole)),
+  );
+  if (more > 0) items.push(el("li", { class: "dim" }, `and ${count(more)} more`));
+  return [el("h3", {}, title), el("ul", { class: "shares" }, ...items)];
+}
+
+function blockButton(block) {
+  return el("button", { type: "button", class: "link", click: () => showBlock(block, true) }, dot(blocks.track[block]), ` ${blocks.name[block]}`);
+}
+
+function scopeButton(place) {
+  return el("button", { type: "button", class: "link", click: () => chooseScope(place) }, scopes[place].label);
+}
+
+function source(block) {
+  const range = blocks.excerpt[block];
+  if (!range) return [];
+  const { lines, changed } = fileOf(block);
+  const at = blocks.line[block];
+  const [first, last] = range;
+  const width = String(last).length;
+  const shown = Array.from({ length: last - first + 1 }, (_, i) => sourceLine(first + i, lines, at, width));
+  return [
+    el("h3", {}, "Source"),
+    changed ? el("p", { class: "warn" }, "The file was written after the recording; its lines may have moved.") : null,
+    el("pre", { class: "source", tabindex: 0, "aria-label": `Source around line ${at}` }, ...shown),
+  ].filter(Boolean);
+}
+
+function sourceLine(number, lines, at, width) {
+  const shown = el("span", { class: "number" }, String(number).padStart(width));
+  return el("code", { class: number === at ? "here" : undefined }, shown, ` ${lines[number]}\n`);
+}

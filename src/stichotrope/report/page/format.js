@@ -1,0 +1,52 @@
+// Figures as people read them: the twin of _format.py, which decides. A test compares them.
+
+const SECOND = 1e9;
+const UNITS = [["ns", 1], ["µs", 1e3], ["ms", 1e6], ["s", SECOND]];
+
+function time(ns) {
+  const text = magnitude(Math.abs(ns));
+  return ns < 0 ? `-${text}` : text;
+}
+
+function magnitude(ns) {
+  if (ns >= 59.95 * SECOND) return long(Math.round(ns));
+  if (ns < 999.5 && Number.isInteger(ns)) return `${ns} ns`;
+  const [unit, scale] = UNITS.find(([, size]) => ns < 999.5 * size);
+  return `${threeDigits(ns / scale)} ${unit}`;
+}
+
+function threeDigits(value) {
+  return fixed(value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0);
+}
+
+// Ties go to the even digit, as in Python. Only what is a whole number of eighths can be one.
+function fixed(value, digits) {
+  const scaled = value * 10 ** digits;
+  const below = Math.floor(scaled);
+  const tie = Number.isInteger(value * 8) && scaled - below === 0.5;
+  return (tie && below % 2 === 0 ? below / 10 ** digits : value).toFixed(digits);
+}
+
+function long(ns) {
+  const seconds = Math.floor((ns + SECOND / 2) / SECOND);
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${twoDigits(seconds % 60)} s`;
+  const minutes = Math.floor((ns + 30 * SECOND) / (60 * SECOND));
+  return `${count(Math.floor(minutes / 60))} h ${twoDigits(minutes % 60)} min`;
+}
+
+function twoDigits(number) {
+  return String(number).padStart(2, "0");
+}
+
+function count(number) {
+  return number.toLocaleString("en-US");
+}
+
+function counted(number, thing, things = `${thing}s`) {
+  return `${count(number)} ${number === 1 ? thing : things}`;
+}
+
+function percent(part, whole) {
+  const share = whole ? (100 * part) / whole : 0;
+  return share > 0 && share < 0.05 ? "<0.1 %" : `${fixed(share, 1)} %`;
+}

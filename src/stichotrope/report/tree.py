@@ -1,0 +1,178 @@
+"""The call tree on the console: which block was reached through which, and what each path took."""
+
+from __future__ import annotations
+
+from .._format import format_count, format_percent
+from ..results import results_of
+from . import console
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, TextIO
+
+    from ..results import CallNode, ProfilerResults
+    from .console import Line
+
+_HEADINGS = ("Hits", "Total", "Self", "Share", "Mean")
+_LEAST_NAME = 16  # columns; of a name that is deep in the tree, its place there is cut first
+_WHERE_ROOM = 14
+_GAP = 2
+
+
+def show(
+    results: object,
+    file: TextIO | None,
+    sort: str,
+    limit: int | None,
+    width: int | None,
+    color: bool | None,
+) -> None:
+    """Print the call tree; see `print_tree` of the package."""
+    screen = console._console(file, color)
+    room = width or console._width(screen, file)
+    page = _Page(results_of(results), room, screen.encoding)
+    console._print(screen, page.lines(sort, limit))
+
+
+class _Row:
+    """A node as a line, its figures turned into text."""
+
+    def __init__(self, node: CallNode, guide: str, whole_ns: int, glyphs: console._Glyphs) -> None:
+        self.guide = guide
+        self.name = glyphs.clean(node.name)
+        self.where = f"{glyphs.clean(node.file)}:{node.line}" if node.file else ""
+        self.heat = console._heat(node.total_time_ns, whole_ns)
+        self.cells = (
+            format_count(node.hit_count),
+            glyphs.time(node.total_time_ns),
+            glyphs.time(node.self_time_ns),
+            format_percent(node.total_time_ns, whole_ns),
+            glyphs.time(node.total_time_ns / node.hit_count) if node.hit_count else "",
+        )
+
+
+class _More:
+    """The line that stands for blocks that are not shown."""
+
+    def __init__(self, count: int, guide: str) -> None:
+        self.count = count
+        self.guide = guide
+
+
+class _Page:
+    """The whole report as lines.
+
+    :param results: what to report.
+    :param width: the room in columns.
+    :param encoding: that of the stream it goes to.
+    """
+
+    def __init__(self, results: ProfilerResults, width: int, encoding: str) -> None:
+        self._results = results
+        self._width = width
+        self._glyphs = console._Glyphs(encoding)
+        # Those of the table, so that both agree on what they say around their figures.
+        self._frame = console._Page(results, width, encoding)
+        is_plain = self._glyphs.rule == "-"
+        self._guides = ("|  ", "   ", "|- ", "`- ") if is_plain else ("│  ", "   ", "├─ ", "└─ ")
+
+    def lines(self, sort: str, limit: int | None) -> list[Line]:
+        """Return the report.
+
+        :param sort: see `print_tree` of the package.
+        :param limit: see `print_tree` of the package.
+        """
+        lines = self._frame._title()
+        if not self._results.tree.children:
+            lines += [[], *self._frame._nothing()]
+        else:
+            lines += [[], *self._tree(list(self._rows(_KEYS[sort], limit)))]
+        footer = self._frame._footer()
+        return [*lines, [], *footer] if footer else lines
+
+    def _rows(self, key: Callable[[CallNode], Any], limit: int | None) -> Iterator[_Row | _More]:
+        """Give the lines of the tree, top down."""
+        below, gap, branch, end = self._guides
+        whole_ns = self._results.total_time_ns
+        # A stack of its own: trees may be deeper than Python's recursion limit.
+        waiting: list[tuple[CallNode | int, str, str]] = [(self._results.tree, "", "")]
+        while waiting:
+            node, guide, indent = waiting.pop()
+            if isinstance(node, int):
+                yield _More(node, guide)
+                continue
+            if node is not self._results.tree:
+                yield _Row(node, guide, whole_ns, self._glyphs)
+            shown: list[CallNode | int] = [*sorted(node.children, key=key)[:limit]]
+            if len(shown) < len(node.children):
+                shown.append(len(node.children) - len(shown))
+            if node is self._results.tree:
+                waiting += [(child, "", "") for child in reversed(shown)]
+                continue
+            indent = indent[-self._width :]  # of more, nothing could be seen
+            waiting += [
+                (child, indent + (branch if place else end), indent + (below if place else gap))
+                for place, child in enumerate(reversed(shown))
+            ]
+
+    def _tree(self, rows: list[_Row | _More]) -> list[Line]:
+        """Return the tree with its headings, each column as wide as it must be."""
+        nodes = [row for row in rows if isinstance(row, _Row)]
+        widths = [
+            max(len(heading), *(len(row.cells[place]) for row in nodes))
+            for place, heading in enumerate(_HEADINGS)
+        ]
+        shown = list(range(len(_HEADINGS)))
+        figures = sum(_GAP + width for width in widths)
+        wanted = max(len(row.guide) + console._cells(row.name) for row in nodes)
+        for place in (4, 2, 0):  # the mean, self time and hits go before a name is cut short
+            if self._width - figures >= min(wanted, _LEAST_NAME + _WHERE_ROOM):
+                break
+            shown.remove(place)
+            figures -= _GAP + widths[place]
+        name = max(min(wanted, self._width - figures), 1)
+        left = self._width - figures - name - _GAP
+        longest = max(console._cells(row.where) for row in nodes)
+        where = min(longest, left) if left >= _WHERE_ROOM else 0
+        heading: Line = [(console._padded("Block", name), "dim")]
+        heading += [(" " * _GAP + _HEADINGS[place].rjust(widths[place]), "dim") for place in shown]
+        whole = name + figures + (_GAP + where if where else 0)
+        lines: list[Line] = [heading, [(self._glyphs.rule * whole, "dim")]]
+        for row in rows:
+            lines.append(self._line(row, name, [(place, widths[place]) for place in shown], where))
+        return lines
+
+    def _line(
+        self, row: _Row | _More, room: int, columns: list[tuple[int, int]], where: int
+    ) -> Line:
+        if isinstance(row, _More):
+            text = f"{self._glyphs.ellipsis} and {format_count(row.count)} more"
+            return [(self._cut(row.guide, self._width - len(text)) + text, "dim")]
+        guide = self._cut(row.guide, room - min(console._cells(row.name), _LEAST_NAME))
+        name = self._glyphs.fit(row.name, room - len(guide))
+        line: Line = [(guide, "dim"), (console._padded(name, room - len(guide)), "")]
+        for place, width in columns:
+            style = {1: "bold", 3: row.heat}.get(place, "")
+            line += [(" " * _GAP, ""), (row.cells[place].rjust(width), style)]
+        if where:
+            line += [(" " * _GAP, ""), (self._glyphs.fit(row.where, where), "dim")]
+        return line
+
+    def _cut(self, guide: str, room: int) -> str:
+        """Return the place in the tree, its beginning cut to what there is room for."""
+        ellipsis = self._glyphs.ellipsis
+        if len(guide) <= room:
+            return guide
+        most = max(room, len(ellipsis) + len(self._guides[2]))
+        return ellipsis + guide[len(guide) - most + len(ellipsis) :]
+
+
+_KEYS: dict[str, Callable[[CallNode], Any]] = {
+    "total": lambda node: -node.total_time_ns,
+    "self": lambda node: -node.self_time_ns,
+    "hits": lambda node: -node.hit_count,
+    "mean": lambda node: -(node.total_time_ns / node.hit_count) if node.hit_count else 0.0,
+    "max": lambda node: -node.total_time_ns,
+    "name": lambda node: node.name,
+}
