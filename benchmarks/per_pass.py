@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
@@ -66,7 +66,7 @@ class Case:
 
     `names` are what the body refers to; they become locals of the loop, so that no case pays for
     a look-up another one is spared. `passes` is how many are in one run of the body, `template` the
-    source of the loop around it.
+    source of the loop around it, `now` the clock; the finest of processor time unless given.
     """
 
     name: str
@@ -76,13 +76,14 @@ class Case:
     minus: str | None = "empty_loop"
     passes: int = 1
     template: str = _TEMPLATE
+    now: Callable[[], int] | None = None
 
     def loop(self) -> Loop:
         """Return a function that times n runs of the body; its code is this case's alone."""
         body = "\n".join(f"        {line}" for line in self.body.splitlines())
         names = ", ".join(f"{name}={name}" for name in ["_now", "_repeat", *self.names])
         source = self.template.format(names=names, body=body)
-        _, now = finest_cpu_timer()
+        now = self.now or finest_cpu_timer()[1]
         scope: dict[str, Any] = {"_now": now, "_repeat": repeat, **self.names}
         exec(compile(source, f"<benchmark {self.name}>", "exec"), scope)
         loop: Loop = scope["loop"]
@@ -95,17 +96,40 @@ def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
     Raises:
         AssertionError: decorating while globally off did not give the function back.
     """
-    chosen = cases()
-    loops = {case.name: case.loop() for case in chosen}
     target = QUICK_TARGET_NS if scale is Scale.QUICK else TARGET_NS
-    counts = {name: calibrate(loop, target) for name, loop in loops.items()}
     rounds = QUICK_ROUNDS if scale is Scale.QUICK else ROUNDS
+    return {
+        **time_cases(cases(), target, rounds, rng, progress),
+        "floors_clock": load_floors().CLOCK,
+        "globally_off_is_same_object": _globally_off_is_same_object(),
+    }
+
+
+def time_cases(
+    chosen: Iterable[Case],
+    target_ns: int,
+    rounds: int,
+    rng: random.Random,
+    progress: Progress,
+    calibrated: Callable[[], object] = lambda: None,
+) -> Stored:
+    """Time every case once a round, and return the raw values of each by its name.
+
+    :param chosen: the cases, each with the one that it is held against.
+    :param target_ns: how long one timing of each lasts, in ns; at least one run of its body.
+    :param rounds: how many values are kept for each.
+    :param rng: draws the orders.
+    :param progress: is told of each round.
+    :param calibrated: called when all that runs from then on is kept.
+    """
+    chosen = list(chosen)
+    loops = {case.name: case.loop() for case in chosen}
+    counts = {name: calibrate(loop, target_ns) for name, loop in loops.items()}
+    calibrated()
     taken = interleave(loops, counts, rounds, rng, progress)
     return {
         "unit": "ns for all iterations of a round",
         "timer": finest_cpu_timer()[0],
-        "floors_clock": load_floors().CLOCK,
-        "globally_off_is_same_object": _globally_off_is_same_object(),
         "cases": {
             case.name: {
                 "title": case.title,
@@ -312,14 +336,15 @@ def _block_cases() -> list[Case]:
 
 def _peer_cases() -> list[Case]:
     """What people write by hand instead."""
-    timed = {"f": _timed_by_hand(_empty())}
+    timed = {"f": timed_by_hand(_empty())}
     return [
         Case("peer_decorator", "hand-written decorator (perf_counter_ns)", "f()", timed, "bare"),
-        Case("peer_context", "context manager class in Python", "with b: pass", {"b": _Timer()}),
+        Case("peer_context", "context manager class in Python", "with b: pass", {"b": Timer()}),
     ]
 
 
-def _timed_by_hand(function: Callable[..., Any]) -> Callable[..., Any]:
+def timed_by_hand(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with two readings of the clock around it, and two sums."""
     hits = 0
     total = 0
 
@@ -336,7 +361,7 @@ def _timed_by_hand(function: Callable[..., Any]) -> Callable[..., Any]:
     return timed
 
 
-class _Timer:
+class Timer:
     """The timer class found in most code bases."""
 
     def __init__(self) -> None:
@@ -344,7 +369,7 @@ class _Timer:
         self.total_ns = 0
         self.start = 0
 
-    def __enter__(self) -> _Timer:
+    def __enter__(self) -> Timer:
         self.start = time.perf_counter_ns()
         return self
 
