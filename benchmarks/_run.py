@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 RESAMPLES = 1000
@@ -156,15 +157,24 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float, float]:
     """
     if not samples:
         raise ValueError("an interval was asked for of no samples; at least one round is needed")
-    rng = random.Random(len(samples))
-    medians = sorted(
-        statistics.median(rng.choices(samples, k=len(samples))) for _ in range(RESAMPLES)
-    )
+    ordered = sorted(samples)
+    medians = sorted((ordered[a] + ordered[b]) / 2 for a, b in _medians_of_resamples(len(ordered)))
     return (
-        statistics.median(samples),
+        statistics.median(ordered),
         medians[math.floor(0.025 * (RESAMPLES - 1))],
         medians[math.ceil(0.975 * (RESAMPLES - 1))],
     )
+
+
+@cache
+def _medians_of_resamples(count: int) -> list[tuple[int, int]]:
+    """Return for each resample where, in the order of all samples, the middle of it is.
+
+    It is places that are drawn: so they are drawn once for all that have as many samples.
+    """
+    rng = random.Random(count)
+    resamples = (sorted(rng.choices(range(count), k=count)) for _ in range(RESAMPLES))
+    return [(places[(count - 1) // 2], places[count // 2]) for places in resamples]
 
 
 def minus(left: Sequence[float], right: Sequence[float]) -> list[float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 
@@ -13,14 +12,14 @@ import pytest
 pytest.importorskip("cachetools")
 
 from benchmarks import _store
-from benchmarks._run import MET, NOT_MET, Fact, Figure, Scale
+from benchmarks._run import MET, NOT_MET
 from benchmarks.workloads import _marks
-from benchmarks.workloads.prompts import measure, trace
-from benchmarks.workloads.prompts.__main__ import DEFAULT_PLANS, DEFAULT_REQUESTS, main
+from benchmarks.workloads.prompts import _child, measure, trace
+from benchmarks.workloads.prompts.__main__ import main
 from benchmarks.workloads.prompts._tracks import marks
 from benchmarks.workloads.prompts.generate import PromptGenerator, Way
 from benchmarks.workloads.prompts.state import STATES
-from benchmarks.workloads.prompts.tree import PLANS, make_tree
+from benchmarks.workloads.prompts.tree import make_tree
 from conftest import WATCHDOG_SECONDS
 from stichotrope import ProfilerResults
 from workloads.conftest import ROOT
@@ -74,17 +73,23 @@ def without_times(facts):
 
 
 def test_profiling_changes_nothing(facts):
-    """The three modes count the same."""
-    bare, instrumented, off = (without_times(facts[mode]) for mode in _marks.MODES)
-    assert bare == instrumented == off
+    """All modes count the same."""
+    bare, *others = (without_times(facts[mode]) for mode in _marks.MODES)
+    assert others == [bare] * 3
     assert sum(bare["prompts"].values()) == 60
 
 
 def test_only_an_instrumented_run_records(facts):
-    """And each says how it was made."""
+    """And each says how it was made; a trace has no marks of the coarse level."""
     assert [facts[mode]["profiling"] for mode in _marks.MODES] == list(_marks.MODES)
-    assert (facts["bare"]["hits"], facts["off"]["hits"]) == (0, 0)
+    assert [facts[mode]["hits"] for mode in ("bare", "coarse", "off")] == [0, 0, 0]
     assert facts["instrumented"]["hits"] > 60 * 10
+
+
+def test_the_coarse_level_of_a_run_is_the_whole_of_its_prompts():
+    """Once with empty caches, and once again."""
+    done = program(*SMALL, "--json", "--profiling", "coarse")
+    assert (json.loads(done.stdout)["hits"], done.stderr) == (2, "")
 
 
 def test_a_bare_program_knows_no_profiler():
@@ -110,13 +115,14 @@ def test_a_single_prompt_imports_no_more_than_it_needs(root):
     assert done.stdout.startswith(f"# {feature}: ")
 
 
-def test_help_names_every_command_and_the_defaults_that_hold():
+def test_help_names_every_command_and_the_defaults():
     """On its own, without a profiler or a display."""
     done = program("--help")
     assert (done.returncode, done.stderr) == (0, "")
     squeezed = done.stdout.replace("\n", "").replace(" ", "")
-    assert "run,prompt,list,tree,trace,measure" in squeezed
-    assert (DEFAULT_PLANS, DEFAULT_REQUESTS) == (PLANS, trace.REQUESTS)
+    assert "run,prompt,list,tree,trace" in squeezed
+    assert "howmanyaremade;default:40" in squeezed
+    assert "ofatrace;default:3000" in squeezed
 
 
 def test_progress_is_shown_to_who_looks():
@@ -296,24 +302,26 @@ def stored(tmp_path_factory):
     """A run as small as it may be, as it was stored, and what was printed."""
     path = tmp_path_factory.mktemp("measured") / "run.json"
     shrink = (
-        "import sys; from benchmarks._run import Scale; "
-        "from benchmarks.workloads.prompts import measure; "
-        "from benchmarks.workloads.prompts.__main__ import main; "
-        "measure.SIZES[Scale.QUICK] = (2, 40, 1, 1); "
+        "import sys; from benchmarks import __main__; from benchmarks._run import Scale; "
+        "from benchmarks.workloads import _overhead; "
+        "from benchmarks.workloads.prompts import _sizes, measure; "
+        "_sizes.PLANS = 7; "
+        "measure.SIZES[Scale.QUICK] = (2, 40, 1, 1); _overhead.SIZES[Scale.QUICK] = (1, 1); "
         "measure.TRACES = {name: (7, *some[1:]) for name, some in measure.TRACES.items()}; "
-        "sys.exit(main(sys.argv[1:]))"
+        "sys.exit(__main__.main(sys.argv[1:]))"
     )
-    done = program("measure", "--quick", "--output", str(path), module=("-c", shrink))
+    arguments = ("--quick", "--only", "prompts", "--output", str(path))
+    done = program(*arguments, module=("-c", shrink))
     assert done.returncode == 0, done.stderr
     return _store.load(path), done.stdout
 
 
 def test_a_measured_run_is_stored_with_its_raw_values(stored):
-    """And with the machine, the package and the seed."""
+    """And with the machine and the package."""
     run, _ = stored
     found = run["subjects"]["prompts"]
     assert run["machine"]["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert {*run["package"]} == {"version", "clock", "python_files_match_tree"}
+    assert {*run["package"]} >= {"version", "clock", "python_files_match_tree"}
     assert {mode: len(some) for mode, some in found["one_shot"]["elapsed_ns"].items()} == {
         "bare": 2,
         "instrumented": 2,
@@ -327,6 +335,14 @@ def test_a_measured_run_is_stored_with_its_raw_values(stored):
     }
 
 
+def test_the_coarse_level_recorded_each_sweep(stored):
+    """One with empty caches a round, and as many warm ones as are timed, after one that fills them."""
+    (child,) = stored[0]["subjects"]["prompts"]["overhead"]
+    (block,) = child["coarse"]
+    assert (block["track"], block["name"]) == ("generate", "all prompts")
+    assert block["hits"] == 1 + 1 + _child.WARM_SWEEPS
+
+
 def test_a_measured_run_counts_what_the_profile_counts(stored):
     """In each process, with many threads too."""
     found = stored[0]["subjects"]["prompts"]
@@ -337,23 +353,12 @@ def test_a_measured_run_counts_what_the_profile_counts(stored):
 
 
 def test_a_measured_run_is_printed(stored):
-    """A line for each limit and each figure."""
+    """A line of a table for each limit and each figure, and no name stands for two."""
     run, said = stored
     found = run["subjects"]["prompts"]
-    assert said.startswith(measure.render(found))
     rows = [*measure.limits(found), *measure.figures(found)]
-    assert all(any(line.startswith(row.name) for line in said.splitlines()) for row in rows)
+    assert [row.name for row in rows if f"\n| {row.name} |" not in said] == []
     assert len({row.name for row in rows}) == len(rows)
-
-
-def test_each_step_of_measuring_is_told(monkeypatch):
-    """So that the bar comes to its end."""
-    monkeypatch.setattr(measure, "_child", lambda name, **settings: {})
-    monkeypatch.setattr(measure, "_one_process", lambda root, feature, mode: 1)
-    for scale in (Scale.QUICK, Scale.NORMAL):
-        told: list[str] = []
-        measure.measure(scale, random.Random(1), told.append)
-        assert len(told) == measure.steps(scale)
 
 
 @pytest.mark.parametrize(
@@ -363,6 +368,11 @@ def test_each_step_of_measuring_is_told(monkeypatch):
 def test_a_percentile_is_a_sample(samples, q, expected):
     """The smallest that so many do not exceed."""
     assert measure.percentile(samples, q) == expected
+
+
+COARSE = [
+    {"track": "generate", "name": "all prompts", "hits": 2, "total_ns": 3_000_000, "self_ns": 0}
+]
 
 
 def made_up(**more):
@@ -386,14 +396,14 @@ def made_up(**more):
     ways = {}
     for number, way in enumerate(measure.WAYS, 1):
         ways.update({f"{way}, cold": [1000.0 * number] * 3, f"{way}, warm": [300.0] * 3})
-    modes = {"bare": 100.0, "instrumented": 104.0, "off": 101.0}
+    modes = {"bare": 100.0, "instrumented": 104.0, "coarse": 102.0, "off": 101.0}
     taken = {f"{mode}, {c}": [ns] * 3 for mode, ns in modes.items() for c in ("cold", "warm")}
     return {
         "one_shot": {"elapsed_ns": {"bare": [2e8] * 9, "instrumented": [4e9] * 9}},
         "traces": {name: dict(played) for name in measure.TRACES},
         "threads": {"counts": counts},
         "ways": [{"ns_a_prompt": ways}] * 2,
-        "overhead": [{"ns_a_prompt": taken}] * 2,
+        "overhead": [{"ns_a_prompt": taken, "coarse": COARSE}] * 2,
         **more,
     }
 
@@ -418,15 +428,25 @@ def test_verdicts_follow_from_the_stored_values():
     ratio = row(found, "warm ÷ cold, whole")
     assert ([round(value, 9) for value in ratio.samples], ratio.verdict()) == ([0.1, 0.1], MET)
     assert row(found, "warm ÷ cold, as first").samples == [0.3, 0.3]
-    overhead = row(found, "profiling, warm")
+    overhead = row(found, "overhead of all marks, warm")
     assert (overhead.interval()[0], overhead.verdict()) == (pytest.approx(4.0), MET)
-    assert row(found, "off, cold").interval()[0] == pytest.approx(1.0)
+    assert row(found, "overhead of marks of 1 ms and more, cold").verdict() == NOT_MET
+    assert row(found, "overhead of marks that are off, cold").interval()[0] == pytest.approx(1.0)
+    level = row(found, "prompts: marks of 1 ms and more")
+    assert (level.seen, level.verdict()) == ("all prompts 1.5 ms", MET)
+
+
+def test_a_run_from_before_there_was_a_coarse_level_is_read():
+    """It has no such figures, and all others."""
     slow = {
         f"{mode}, {c}": [ns]
         for mode, ns in (("bare", 100), ("instrumented", 106), ("off", 1))
         for c in ("cold", "warm")
     }
-    assert row(made_up(overhead=[{"ns_a_prompt": slow}]), "profiling, cold").verdict() == NOT_MET
+    old = made_up(overhead=[{"ns_a_prompt": slow}])
+    assert row(old, "overhead of all marks, cold").verdict() == NOT_MET
+    rows = [*measure.limits(old), *measure.figures(old)]
+    assert not any("1 ms and more" in row.name for row in rows)
 
 
 def test_hit_rates_are_held_to_the_limit_each():
@@ -460,27 +480,6 @@ def test_bottlenecks_are_the_blocks_with_most_time_of_their_own():
     first = row(made_up(), "own time of fill, as first written")
     assert (first.samples, first.unit) == ([60.0], "%")
     assert row(made_up(), "a prompt of a trace, as first").samples == [5.0]
-
-
-def test_lines_say_figures_and_facts():
-    """With the interval of several values, and the verdict where there is a limit."""
-    assert measure._line(Figure("a", [1.0, 1.0], "µs")) == "a: 1.0 µs [1.0, 1.0]"
-    assert measure._line(Figure("b", [2.0], "%", 3.0)) == "b: 2.0 %: met"
-    assert measure._line(Fact("c", False, "seen")) == "c: seen: not met"
-
-
-def test_a_stored_run_is_never_overwritten(tmp_path, monkeypatch):
-    """The next of a day gets a number."""
-    monkeypatch.setattr(measure, "STORED_IN", tmp_path)
-    machine = {"python": "3.12.1", "gil": True}
-    run = _store.new_run("normal", 1, machine, {})
-    names = []
-    for _ in range(3):
-        path = measure._free_path(run)
-        names.append(path.name.removeprefix(run["started"][:10]))
-        path.touch()
-    assert len({*names}) == 3
-    assert names[0] == "-3.12.json"
 
 
 def test_ways_are_all_but_the_best_slower_ones():

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
@@ -52,9 +53,9 @@ def facts():
 
 @pytest.mark.parametrize("part", ["simulations", "tuned"])
 def test_profiling_changes_nothing(facts, part):
-    """The three modes find the same, to the last bit."""
-    bare, instrumented, off = (facts[mode][part] for mode in _marks.MODES)
-    assert bare == instrumented == off
+    """All modes find the same, to the last bit."""
+    bare, *others = (facts[mode][part] for mode in _marks.MODES)
+    assert others == [bare] * 3
     assert len(bare) == (3 if part == "simulations" else 1)
 
 
@@ -64,14 +65,15 @@ def test_the_mode_is_said(facts):
 
 
 def test_an_instrumented_run_counts_every_pass(facts):
-    """Of each function and block; the other two record nothing."""
+    """Of each function and block; a coarse one those that take long, the other two nothing."""
     steps = 3 * 50 + 9 * 100  # three simulations of 0.5 s, nine particles of 1 s
     assert all(not done["fell"] for done in facts["instrumented"]["simulations"])
     # step, four derivatives, compute_control and its law; simulate and create; fitness and cost;
     # generations and moves; tune; four registered, asked of once by the program and by the tuner
     expected = steps * 7 + 12 * 2 + 9 * 2 + 3 + 2 + 1 + 4 + 2
+    coarse = 12 + 9 + 3 + 1  # simulations; fitness; generations; tune
     hits = {mode: facts[mode]["hits"] for mode in _marks.MODES}
-    assert hits == {"bare": 0, "instrumented": expected, "off": 0}
+    assert hits == {"bare": 0, "instrumented": expected, "coarse": coarse, "off": 0}
 
 
 def test_a_bare_program_knows_no_profiler():
@@ -90,28 +92,34 @@ def test_the_environment_is_the_switch_too():
     done = program("list", **{_marks.VARIABLE: "loud"})
     assert done.returncode != 0
     assert (
-        "STICHOTROPE_WORKLOAD is 'loud'; it must be one of bare, instrumented, off" in done.stderr
+        "STICHOTROPE_WORKLOAD is 'loud'; it must be one of bare, instrumented, coarse, off"
+        in done.stderr
     )
 
 
-@pytest.mark.parametrize("mode", _marks.MODES)
-def test_marks_follow_the_switch(mode, monkeypatch):
-    """Bare marks give functions back, others record or pass through."""
+@pytest.mark.parametrize(
+    ("mode", "unmarked", "hits"),
+    [("bare", 4, 0), ("instrumented", 0, 4), ("coarse", 2, 2), ("off", 0, 0)],
+)
+def test_marks_follow_the_switch(mode, unmarked, hits, monkeypatch):
+    """Bare marks give functions back, coarse ones those that are short; others record or pass through."""
     monkeypatch.setenv(_marks.VARIABLE, mode)
     made = _marks.Marks("marks", ("first", "second"))
 
     def function():
         return 1
 
-    marked = made.track(1, "function")(function)
-    with made.block(0, "block"):
-        assert marked() == 1
-    assert (marked is function) is (mode == "bare")
+    marked = [made.track(1, name, coarse=name == "long")(function) for name in ("short", "long")]
+    blocks = [made.block(0, name, coarse=name == "long") for name in ("short", "long")]
+    with blocks[0], blocks[1]:
+        assert [one() for one in marked] == [1, 1]
+    left = [*(one is function for one in marked), *(type(b) is nullcontext for b in blocks)]
+    assert sum(left) == unmarked
     assert (made.profiler is None) is (mode == "bare")
     if made.profiler is not None:
         found = made.profiler.get_results()
         assert [track.track_name for track in found.tracks.values()] == ["first", "second"]
-        assert found.total_hits == (2 if mode == "instrumented" else 0)
+        assert found.total_hits == hits
 
 
 def test_help_names_every_command():

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.workloads import _marks
+from benchmarks.workloads.prompts._sizes import PLANS, REQUESTS
 
 COMMANDS = {
     "run": "make the prompts of a whole tree, with empty caches and then again (the default)",
@@ -15,9 +16,7 @@ COMMANDS = {
     "list": "list the plans and their states",
     "tree": "make a tree of plans",
     "trace": "play a day of requests and changes on a tree of its own",
-    "measure": "measure all that must hold, and store it",
 }
-DEFAULT_PLANS, DEFAULT_REQUESTS = 40, 3000
 
 
 def main(arguments: list[str]) -> int:
@@ -71,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     tree.add_argument("--feature", metavar="NAME", help="only this plan")
     for name, number, what in (
-        ("plans", DEFAULT_PLANS, "how many are made"),
+        ("plans", PLANS, "how many are made"),
         ("seed", 1, "of all that is drawn"),
     ):
         tree.add_argument(
@@ -80,14 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     load = parser.add_argument_group("load")
     for name, number, what in (
         ("workers", 4, "threads that ask in run; 0: none but the main one"),
-        ("requests", DEFAULT_REQUESTS, "of a trace"),
+        ("requests", REQUESTS, "of a trace"),
     ):
         load.add_argument(
             f"--{name}", type=int, default=number, metavar="N", help=f"{what}; default: {number}"
         )
-    load.add_argument("--quick", action="store_true", help="fewer and shorter rounds of measure")
     output = parser.add_argument_group("output")
-    output.add_argument("--output", type=Path, metavar="FILE", help="where measure stores its run")
     output.add_argument("--json", action="store_true", help="print what came of it as JSON")
     output.add_argument("--report", action="store_true", help="print the profile")
     output.add_argument("--save", type=Path, metavar="FILE", help="save the profile")

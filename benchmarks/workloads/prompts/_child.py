@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import random
 import sys
 import tempfile
 import threading
@@ -14,13 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks._run import Loop, finest_cpu_timer, interleave
-from benchmarks.workloads import _marks
+from benchmarks._run import finest_cpu_timer
+from benchmarks.workloads import _marks, _overhead, _profile
 
 # What is profiled is imported later: its functions are marked in the mode that then holds.
 
 PACKAGE = "benchmarks.workloads.prompts"
-WARM_SWEEPS = 8
+WARM_SWEEPS = 4
 
 Stored = dict[str, Any]
 
@@ -51,7 +49,7 @@ def trace(settings: Stored) -> Stored:
             "caches": {name: cache._asdict() for name, cache in statistics.caches.items()},
             "counts": accounts.counts(statistics, results),
             "durations_ns": accounts.durations_ns(statistics, results),
-            "profile": _profile(results),
+            "profile": _profile.blocks(results),
         }
 
 
@@ -89,78 +87,53 @@ def threads(settings: Stored) -> Stored:
 def ways(settings: Stored) -> Stored:
     """Time all prompts of a tree, cold and warm, in each way."""
     with _tree(settings) as root:
+        from benchmarks.workloads.prompts import program
         from benchmarks.workloads.prompts.generate import PromptGenerator, Way
 
-        loops: dict[str, Loop] = {}
+        works: dict[str, _overhead.Work] = {}
         for name, way in settings["ways"].items():
-            loops.update(_sweeps(name, PromptGenerator(root, way=Way(**way))))
-        return _taken(loops, settings)
+            sweeps = _sweeps(program, PromptGenerator(root, way=Way(**way)))
+            works.update((f"{name}, {caches}", work) for caches, work in sweeps.items())
+        taken = _overhead.take(works, settings)
+        return {"timer": finest_cpu_timer()[0], "ns_a_prompt": taken}
 
 
 def overhead(settings: Stored) -> Stored:
-    """Time all prompts of a tree, cold and warm, bare, instrumented and off, in one process."""
+    """Time all prompts of a tree, cold and warm, in each mode, in one process."""
     with _tree(settings) as root:
-        loops: dict[str, Loop] = {}
-        for mode in _marks.MODES:
-            loops.update(_sweeps(mode, _generator_in(mode, root)))
-        return _taken(loops, settings)
+
+        def works(program: Any) -> dict[str, _overhead.Work]:
+            return _sweeps(program, program.PromptGenerator(root))
+
+        taken, coarse = _overhead.compare(PACKAGE, "program", works, settings)
+        return {"timer": finest_cpu_timer()[0], "ns_a_prompt": taken, "coarse": coarse}
 
 
-def _sweeps(name: str, generator: Any) -> dict[str, Loop]:
-    """Return loops that make the prompt of each plan once a time."""
+def _sweeps(program: Any, generator: Any) -> dict[str, _overhead.Work]:
+    """Return what makes the prompt of each plan: with empty caches, and with what is in them."""
     features = generator.features()
-    _, timer = finest_cpu_timer()
 
-    def warm(count: int) -> int:
-        start = timer()
-        for _ in range(count):
-            for feature in features:
-                generator.generate(feature)
-        return timer() - start
+    def sweep() -> None:
+        program.make_all(generator, features, 0, lambda _: None)
+
+    timed = _overhead.timed(sweep)
 
     def cold(count: int) -> int:
         took = 0
         for _ in range(count):
-            for feature in features:
-                generator.clear()
-                start = timer()
-                generator.generate(feature)
-                took += timer() - start
+            generator.clear()
+            took += timed(1)
         return took
 
-    warm(2)
-    return {f"{name}, cold": cold, f"{name}, warm": _after_a_sweep(warm)}
+    def warm(count: int) -> int:
+        sweep()  # a cold one may just have emptied the caches
+        return timed(count)
 
-
-def _after_a_sweep(warm: Loop) -> Loop:
-    """Let the caches be filled before each timing: a cold one may just have emptied them."""
-
-    def loop(count: int) -> int:
-        warm(1)
-        return warm(count)
-
-    return loop
-
-
-def _taken(loops: dict[str, Loop], settings: Stored) -> Stored:
-    """Return what each loop took in each round, per prompt."""
-    counts = {name: WARM_SWEEPS if name.endswith("warm") else 1 for name in loops}
-    rng = random.Random(settings["order_seed"])
-    taken = interleave(loops, counts, settings["rounds"], rng, lambda _: None, collector=True)
-    prompts = {name: count * settings["plans"] for name, count in counts.items()}
+    plans = len(features)
     return {
-        "timer": finest_cpu_timer()[0],
-        "ns_a_prompt": {name: [ns / prompts[name] for ns in some] for name, some in taken.items()},
+        "cold": _overhead.Work(cold, 1, plans),
+        "warm": _overhead.Work(warm, WARM_SWEEPS, plans),
     }
-
-
-def _generator_in(mode: str, root: Path) -> Any:
-    """Return a generator whose functions are marked in a mode, whatever was imported before."""
-    for name in [name for name in sys.modules if name.startswith(f"{PACKAGE}.")]:
-        if name != f"{PACKAGE}._child":
-            del sys.modules[name]
-    os.environ[_marks.VARIABLE] = mode
-    return importlib.import_module(f"{PACKAGE}.generate").PromptGenerator(root)
 
 
 @contextmanager
@@ -172,22 +145,6 @@ def _tree(settings: Stored) -> Iterator[Path]:
         root = Path(scratch, "plans")
         make_tree(root, settings["plans"], settings["seed"])
         yield root
-
-
-def _profile(results: Any) -> list[Stored]:
-    """Return the blocks that were passed, the one with most time of its own first."""
-    blocks = [block for track in results.tracks.values() for block in track.blocks]
-    return [
-        {
-            "track": results.tracks[block.track_idx].track_name,
-            "name": block.name,
-            "hits": block.hit_count,
-            "total_ns": block.total_time_ns,
-            "self_ns": block.self_time_ns,
-        }
-        for block in sorted(blocks, key=lambda block: -block.self_time_ns)
-        if block.hit_count
-    ]
 
 
 CHILDREN = {"trace": trace, "threads": threads, "ways": ways, "overhead": overhead}

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.workloads.prompts._progress import Advance, progress_bar
-from benchmarks.workloads.prompts._tracks import marks
+from benchmarks.workloads._progress import Advance, progress_bar
+from benchmarks.workloads.prompts._tracks import GENERATE, marks
 from benchmarks.workloads.prompts.documents import PlanError
 from benchmarks.workloads.prompts.generate import PromptGenerator, Statistics, Way
 
@@ -27,10 +27,6 @@ def run(options: Namespace) -> int:
         ValueError: an option that is out of range, or a tree or plan that cannot be used.
         OSError: a file cannot be read or written.
     """
-    if options.command == "measure":
-        from benchmarks.workloads.prompts import measure
-
-        return measure.run(options)
     facts = _DO[options.command](options)
     _tell(facts, options)
     return 0
@@ -71,14 +67,23 @@ def _run(options: Namespace) -> Facts:
         with progress_bar(2 * len(features), options.quiet) as advance:
             for caches in ("cold", "warm"):
                 start = time.perf_counter()
-                _make_all(generator, features, options.workers, advance)
+                make_all(generator, features, options.workers, advance)
                 elapsed_s[caches] = time.perf_counter() - start
     return {**_told(generator.statistics()), "elapsed_s": elapsed_s}
 
 
-def _make_all(
+@marks.track(GENERATE, "all prompts", coarse=True)
+def make_all(
     generator: PromptGenerator, features: list[str], workers: int, advance: Advance
 ) -> None:
+    """Make the prompts of all these plans.
+
+    :param generator: makes them.
+    :param features: names of the plans; one that is refused is counted as such.
+    :param workers: threads that ask; 0 asks on the calling one.
+    :param advance: is told of each.
+    """
+
     def make(feature: str) -> None:
         with suppress(PlanError):  # it is counted as refused
             generator.generate(feature)

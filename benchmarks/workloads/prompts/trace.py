@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.workloads.prompts._sizes import EDIT_SHARE, REQUESTS
 from benchmarks.workloads.prompts.generate import BEST_WAY, PromptGenerator, Statistics, Way
 from benchmarks.workloads.prompts.tree import DAY_NS, EPOCH_NS, advance, set_time
 
-REQUESTS = 3_000
 PEOPLE = 5
 GAP_S = 15.0
 """The mean time from one request of a person to the next; it is distributed exponentially."""
@@ -26,9 +26,6 @@ VISIT = 15
 
 POPULARITY = 1.0
 """The exponent of Zipf's law, by which people choose plans."""
-
-EDIT_SHARE = 0.1
-"""How many requests come after a change of the plan's files; never the first of a visit."""
 
 CHANGED_BEFORE_NS = 5 * 10**9
 """How long before."""
@@ -84,7 +81,7 @@ def make_trace(
         features: names of the plans.
         requests: how many.
         seed: of all that is drawn.
-        edit_share: how many of them come after a change, 0 to 1.
+        edit_share: how many of them come after a change, 0 to 1; never the first of a visit.
 
     Raises:
         ValueError: there are no plans, or a number is out of range.

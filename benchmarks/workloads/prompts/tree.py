@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks._store import write_whole
+from benchmarks.workloads.prompts._sizes import PLANS
 from benchmarks.workloads.prompts.documents import PlanError
 from benchmarks.workloads.prompts.state import (
     ACTIVE_EXECUTION,
@@ -24,7 +25,6 @@ from benchmarks.workloads.prompts.state import (
     SUBPLAN_NO_EXECUTION,
 )
 
-PLANS, LARGE = 40, 400
 SMALLEST, MEDIAN, LARGEST = 2_000, 23_000, 75_000
 """Sizes of plans in bytes."""
 

@@ -5,40 +5,15 @@ from __future__ import annotations
 import json
 import time
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-
+from benchmarks.workloads._progress import Advance, progress_bar
 from benchmarks.workloads.smc._tracks import marks
 from benchmarks.workloads.smc.factory import FACTORY_OF_ALL
 from benchmarks.workloads.smc.simulation import STARTS, simulate
 from benchmarks.workloads.smc.tuner import Problem, Tuned, tune
 
 Facts = dict[str, Any]
-
-
-class Bar:
-    """A progress bar on standard error; none where nobody looks."""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress, self._task = progress, task
-
-    def advance(self, said: str) -> None:
-        """One more is done."""
-        self._progress.update(self._task, advance=1, description=said)
-
-
-@contextmanager
-def progress_bar(total: int, quiet: bool) -> Iterator[Bar]:
-    """Show how many of `total` are done, while the body runs."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    hidden = quiet or not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        yield Bar(progress, progress.add_task("", total=total))
 
 
 def run(options: Namespace) -> int:
@@ -59,24 +34,21 @@ def run(options: Namespace) -> int:
     total = len(names) * (len(STARTS) * simulating + (options.iterations + 1) * tuning)
     facts: Facts = {"profiling": marks.mode, "simulations": [], "tuned": []}
     start = time.perf_counter()
-    with progress_bar(total, options.quiet) as bar:
+    with progress_bar(total, options.quiet) as advance:
         if simulating:
-            facts["simulations"] = [_simulated(name, options, bar, i) for name, i in _pairs(names)]
+            pairs = [(name, start) for name in names for start in range(len(STARTS))]
+            facts["simulations"] = [_simulated(*pair, options, advance) for pair in pairs]
         if tuning:
-            facts["tuned"] = [_tuned(name, options, bar) for name in names]
+            facts["tuned"] = [_tuned(name, options, advance) for name in names]
     facts["elapsed_s"] = time.perf_counter() - start
     _tell(facts, options)
     return 0
 
 
-def _pairs(names: list[str]) -> list[tuple[str, int]]:
-    return [(name, i) for name in names for i in range(len(STARTS))]
-
-
-def _simulated(name: str, options: Namespace, bar: Bar, number: int) -> Facts:
+def _simulated(name: str, number: int, options: Namespace, advance: Advance) -> Facts:
     controller = FACTORY_OF_ALL.create(name, options.dt, **options.gains)
     trajectory = simulate(controller, STARTS[number], options.dt, options.duration)
-    bar.advance(f"simulating {name}")
+    advance(f"simulating {name}")
     return {
         "controller": name,
         "start": number,
@@ -87,14 +59,14 @@ def _simulated(name: str, options: Namespace, bar: Bar, number: int) -> Facts:
     }
 
 
-def _tuned(name: str, options: Namespace, bar: Bar) -> Facts:
+def _tuned(name: str, options: Namespace, advance: Advance) -> Facts:
     tuned: Tuned = tune(
         Problem(name),
         particles=options.particles,
         iterations=options.iterations,
         workers=options.workers,
         seed=options.seed,
-        progress=lambda _, cost: bar.advance(f"tuning {name}: {cost:.4g}"),
+        progress=lambda _, cost: advance(f"tuning {name}: {cost:.4g}"),
     )
     return {
         "controller": name,

@@ -71,7 +71,7 @@ def step(plant: Plant, state: State, force: float, dt: float) -> State:
     return moved
 
 
-@marks.track(SIMULATION, "simulate")
+@marks.track(SIMULATION, "simulate", coarse=True)
 def simulate(
     controller: Controller,
     start: npt.ArrayLike,

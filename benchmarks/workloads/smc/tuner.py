@@ -26,8 +26,8 @@ ATTRACTION = 2.0
 EFFORT_WEIGHT, RATE_WEIGHT, SURFACE_WEIGHT = 0.1, 0.01, 0.1
 FALL_COST = 1000.0
 
-_GENERATION = marks.block(TUNER, "generation")
-_FITNESS = marks.block(TUNER, "fitness")
+_GENERATION = marks.block(TUNER, "generation", coarse=True)
+_FITNESS = marks.block(TUNER, "fitness", coarse=True)
 
 Places: TypeAlias = npt.NDArray[np.float64]
 Costs: TypeAlias = npt.NDArray[np.float64]
@@ -135,7 +135,7 @@ class Swarm:
         self.velocities[wanted != self.places] = 0.0
 
 
-@marks.track(TUNER, "tune")
+@marks.track(TUNER, "tune", coarse=True)
 def tune(
     problem: Problem,
     *,
