@@ -30,16 +30,16 @@ preload = $(FIXED_ADDRESSES) env LD_PRELOAD="$$($(CC) -print-file-name=$(1))"
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test stress soak fuzz lint format coverage bench conformance wheel sdist tsan asan valgrind clean FORCE
+.PHONY: help demo test browser stress soak fuzz lint format coverage bench bench-check conformance docs wheel sdist tsan asan valgrind clean FORCE
 
 help: ## this list
 	@echo 'make TARGET [PYTHON=python3.13] [ARGS="..."]'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
 	@echo
 	@echo '  PYTHON  the interpreter to use; another one than last time makes $(VENV) again'
 	@echo '  ARGS    passed on: to pytest by test, stress, coverage, tsan, asan and valgrind;'
-	@echo '          to the program by demo and bench'
+	@echo '          to the program by demo, bench and bench-check'
 	@echo '  REPEAT  rounds of make stress (now $(REPEAT)) and of make soak (50 unless given)'
 	@echo '  SECONDS how long make fuzz looks (now $(SECONDS))'
 
@@ -48,6 +48,12 @@ demo: $(VENV)/.installed ## profile a real program; the report, CSV and JSON als
 
 test: $(VENV)/.installed ## run the tests against the built and installed wheel
 	$(PYTEST) $(ARGS)
+
+browser: $(VENV)/.installed $(VENV)/.browser build/speedscope/package/package.json ## look at the HTML report in Chromium, and at the speedscope export in speedscope
+	@$(PY) -c 'from benchmarks.html import chromium; chromium()' 2> /dev/null \
+		|| $(call system_packages,chromium fonts-dejavu-core) \
+		|| echo 'Chromium could not be installed: install it, or set CHROMIUM to its path'
+	$(PYTEST) -m browser $(ARGS)
 
 stress: $(VENV)/.installed ## run the large tests, REPEAT rounds, each in a new random order
 	@for round in $$(seq $(REPEAT)); do \
@@ -88,11 +94,19 @@ coverage: $(VENV)/.installed $(VENV)/.coverage ## fail when under 95 % of the li
 	@$(PY) -m coverage report; python=$$?; echo; \
 		$(PY) tools/core_coverage.py build/coverage --fail-under 95 && exit $$python
 
-bench: $(VENV)/.installed ## measure what a pass costs, against the floors
+bench: $(VENV)/.installed $(VENV)/.peers $(VENV)/.browser ## measure what a pass costs, beside floors and other tools; writes docs/performance.*
 	$(PY) -m benchmarks $(ARGS)
+	$(PY) -m benchmarks report --readme README.md
+	$(PY) -m benchmarks page
+
+bench-check: $(VENV)/.installed ## compare a short run with the newest stored one; fail when a pass has become dearer
+	$(PY) -m benchmarks check $(ARGS)
 
 conformance: $(VENV)/.installed $(VENV)/.conformance ## run the conformance programs under each tool; writes docs/conformance.*
 	$(PY) -m tools.conformance $(ARGS)
+
+docs: $(VENV)/.installed $(VENV)/.docs ## build the site into build/site
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 wheel: build/wheel/.built ## build a wheel into dist/
 	mkdir -p dist && cp build/wheel/*.whl dist/
@@ -132,14 +146,32 @@ clean: ## remove everything that make has made
 $(VENV)/.interpreter: FORCE
 	@"$(PYTHON)" tools/environment.py $(VENV)
 
-$(VENV)/.test $(VENV)/.lint $(VENV)/.coverage $(VENV)/.conformance: $(VENV)/.interpreter pyproject.toml tools/requirements.py
+$(VENV)/.test $(VENV)/.lint $(VENV)/.coverage $(VENV)/.browser $(VENV)/.docs $(VENV)/.conformance: $(VENV)/.interpreter pyproject.toml tools/requirements.py
 	@$(PY) tools/requirements.py test bench $(patsubst .%,%,$(filter-out .test,$(@F))) > $@.txt
 	$(PY) -m pip install --quiet -r $@.txt
+	@touch $@
+
+# One by one: a tool that cannot be had for this interpreter is said to be missing, and stops nothing else.
+$(VENV)/.peers: $(VENV)/.interpreter pyproject.toml tools/requirements.py
+	@$(PY) tools/requirements.py peers > $@.txt
+	@while read -r tool; do \
+		$(PY) -m pip install --quiet "$$tool" || echo "Going on without $$tool"; \
+	done < $@.txt
 	@touch $@
 
 # Made for 3.10 to 3.13 only; for others there is `make test`, which has a part of it.
 $(VENV)/.fuzz: $(VENV)/.interpreter
 	$(PY) -m pip install --quiet --only-binary :all: 'atheris>=2.3'
+	@touch $@
+
+# Where there is apt-get; elsewhere these are found when they are installed already.
+system_packages = { command -v apt-get > /dev/null && $$([ "$$(id -u)" = 0 ] || echo sudo) apt-get install --yes --no-install-recommends $(1); }
+
+# The web application as its authors publish it, for the test that opens our export in it.
+build/speedscope/package/package.json:
+	@command -v npm > /dev/null || $(call system_packages,npm)
+	@rm -rf build/speedscope && mkdir -p build/speedscope
+	cd build/speedscope && npm pack --silent speedscope@1.25.0 && tar -xzf speedscope-*.tgz
 	@touch $@
 
 # The wheel comes out of the sdist, not out of the tree: so the sdist is shown to be complete each time.

@@ -1,4 +1,4 @@
-"""The benchmarks from the command line: `python -m benchmarks [report | instructions]`."""
+"""The benchmarks from the command line: `python -m benchmarks [COMMAND]`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import _machine, _store, instructions, report
+from benchmarks import _machine, _store, check, instructions, page, report, suite
 from benchmarks._child import ROOT
 from benchmarks._run import Scale
 
-COMMANDS = {"report": report.main, "instructions": instructions.main}
+COMMANDS = {
+    "report": report.main,
+    "instructions": instructions.main,
+    "page": page.main,
+    "check": check.main,
+    "pyperf": suite.main,
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -54,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure what profiling costs, print the table and store the run. "
-        "Further commands: report, instructions (each with --help).",
+        f"Further commands: {', '.join(COMMANDS)} (each with --help).",
     )
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="fewer and shorter rounds: a look")

@@ -15,6 +15,16 @@ from benchmarks.floors.build import OPTIMISE, compiler_version
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Of what pyperf collects, all but the host's name and what can hold paths.
+PYPERF_METADATA = (
+    *("perf_version", "date", "platform", "aslr", "boot_time", "uptime"),
+    *("load_avg_1min", "runnable_threads", "mem_max_rss"),
+    *("cpu_model_name", "cpu_machine", "cpu_count", "cpu_affinity"),
+    *("cpu_freq", "cpu_config", "cpu_temp"),
+    *("python_implementation", "python_version", "python_compiler"),
+    *("python_hash_seed", "python_gc", "timer"),
+)
+
 
 def describe() -> dict[str, Any]:
     """Return what a reader needs to judge the figures; no path and no host name."""
@@ -45,7 +55,21 @@ def describe() -> dict[str, Any]:
         "floors_compiler": f"{compiler_version()} {OPTIMISE}",
         "git": _revision(),
         "load_average": load_average(),
+        "pyperf": pyperf_metadata(),
     }
+
+
+def pyperf_metadata() -> dict[str, Any] | None:
+    """Return what pyperf collects of the machine and the process; None where it is not installed.
+
+    Source: https://pyperf.readthedocs.io/en/latest/api.html#metadata
+    """
+    try:
+        import pyperf
+    except ImportError:
+        return None
+    told = pyperf.Run([1.0], collect_metadata=True).get_metadata()
+    return {name: told[name] for name in PYPERF_METADATA if name in told}
 
 
 def load_average() -> list[float] | None:

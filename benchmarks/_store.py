@@ -83,6 +83,21 @@ def newest() -> list[Path]:
     return [path for _, path in best.values()]
 
 
+def baseline(run: Run, subject: str) -> Path | None:
+    """Return the newest stored run that measured this subject with the interpreter of this run.
+
+    :param run: tells which interpreter: its minor version, and whether it has a GIL.
+    :param subject: what the other one has to have measured too.
+    :return: its file, of a whole run rather than of a quick one; None when there is none.
+    """
+    found = []
+    for path in RESULTS.glob("*.json"):
+        stored = load(path)
+        if label(stored) == label(run) and subject in stored["subjects"]:
+            found.append(((stored["scale"] != "quick", stored["started"]), path))
+    return max(found)[1] if found else None
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write `text` to `path`, or leave what was there."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
 from pathlib import Path
 
 from benchmarks import _store, per_pass
 from benchmarks._child import ROOT
-from benchmarks._run import Fact, Figure, Stored
+from benchmarks._run import Fact, Figure, Progress, Scale, Stored
 
-# Two counts, so that starting the interpreter and building the cases drop out of the difference.
+# Two counts, so that what comes before and after the passes drops out of the difference.
 FEW, MANY = 5_000, 55_000
+QUICK_FEW, QUICK_MANY = 1_000, 6_000
 COUNTED = (
     "empty_loop",
     "bare",
@@ -34,6 +36,10 @@ COUNTED = (
     "inline_block_stopped",
 )
 
+# Callgrind writes down what it has counted, and starts again at 0, where this is called; nothing
+# else in the process calls it.
+MARK = "getppid"
+
 
 def main(arguments: list[str]) -> int:
     """Count, and print a table; return the exit status."""
@@ -46,7 +52,7 @@ def main(arguments: list[str]) -> int:
     if unknown:
         parser.error(f"no case is called {', '.join(unknown)}; there are {', '.join(COUNTED)}")
     try:
-        stored = measure(wanted)
+        stored = count(wanted, FEW, MANY)
         if options.into:
             run = _store.load(options.into)
             run["subjects"]["instructions"] = stored
@@ -61,20 +67,34 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def measure(names: list[str]) -> Stored:
+def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
+    """Count once: instructions have no noise to be drawn against.
+
+    :raises RuntimeError: valgrind is missing, or it failed.
+    """
+    progress("under callgrind")
+    few, many = (QUICK_FEW, QUICK_MANY) if scale is Scale.QUICK else (FEW, MANY)
+    return count(list(COUNTED), few, many)
+
+
+def count(names: list[str], few: int, many: int) -> Stored:
     """Return the instructions an iteration takes, of each named case and of what it is held to.
 
-    Raises:
-        RuntimeError: valgrind is missing, or it failed.
+    :param names: names of cases of `per_pass`.
+    :param few: iterations that are left out, after as many to warm up.
+    :param many: iterations that they are left out of.
+    :raises RuntimeError: valgrind is missing, or it failed.
     """
     if shutil.which("valgrind") is None:
         raise RuntimeError("instructions are counted by valgrind, which is not installed here")
     cases = {case.name: case for case in per_pass.cases()}
-    bases = {base for name in names if (base := cases[name].minus)}
-    counted = list(dict.fromkeys([*names, *sorted(bases)]))
-    runs = [(name, count) for name in counted for count in (FEW, MANY)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        taken = dict(zip(runs, pool.map(lambda run: _count(*run), runs), strict=True))
+    counted = list(dict.fromkeys(names))
+    for name in counted:
+        # A base may have one of its own: the list grows while it is gone through.
+        base = cases[name].minus
+        if base is not None and base not in counted:
+            counted.append(base)
+    taken = _count(counted, few, many)
     return {
         "unit": "instructions an iteration",
         "cases": {
@@ -82,7 +102,7 @@ def measure(names: list[str]) -> Stored:
                 "title": cases[name].title,
                 "minus": cases[name].minus,
                 "passes": cases[name].passes,
-                "instructions": (taken[name, MANY] - taken[name, FEW]) / (MANY - FEW),
+                "instructions": (taken[name][1] - taken[name][0]) / (many - few),
             }
             for name in counted
         },
@@ -106,36 +126,62 @@ def figures(stored: Stored) -> list[Figure | Fact]:
     return found
 
 
-def _count(name: str, count: int) -> int:
-    """Return the instructions a whole process takes that runs a case `count` times."""
-    done = subprocess.run(
-        [
-            "valgrind",
-            "--tool=callgrind",
-            f"--callgrind-out-file={os.devnull}",
-            sys.executable,
-            "-m",
-            "benchmarks.instructions",
-            name,
-            str(count),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        # Hashes are seeded at random otherwise, and dictionaries cost a little more or less.
-        env={**os.environ, "PYTHONHASHSEED": "0"},
-    )
-    said = re.search(r"Collected : (\d+)", done.stderr)
-    if done.returncode or said is None:
-        raise RuntimeError(
-            f"valgrind ended with {done.returncode} on {name}: {done.stderr[-2000:]}"
+def _count(names: list[str], few: int, many: int) -> dict[str, tuple[int, int]]:
+    """Return for each case the instructions that few and many iterations take, in one process."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [
+                "valgrind",
+                "--tool=callgrind",
+                f"--dump-before={MARK}",
+                f"--callgrind-out-file={Path(folder) / 'counts'}",
+                sys.executable,
+                "-m",
+                "benchmarks.instructions",
+                str(few),
+                str(many),
+                *names,
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            # Hashes are seeded at random otherwise, and dictionaries cost a little more or less.
+            env={**os.environ, "PYTHONHASHSEED": "0"},
         )
-    return int(said[1])
+        if done.returncode:
+            raise RuntimeError(f"valgrind ended with {done.returncode}: {done.stderr[-2000:]}")
+        counts = _counts(Path(folder))
+    # Before each case is what it took to start, or to go on; then few iterations, then many.
+    if len(counts) != 3 * len(names):
+        raise RuntimeError(
+            f"valgrind counted {len(counts)} parts of {3 * len(names)}: "
+            f"it did not see the calls of {MARK}()"
+        )
+    return {name: (counts[3 * i + 1], counts[3 * i + 2]) for i, name in enumerate(names)}
 
 
-def _child(name: str, count: int) -> None:
-    next(case for case in per_pass.cases() if case.name == name).loop()(count)
+def _counts(folder: Path) -> list[int]:
+    """Return the instructions of each part, in order; what comes after the last mark is no part."""
+    parts = {}
+    for path in folder.glob("counts.*"):
+        told = re.search(r"^totals: (\d+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if told:
+            parts[int(path.suffix[1:])] = int(told[1])
+    return [parts[number] for number in sorted(parts)]
+
+
+def _child(few: int, many: int, names: list[str]) -> None:
+    """Run each case a few and many times, with a mark around each."""
+    cases = {case.name: case for case in per_pass.cases()}
+    for name in names:
+        loop = cases[name].loop()
+        loop(few)
+        os.getppid()
+        loop(few)
+        os.getppid()
+        loop(many)
+        os.getppid()
 
 
 if __name__ == "__main__":
-    _child(sys.argv[1], int(sys.argv[2]))
+    _child(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

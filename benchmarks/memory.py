@@ -35,7 +35,7 @@ def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
     for number in range(rounds):
         rng.shuffle(order)
         for arm in order:
-            taken[arm].append(run_module("benchmarks.memory", arm)["resident_bytes"])
+            taken[arm].append(resident(arm))
         progress(f"processes {number + 1}/{rounds}")
     return {"unit": "bytes", "threads": THREADS, "blocks": BLOCKS, "resident_bytes": taken}
 
@@ -62,22 +62,31 @@ def figures(stored: Stored) -> list[Figure | Fact]:
     ]
 
 
+def resident(arm: str, threads: int = THREADS, blocks: int = BLOCKS) -> int:
+    """Return the resident memory of a fresh process of this kind and size, in bytes.
+
+    :raises RuntimeError: the process failed, or the system does not tell.
+    """
+    told = run_module("benchmarks.memory", arm, str(threads), str(blocks))
+    return int(told["resident_bytes"])
+
+
 def _added_mb(stored: Stored, arm: str, without: str) -> list[float]:
     taken = stored["resident_bytes"]
     return [added / 1e6 for added in minus(taken[arm], taken[without])]
 
 
-def _child(arm: str) -> int:
-    """Record in `THREADS` threads, park them all, and return the resident memory."""
-    blocks: Sequence[AbstractContextManager[object]] = [nullcontext() for _ in range(BLOCKS)]
+def _child(arm: str, count: int, width: int) -> int:
+    """Record so many blocks in so many threads, park them all, and return the resident memory."""
+    blocks: Sequence[AbstractContextManager[object]] = [nullcontext() for _ in range(width)]
     if arm != "bare":
         from stichotrope import Profiler
 
         profiler = Profiler("memory")
-        kept = [profiler.block(0, f"block {number}") for number in range(BLOCKS)]
+        kept = [profiler.block(0, f"block {number}") for number in range(width)]
         if arm != "imported":
             blocks = kept
-    parked, leave = threading.Barrier(THREADS + 1), threading.Event()
+    parked, leave = threading.Barrier(count + 1), threading.Event()
 
     def record() -> None:
         for number in range(PASSES):
@@ -89,7 +98,7 @@ def _child(arm: str) -> int:
         parked.wait()
         leave.wait()
 
-    threads = [threading.Thread(target=record) for _ in range(THREADS)]
+    threads = [threading.Thread(target=record) for _ in range(count)]
     for thread in threads:
         thread.start()
     parked.wait()
@@ -108,4 +117,4 @@ def _spin(wait_ns: int) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"resident_bytes": _child(sys.argv[1])}))
+    print(json.dumps({"resident_bytes": _child(sys.argv[1], *map(int, sys.argv[2:]))}))

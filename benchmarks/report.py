@@ -9,29 +9,48 @@ from types import ModuleType
 
 from benchmarks import (
     _store,
+    accuracy,
+    growth,
+    html,
     import_time,
     instructions,
     memory,
+    peers,
     per_pass,
     retirement,
     snapshot,
+    startup,
     suspended,
     threads,
 )
 from benchmarks._run import NOT_MET, Fact, Figure
+from benchmarks.workloads.prompts import measure as prompts
+from benchmarks.workloads.smc import measure as smc
 
 SUBJECTS: dict[str, ModuleType] = {
     "per_pass": per_pass,
+    "peers": peers,
+    "accuracy": accuracy,
     "suspended": suspended,
     "threads": threads,
     "snapshot": snapshot,
     "memory": memory,
+    "growth": growth,
+    "instructions": instructions,
     "retirement": retirement,
     "import_time": import_time,
+    "startup": startup,
+    "html": html,
+    "smc": smc,
+    "prompts": prompts,
 }
-"""What a run measures, in order. Each has `measure`, `limits` and `figures`."""
+"""What a run measures, in order. Each has `measure`, `limits` and `figures`.
 
-REPORTED = {**SUBJECTS, "instructions": instructions}
+Some have `HEADLINES` and `HEADLINE_LIMITS`, the names of what is shown in brief, and some have
+`tables`: what no figure can say, in Markdown, from the runs that have the subject.
+"""
+
+REPORTED = SUBJECTS
 
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 
@@ -63,11 +82,15 @@ def render(runs: list[_store.Run], brief: bool = False) -> str:
         brief: of the costs, only the headlines.
     """
     runs = sorted(runs, key=_age)
-    parts = [_provenance(runs), _table(runs, "limits"), _LEGEND]
-    for name, subject in REPORTED.items():
+    limits = table(runs, "limits", wanted=headline_limits(runs) if brief else None)
+    parts = [provenance(runs), limits, LEGEND]
+    for name, subject in SUBJECTS.items():
         wanted = getattr(subject, "HEADLINES", ()) if brief else None
-        if (wanted is None or wanted) and any(name in run["subjects"] for run in runs):
-            parts.append(_table(runs, "figures", name, wanted))
+        having = [run for run in runs if name in run["subjects"]]
+        if (wanted is None or wanted) and having:
+            parts.append(table(runs, "figures", name, wanted))
+        if not brief and having and hasattr(subject, "tables"):
+            parts += subject.tables(having)
     return "\n\n".join(part for part in parts if part)
 
 
@@ -85,7 +108,7 @@ def rewrite(path: Path, section: str) -> None:
     _store.write_whole(path, f"{before}{BEGIN}\n\n{section}\n\n{END}{after}")
 
 
-_LEGEND = (
+LEGEND = (
     "Median of the rounds [95 % interval of the median]. Met: the whole interval is within the "
     "limit; not met: the whole of it is beyond; within noise: it straddles the limit. Costs per "
     "pass are processor time less the bare call or the empty loop; all other times are elapsed."
@@ -112,7 +135,7 @@ def _age(run: _store.Run) -> tuple[int, int, str, str]:
     return int(major), int(minor), _store.label(run), run["started"]
 
 
-def _provenance(runs: list[_store.Run]) -> str:
+def provenance(runs: list[_store.Run]) -> str:
     """Return where and how each run was made."""
     lines = []
     for run in runs:
@@ -132,14 +155,12 @@ def _provenance(runs: list[_store.Run]) -> str:
     return "Made by `python -m benchmarks`:\n\n" + "\n".join(lines)
 
 
-def _table(
-    runs: list[_store.Run], kind: str, only: str | None = None, wanted: object = None
-) -> str:
+def table(runs: list[_store.Run], kind: str, only: str | None = None, wanted: object = None) -> str:
     """Return one table: a row for each name any run has, a column for each run."""
     columns: list[dict[str, Figure | Fact]] = []
     for run in runs:
         found: dict[str, Figure | Fact] = {}
-        for name, subject in REPORTED.items():
+        for name, subject in SUBJECTS.items():
             if name in run["subjects"] and only in (None, name):
                 rows = getattr(subject, kind)(run["subjects"][name])
                 found.update((row.name, row) for row in rows)
@@ -156,8 +177,19 @@ def _table(
     for name in names:
         rows = [column.get(name) for column in columns]
         first = [name, _limit(next(row for row in rows if row))] if limited else [name]
-        lines.append([*first, *(_cell(row) for row in rows)])
+        lines.append([*first, *(cell(row) for row in rows)])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def headline_limits(runs: list[_store.Run]) -> tuple[str, ...]:
+    """Return the names of the limits in brief: of a subject that chooses some, those alone."""
+    names: list[str] = []
+    for name, subject in SUBJECTS.items():
+        for run in runs:
+            rows = subject.limits(run["subjects"][name]) if name in run["subjects"] else []
+            chosen = getattr(subject, "HEADLINE_LIMITS", None)
+            names += [row.name for row in rows if chosen is None or row.name in chosen]
+    return tuple(names)
 
 
 def _limit(row: Figure | Fact) -> str:
@@ -166,7 +198,7 @@ def _limit(row: Figure | Fact) -> str:
     return f"{'at least ' if row.at_least else ''}{row.limit:g} {row.unit}"
 
 
-def _cell(row: Figure | Fact | None) -> str:
+def cell(row: Figure | Fact | None) -> str:
     """Return the median, its interval and the verdict."""
     if row is None:
         return "–"

@@ -38,7 +38,7 @@ def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
     with parked_threads(profiler):
         seen = profiler.get_results().total_hits
         assert seen == THREADS * BLOCKS * PASSES, f"{seen} passes in the snapshot"
-        taken = interleave(_readings(profiler), _ONCE, rounds, rng, progress, collector=True)
+        taken = interleave(readings(profiler), _ONCE, rounds, rng, progress, collector=True)
         writers = _measure_writers(profiler, rounds, window, rng, progress)
     return {
         "unit": "ns",
@@ -107,10 +107,15 @@ def figures(stored: Stored) -> list[Figure | Fact]:
 
 
 @contextmanager
-def parked_threads(profiler: Any) -> Iterator[None]:
-    """Keep `THREADS` threads alive that have recorded `BLOCKS` blocks, `PASSES` times each."""
-    blocks = [profiler.block(0, f"block {number}") for number in range(BLOCKS)]
-    recorded, leave = threading.Barrier(THREADS + 1), threading.Event()
+def parked_threads(profiler: Any, count: int = THREADS, width: int = BLOCKS) -> Iterator[None]:
+    """Keep threads alive that have recorded blocks, `PASSES` times each.
+
+    :param profiler: what they record with.
+    :param count: how many threads.
+    :param width: how many blocks, the same on each of them.
+    """
+    blocks = [profiler.block(0, f"block {number}") for number in range(width)]
+    recorded, leave = threading.Barrier(count + 1), threading.Event()
 
     def record() -> None:
         for _ in range(PASSES):
@@ -120,7 +125,7 @@ def parked_threads(profiler: Any) -> Iterator[None]:
         recorded.wait()
         leave.wait()
 
-    threads = [threading.Thread(target=record) for _ in range(THREADS)]
+    threads = [threading.Thread(target=record) for _ in range(count)]
     for thread in threads:
         thread.start()
     recorded.wait()
@@ -135,7 +140,7 @@ def parked_threads(profiler: Any) -> Iterator[None]:
 _ONCE = {"get_results": 1, "get_results_read": 1, "get_results_threads": 1}
 
 
-def _readings(profiler: Any) -> dict[str, Loop]:
+def readings(profiler: Any) -> dict[str, Loop]:
     """Return the snapshot alone, and with its results read: work put off is not work saved."""
 
     def read_blocks(results: Any) -> None:

@@ -21,14 +21,11 @@ from benchmarks._run import (
     Progress,
     Scale,
     Stored,
-    calibrate,
-    finest_cpu_timer,
-    interleave,
     minus,
     ratio,
 )
 from benchmarks.floors import load_floors
-from benchmarks.per_pass import Case, net_ns
+from benchmarks.per_pass import Case, net_ns, time_cases
 
 RESUMES = 100
 ROUNDS, QUICK_ROUNDS = 31, 15
@@ -87,29 +84,14 @@ def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
 
     profiler = Profiler("suspended")
     chosen = _cases(profiler)
-    loops = {case.name: case.loop() for case in chosen}
     target = QUICK_TARGET_NS if scale is Scale.QUICK else TARGET_NS
-    counts = {name: calibrate(loop, target) for name, loop in loops.items()}
     rounds = QUICK_ROUNDS if scale is Scale.QUICK else ROUNDS
-    profiler.clear()
-    taken = interleave(loops, counts, rounds, rng, progress)
+    timed = time_cases(chosen, target, rounds, rng, progress, calibrated=profiler.clear)
     return {
-        "unit": "ns for all iterations of a round",
-        "timer": finest_cpu_timer()[0],
+        **timed,
         "floors_clock": load_floors().CLOCK,
         "resumes": RESUMES,
-        "recorded": _recorded(profiler, counts, rounds),
-        "cases": {
-            case.name: {
-                "title": case.title,
-                "body": case.body,
-                "minus": case.minus,
-                "passes": case.passes,
-                "iterations": counts[case.name],
-                "elapsed_ns": taken[case.name],
-            }
-            for case in chosen
-        },
+        "recorded": _recorded(profiler, timed["cases"], rounds),
     }
 
 
@@ -193,12 +175,13 @@ def _case(kind: Kind, arm: str, title: str, function: Any, suspensions: int) -> 
     )
 
 
-def _recorded(profiler: Any, counts: dict[str, int], rounds: int) -> dict[str, dict[str, int]]:
+def _recorded(profiler: Any, cases: Stored, rounds: int) -> dict[str, dict[str, int]]:
     """Return for each kind how many passes were made, and how many the profiler has."""
     (track,) = profiler.get_results().tracks.values()
     return {
         block.name: {
-            "passes": rounds * sum(counts[f"{block.name}_tracked_{n}"] for n in (0, RESUMES)),
+            "passes": rounds
+            * sum(cases[f"{block.name}_tracked_{n}"]["iterations"] for n in (0, RESUMES)),
             "hits": block.hit_count,
         }
         for block in track.blocks

@@ -1,4 +1,4 @@
-"""What a pass costs on 1, 2, 4 and 8 threads at once, beside as many threads that only loop.
+"""What a pass costs on 1 to 64 threads at once, beside as many threads that only loop.
 
 Each thread counts its own processor time for its share of one fixed number of passes, so it costs
 nothing to wait for the GIL or for a core, and a lock or a cache line that the threads had to share
@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks import _machine
+from benchmarks._curve import Curve
 from benchmarks._run import (
     Fact,
     Figure,
@@ -32,9 +33,11 @@ from benchmarks._run import (
 from benchmarks.floors import load_floors
 from benchmarks.per_pass import Case
 
-COUNTS = (1, 2, 4, 8)
+COUNTS = (1, 2, 4, 8, 16, 32, 64)
 ROUNDS, QUICK_ROUNDS = 21, 7
-# With eight threads each still works for several of the interpreter's switch intervals (5 ms).
+# Up to so many threads share out one number of passes; with more, each has as many as with these.
+# So each still works for a few of the interpreter's switch intervals (5 ms).
+SHARERS = 16
 TARGET_NS, QUICK_TARGET_NS = 160_000_000, 40_000_000
 NATIVE_TARGET_NS, QUICK_NATIVE_TARGET_NS = 40_000_000, 10_000_000
 WARM_UP = 1000
@@ -65,11 +68,14 @@ def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
     rounds = QUICK_ROUNDS if quick else ROUNDS
     profiler = Profiler("threads")
     loops = _loops(profiler)
-    counts = {name: _evenly(calibrate(at(1), _target(name, quick))) for name, at in loops.items()}
+    counts = {}
+    for name, at in loops.items():
+        shared = _evenly(calibrate(at(1), _target(name, quick)))
+        counts.update({_key(name, n): shared * max(1, n // SHARERS) for n in COUNTS})
     profiler.clear()
     taken = interleave(
         {_key(name, threads): at(threads) for name, at in loops.items() for threads in COUNTS},
-        {_key(name, threads): counts[name] for name in loops for threads in COUNTS},
+        counts,
         rounds,
         rng,
         progress,
@@ -90,13 +96,13 @@ def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
 def limits(stored: Stored) -> list[Figure | Fact]:
     """Return the figures that are held to a limit: what many threads pay, in what one pays."""
     found: list[Figure | Fact] = []
-    most, with_gil = max(COUNTS), stored["gil"]
+    most, with_gil = max(_counts(stored)), stored["gil"]
     for arm, (title, _) in ARMS.items():
         rise = ratio(_added_ns(stored, arm, most), _added_ns(stored, arm, 1))
         name = f"{title}, {most} threads ÷ 1 thread, {_lock(stored)}"
         # Without the GIL, what the interpreter shares between threads costs them too.
         found.append(Figure(name, rise, "×", RISE if with_gil else None, digits=2))
-    if NATIVE in stored["passes"]:
+    if _has_native(stored):
         rise = ratio(_in_floors(stored, most), _in_floors(stored, 1))
         name = f"native pass in floors, {most} threads ÷ 1 thread"
         found.append(Figure(name, rise, "×", RISE, digits=2))
@@ -111,25 +117,33 @@ def limits(stored: Stored) -> list[Figure | Fact]:
 
 def figures(stored: Stored) -> list[Figure | Fact]:
     """Return what a pass costs on so many threads."""
-    found: list[Figure | Fact] = [
-        Figure(_title(title, threads), _added_ns(stored, arm, threads), "ns")
-        for arm, (title, _) in ARMS.items()
-        for threads in COUNTS
-    ]
-    if NATIVE not in stored["passes"]:
-        return found
+    return [figure for curve in curves(stored) for figure in curve.figures()]
+
+
+def curves(stored: Stored) -> list[Curve]:
+    """Return how the cost of a pass grows with the number of threads."""
+    counts = _counts(stored)
+    added, whole = partial(_added_ns, stored), partial(_pass_ns, stored)
+    found = [(title, partial(added, arm)) for arm, (title, _) in ARMS.items()]
+    if _has_native(stored):
+        found += [(title, partial(whole, arm)) for arm, title in NATIVE_TITLES.items()]
     return [
-        *found,
-        *(
-            Figure(_title(title, threads), _pass_ns(stored, arm, threads), "ns")
-            for arm, title in NATIVE_TITLES.items()
-            for threads in COUNTS
-        ),
+        Curve(title, "threads", "ns", [(n, costs(n)) for n in counts], partial(_title, title))
+        for title, costs in found
     ]
 
 
-def _title(title: str, threads: int) -> str:
+def _title(title: str, threads: float) -> str:
     return f"{title}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _counts(stored: Stored) -> list[int]:
+    """Return the numbers of threads of a run: not every stored one has all that are taken now."""
+    return sorted({int(key.rpartition("_")[2]) for key in stored["elapsed_ns"]})
+
+
+def _has_native(stored: Stored) -> bool:
+    return _key(NATIVE, 1) in stored["elapsed_ns"]
 
 
 def _lock(stored: Stored) -> str:
@@ -141,8 +155,16 @@ def _key(name: str, threads: int) -> str:
 
 
 def _pass_ns(stored: Stored, name: str, threads: int) -> list[float]:
-    passes = stored["passes"][name]
-    return [elapsed / passes for elapsed in stored["elapsed_ns"][_key(name, threads)]]
+    key = _key(name, threads)
+    passes = passes_in(stored, key)
+    return [elapsed / passes for elapsed in stored["elapsed_ns"][key]]
+
+
+def passes_in(stored: Stored, key: str) -> int:
+    """Return how many passes were made in a round of what has this key in `elapsed_ns`."""
+    told: dict[str, int] = stored["passes"]
+    # Earlier runs made one number of passes, however many the threads.
+    return told[key] if key in told else told[key.rpartition("_")[0]]
 
 
 def _added_ns(stored: Stored, arm: str, threads: int) -> list[float]:
@@ -258,7 +280,8 @@ def _recorded(profiler: Any, counts: dict[str, int], rounds: int) -> dict[str, d
     (track,) = profiler.get_results().tracks.values()
     return {
         block.name: {
-            "passes": rounds * sum(counts[block.name] + n * warm_up[block.name] for n in COUNTS),
+            "passes": rounds
+            * sum(counts[_key(block.name, n)] + n * warm_up[block.name] for n in COUNTS),
             "hits": block.hit_count,
         }
         for block in track.blocks

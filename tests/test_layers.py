@@ -27,20 +27,31 @@ ROOMS: dict[str, set[str]] = {
     "_files": set(),
     "_format": set(),
     "_histogram": set(),
-    "config": set(),
+    "_kinds": {"_checks"},
+    "_place": set(),
+    "_progress": set(),
     "results": {"_document", "_files", "_histogram"},
-    "statistics": {"_histogram", "results"},
-    "export": {"_files", "results", "statistics"},
-    "report": {"_format", "results", "statistics"},
+    "statistics": {"_checks", "_document", "_files", "_histogram", "results"},
+    "export": {"_files", "_format", "_version", "results", "statistics"},
+    "report": {"_files", "_format", "_version", "results", "statistics"},
     "_merge": {"_histogram", "results"},
     "_targets": {"_checks", "_core"},
+    "_instrument": {"_checks", "_targets"},
+    "repetition": {"_checks", "_core", "_format", "_progress", "_targets", "statistics"},
     "_view": {"_clock", "_core", "_merge", "results"},
     "_open": {"_clock", "_core", "_format", "_merge", "_view", "results"},
     "_gather": {"_files", "_view", "results"},
+    "config": {"_checks", "_files", "_kinds"},
     "profiler": {
         *("_checks", "_core", "_files", "_merge", "_targets", "_view"),
         *("config", "results"),
     },
+    "cli": {"_files", "_gather", "_instrument", "profiler", "results"},
+    "__main__": {"cli"},
+    "_default": {"_place", "profiler"},
+    "_logged": {"_checks", "_default", "_format", "profiler"},
+    "ipython": {"_instrument", "_place", "profiler", "report", "results"},
+    "pytest_plugin": {"_place", "profiler"},
     "__init__": {
         *("_format", "_version"),
         *("config", "export", "profiler", "report", "results", "statistics"),
@@ -48,10 +59,31 @@ ROOMS: dict[str, set[str]] = {
 }
 
 # What it may import besides, but inside a function only: importing the package must not load it.
-LAZY: dict[str, set[str]] = {"profiler": {"_gather", "_open", "export", "report"}}
+LAZY: dict[str, set[str]] = {
+    "config": {"_clock", "report"},
+    "profiler": {"_gather", "_open", "export", "report", "repetition"},
+    "cli": {
+        *("_clock", "_core", "_format", "_version"),
+        *("config", "export", "report", "statistics"),
+    },
+    "_default": {"config", "report"},
+    "pytest_plugin": {
+        *("_format", "_instrument", "cli"),
+        *("config", "report", "results", "statistics"),
+    },
+    "__init__": {"_default", "_logged", "ipython"},
+}
 
 # Which packages from outside a room may import, besides the standard library.
-OUTSIDE: dict[str, set[str]] = {"report": {"rich"}}
+OUTSIDE: dict[str, set[str]] = {
+    "cli": {"argcomplete", "rich"},
+    "_progress": {"rich"},
+    "config": {"tomli", "tomllib"},
+    "ipython": {"IPython"},
+    "pytest_plugin": {"pytest"},
+    "report": {"rich"},
+    "statistics": {"numpy", "scipy"},
+}
 
 
 class Import(NamedTuple):

@@ -92,12 +92,13 @@ def wheel_names(wheel: Path) -> set[str]:
 
 
 def test_the_wheel_holds_the_whole_package(wheel_names):
-    """The wheel holds every module of the package, the stub, py.typed and one compiled core."""
+    """The wheel holds every module of the package, the parts of the HTML page, the stub, py.typed and one compiled core."""
     python = {
         f"stichotrope/{path.relative_to(PACKAGE).as_posix()}" for path in PACKAGE.rglob("*.py")
     }
     core = "stichotrope/_core" + sysconfig.get_config_var("EXT_SUFFIX")
-    expected = python | {core, "stichotrope/_core.pyi", "stichotrope/py.typed"}
+    page = {f"stichotrope/report/page/{path.name}" for path in (PACKAGE / "report/page").iterdir()}
+    expected = python | page | {core, "stichotrope/_core.pyi", "stichotrope/py.typed"}
     assert {name for name in wheel_names if ".dist-info/" not in name} == expected
 
 
@@ -133,7 +134,10 @@ def test_the_sdist_holds_what_it_takes_to_build_and_test(sdist):
     wanted |= {"CONTRIBUTING.md", "src/_core.pyx", "src/_platform.h"}
     folders = ("src/stichotrope", "tests", "tools", "benchmarks", "examples")
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*")):
-        if path.suffix in (".py", ".pyi", ".c", ".json", ".supp") or path.name == "py.typed":
+        if (
+            path.suffix in (".py", ".pyi", ".c", ".json", ".supp", ".html", ".css", ".js")
+            or path.name == "py.typed"
+        ):
             wanted.add(path.relative_to(ROOT).as_posix())
     assert wanted - names == set()
     assert [name for name in names if re.search(r"\.(so|pyd|py[cod])$|_core\.c$", name)] == []

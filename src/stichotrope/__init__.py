@@ -1,13 +1,27 @@
-"""stichotrope: times the blocks of a program that its author chose to name, on all threads."""
+"""stichotrope: times the blocks of a program that its author chose to name, on all threads.
+
+PYTEST_DONT_REWRITE: pytest, whose plugin this package has, finds no assertions in it to rewrite.
+"""
 
 from __future__ import annotations
 
 from ._format import format_time_ns
 from ._version import __version__
-from .export import export_csv, export_json
+from .export import (
+    export_collapsed,
+    export_csv,
+    export_json,
+    export_pstats,
+    export_speedscope,
+)
 from .profiler import Profiler, is_global_enabled, set_global_enabled
-from .report import print_results
+from .report import export_html, print_results
 from .results import ProfileBlock, ProfilerResults, ProfileTrack, ResultsFormatError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._default import profile
+    from ._logged import profile_function
 
 __all__ = [
     "ProfileBlock",
@@ -16,10 +30,39 @@ __all__ = [
     "ProfilerResults",
     "ResultsFormatError",
     "__version__",
+    "export_collapsed",
     "export_csv",
+    "export_html",
     "export_json",
+    "export_pstats",
+    "export_speedscope",
     "format_time_ns",
     "is_global_enabled",
     "print_results",
+    "profile",
+    "profile_function",
     "set_global_enabled",
 ]
+
+# Names that only some programs need: their modules are imported when they are asked for.
+_LATER = ("load_ipython_extension", "profile", "profile_function", "unload_ipython_extension")
+
+
+def __getattr__(name: str) -> object:
+    value: object
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+    if name == "profile":
+        from ._default import profile as value
+    elif name == "profile_function":
+        from ._logged import profile_function as value
+    else:
+        from . import ipython
+
+        value = getattr(ipython, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

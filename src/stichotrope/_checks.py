@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# From where to where the limits of a profiler may go.
+RETAIN_THREADS = (0, 1_000_000)
+MAX_NODES = (1, 1 << 24)
+
 
 def check_track(track: object) -> None:
     """Refuse what is neither a track's index nor its name."""

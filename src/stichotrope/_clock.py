@@ -7,7 +7,7 @@ import sys
 
 from . import _core
 
-_CHOICES = ("counter", "monotonic")
+CHOICES = ("counter", "monotonic")
 _TRUSTED_SOURCES = {"tsc": ("tsc",), "cntvct": ("arch_sys_counter",)}
 _CURRENT_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
@@ -29,9 +29,9 @@ def choose() -> None:
     :raises ValueError: when the variable names no clock, or one that this machine does not have.
     """
     wanted = os.environ.get("STICHOTROPE_CLOCK", "")
-    if wanted and wanted not in _CHOICES:
+    if wanted and wanted not in CHOICES:
         raise ValueError(
-            f"STICHOTROPE_CLOCK is {wanted!r}; it can be {' or '.join(map(repr, _CHOICES))}"
+            f"STICHOTROPE_CLOCK is {wanted!r}; it can be {' or '.join(map(repr, CHOICES))}"
         )
     counter = _core.counter_name()
     if not wanted:
@@ -39,6 +39,23 @@ def choose() -> None:
         wanted = "counter" if trusted else "monotonic"
     _core.use_clock(wanted)
     _Calibration.begin()
+
+
+def change(wanted: str) -> str | None:
+    """Set another clock, unless a profiler has been timing with the present one.
+
+    :param wanted: one of `CHOICES`.
+    :returns: None, or the name of the clock that stays though another was wanted.
+    :raises ValueError: when this machine does not have it.
+    """
+    known = _core.counter_name() if wanted == "counter" else wanted
+    if _core.clock_source() == known:
+        return None
+    if _core.memory()["stores"]:  # its ticks would be taken for those of the other clock
+        return _core.clock_source()
+    _core.use_clock(wanted)
+    _Calibration.begin()
+    return None
 
 
 class _Calibration:

@@ -21,11 +21,12 @@ _COLUMNS = {key: heading for key, heading in _HEADINGS.items() if key != "bar"}
 _STYLE = """
 .stichotrope-report { font-size: 90%; overflow-x: auto; }
 .stichotrope-report p { margin: .4em 0; opacity: .75; }
-.stichotrope-report table { border-collapse: collapse; margin: .2em 0 .8em; }
-.stichotrope-report caption { text-align: left; font-weight: bold; white-space: nowrap; }
+.stichotrope-report table { border-collapse: collapse; margin: .2em 0 .6em; color: inherit;
+  font-size: inherit; }
 .stichotrope-report th, .stichotrope-report td { padding: .1em .6em; text-align: right;
   white-space: nowrap; font-variant-numeric: tabular-nums; }
-.stichotrope-report th { font-weight: normal; opacity: .75; border-bottom: 1px solid; }
+.stichotrope-report thead th { font-weight: normal; opacity: .75; border-bottom: 1px solid; }
+.stichotrope-report tbody th { padding-top: .6em; }
 .stichotrope-report .text { text-align: left; }
 .stichotrope-report .place, .stichotrope-report .unhit { opacity: .6; }
 .stichotrope-report .bar { display: block; height: 2px; background: currentColor; }
@@ -43,10 +44,16 @@ def render(results: object, *, sort: str = "total", limit: int | None = None) ->
     page = _Page(found, _WIDE, "utf-8")
     name, *facts = map(_text, page._title())
     parts = [f"<style>{_STYLE}</style>", f"<b>{name}</b>", *_paragraphs(facts)]
-    if not found.total_hits:
+    if found.total_hits:
+        headings = "".join(f"<th>{heading}</th>" for heading in _COLUMNS.values())
+        parts.append(
+            f'<table><thead><tr><th class="text">Block</th>{headings}<th></th></tr></thead>'
+        )
+        for _, track in sorted(found.tracks.items()):
+            parts += _track(track, found, page, sort, limit)
+        parts.append("</table>")
+    else:
         parts.append("<p>Nothing was recorded.</p>")
-    for _, track in sorted(found.tracks.items()):
-        parts += _track(track, found, page, sort, limit)
     parts += _paragraphs(map(_text, page._footer()))
     return f'<div class="stichotrope-report">{"".join(parts)}</div>'
 
@@ -62,19 +69,20 @@ def _paragraphs(texts: Iterable[str]) -> list[str]:
 def _track(
     track: ProfileTrack, results: ProfilerResults, page: _Page, sort: str, limit: int | None
 ) -> Iterator[str]:
-    yield f"<table><caption>{_text(page._track(track))}</caption>"
-    if track.blocks:
-        figures = "".join(f"<th>{heading}</th>" for heading in _COLUMNS.values())
-        yield f'<thead><tr><th class="text">Block</th>{figures}<th></th></tr></thead>'
+    yield f"<tbody><tr>{_across('th', _text(page._track(track)))}</tr>"
     shown = _sorted(track.blocks, sort)[:limit]
     glyphs = _Glyphs("utf-8")
     for block in shown:
-        row = _Row(block, results, glyphs)
         share = 100 * block.total_time_ns / max(results.total_time_ns, 1)
-        yield _row(row, min(share, 100.0))
-    yield "</table>"
-    if len(shown) < len(track.blocks):
-        yield f"<p>… and {len(track.blocks) - len(shown):,} more</p>"
+        yield _row(_Row(block, results, glyphs), min(share, 100.0))
+    hidden = len(track.blocks) - len(shown)
+    if hidden:
+        yield f'<tr class="unhit">{_across("td", f"… and {hidden:,} more")}</tr>'
+    yield "</tbody>"
+
+
+def _across(tag: str, text: str) -> str:
+    return f'<{tag} class="text" colspan="{len(_COLUMNS) + 2}">{text}</{tag}>'
 
 
 def _row(row: _Row, share: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._format import format_count, format_percent
-from ..results import results_of
+from ..results import is_mostly_overhead, results_of
 from . import console
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, TextIO
 
-    from ..results import CallNode, ProfilerResults
+    from ..results import CallNode, ProfileBlock, ProfilerResults
     from .console import Line
 
-_HEADINGS = ("Hits", "Total", "Self", "Share", "Mean")
+# No mean: of a recursive block, the total counts once what its hits count more often.
+_HEADINGS = ("Hits", "Total", "Self", "Share")
 _LEAST_NAME = 16  # columns; of a name that is deep in the tree, its place there is cut first
 _WHERE_ROOM = 14
 _GAP = 2
@@ -38,17 +39,18 @@ def show(
 class _Row:
     """A node as a line, its figures turned into text."""
 
-    def __init__(self, node: CallNode, guide: str, whole_ns: int, glyphs: console._Glyphs) -> None:
+    def __init__(
+        self, node: CallNode, guide: str, whole_ns: int, about: str, glyphs: console._Glyphs
+    ) -> None:
         self.guide = guide
         self.name = glyphs.clean(node.name)
         self.where = f"{glyphs.clean(node.file)}:{node.line}" if node.file else ""
         self.heat = console._heat(node.total_time_ns, whole_ns)
         self.cells = (
             format_count(node.hit_count),
-            glyphs.time(node.total_time_ns),
+            about + glyphs.time(node.total_time_ns),
             glyphs.time(node.self_time_ns),
             format_percent(node.total_time_ns, whole_ns),
-            glyphs.time(node.total_time_ns / node.hit_count) if node.hit_count else "",
         )
 
 
@@ -74,6 +76,12 @@ class _Page:
         self._glyphs = console._Glyphs(encoding)
         # Those of the table, so that both agree on what they say around their figures.
         self._frame = console._Page(results, width, encoding)
+        # As the table has them, and the footer explains them.
+        self._overhead = {
+            _place(block)
+            for block in console._blocks(results)
+            if is_mostly_overhead(block, results.metadata)
+        }
         is_plain = self._glyphs.rule == "-"
         self._guides = ("|  ", "   ", "|- ", "`- ") if is_plain else ("│  ", "   ", "├─ ", "└─ ")
 
@@ -103,7 +111,8 @@ class _Page:
                 yield _More(node, guide)
                 continue
             if node is not self._results.tree:
-                yield _Row(node, guide, whole_ns, self._glyphs)
+                about = self._glyphs.about if _place(node) in self._overhead else ""
+                yield _Row(node, guide, whole_ns, about, self._glyphs)
             shown: list[CallNode | int] = [*sorted(node.children, key=key)[:limit]]
             if len(shown) < len(node.children):
                 shown.append(len(node.children) - len(shown))
@@ -126,7 +135,7 @@ class _Page:
         shown = list(range(len(_HEADINGS)))
         figures = sum(_GAP + width for width in widths)
         wanted = max(len(row.guide) + console._cells(row.name) for row in nodes)
-        for place in (4, 2, 0):  # the mean, self time and hits go before a name is cut short
+        for place in (2, 0):  # self time and hits go before a name is cut short
             if self._width - figures >= min(wanted, _LEAST_NAME + _WHERE_ROOM):
                 break
             shown.remove(place)
@@ -166,6 +175,10 @@ class _Page:
             return guide
         most = max(room, len(ellipsis) + len(self._guides[2]))
         return ellipsis + guide[len(guide) - most + len(ellipsis) :]
+
+
+def _place(one: ProfileBlock | CallNode) -> tuple[int, str, int, str]:
+    return one.track_idx, one.file, one.line, one.name
 
 
 _KEYS: dict[str, Callable[[CallNode], Any]] = {

@@ -1,0 +1,573 @@
+"""Functions chosen by patterns of their names, and tracked when their modules are imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from types import ModuleType
+
+from . import _checks, _targets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import CodeType
+    from typing import Any, Protocol
+
+    class _Recording(Protocol):
+        """What is needed of a profiler, which lies upstream."""
+
+        def _wrapper(self, track: int | str) -> Callable[[Any, str, Any], Any]: ...
+
+
+MAIN = "__main__"
+_HOOK = "__stichotrope_track__"  # what the main program's definitions are decorated with
+_PACKAGE = __name__.partition(".")[0]
+_WILD = "*?["
+_NEAREST = 3  # how many names to suggest
+_LIKENESS = 0.75  # from 0 to 1; among all modules, something is always a bit alike
+# Where Python itself looks for the frames that it leaves out of the traceback of a failed import.
+_IMPORTLIB = "<frozen importlib._bootstrap>"
+
+
+class Pattern:
+    """A choice of functions by their names: ``module:function``.
+
+    Both parts may hold the wildcards of `fnmatch`, which stand for dots too. ``package.*`` is a
+    package and all modules below it. Without the part behind the colon, all functions and methods
+    of the module are meant; a class there stands for all its methods.
+
+    :param text: the pattern, such as ``pkg.mod:function``, ``pkg.mod:Class.*`` or ``pkg.*``.
+    :ivar track: the name of the track that its blocks are on: the first part of the module's name.
+    :raises TypeError: when it is no str.
+    :raises ValueError: when it cannot be a pattern.
+    """
+
+    __slots__ = ("_function", "_module", "function", "module", "text", "track")
+
+    def __init__(self, text: str) -> None:
+        self.text = _checks.checked_text(text, "a pattern")
+        self.module, colon, self.function = self.text.partition(":")
+        _check_part(self.text, self.module, "the module")
+        if colon:
+            _check_part(self.text, self.function, "the function")
+        else:
+            self.function = "*"
+        self.track = self.module.partition(".")[0]
+        modules = [self.module]
+        if self.module.endswith(".*"):
+            modules.append(self.module[:-2])
+        self._module = _matcher(modules)
+        self._function = _matcher([self.function, f"{self.function}.*"])
+
+    def __repr__(self) -> str:
+        return f"Pattern({self.text!r})"
+
+    def takes_module(self, name: str) -> bool:
+        """Return whether it chooses functions of a module.
+
+        :param name: the module's full name.
+        """
+        return self._module(name)
+
+    def takes(self, name: str) -> bool:
+        """Return whether it chooses a function, in a module that it takes.
+
+        :param name: the function's name in its module, such as ``Class.method``.
+        """
+        return self._function(name)
+
+
+def _check_part(pattern: str, part: str, what: str) -> None:
+    """Refuse what can be no dotted name."""
+    expected = "a pattern is written module:function, such as 'json.decoder:JSONDecoder.*'"
+    if "/" in part or "\\" in part or part.endswith(".py"):
+        raise ValueError(f"{pattern!r} names a file, not a module as import does; {expected}")
+    # A set in brackets may begin with "!", and hold a range.
+    plain = "".join("x" if char in "*?[]!-" else char for char in part)
+    if not all(piece.isidentifier() or piece.isdecimal() for piece in plain.split(".")):
+        raise ValueError(f"{part!r} in {pattern!r} is no name for {what}; {expected}")
+
+
+def _matcher(parts: list[str]) -> Callable[[str], bool]:
+    """Return a function that tells whether a name fits one of several patterns."""
+    plain = frozenset(part for part in parts if not any(char in part for char in _WILD))
+    wild = [part for part in parts if part not in plain]
+
+    if not wild:
+        return plain.__contains__
+    from fnmatch import fnmatchcase
+
+    return lambda name: name in plain or any(fnmatchcase(name, part) for part in wild)
+
+
+class Instrumentation:
+    """Tracks the functions that patterns choose: those that are there, and as modules come in.
+
+    Functions are replaced where they are defined, and wherever a module has their name by then
+    because it imported them; classes are changed in place. What else holds a function, such as a
+    table of handlers, keeps what it holds.
+
+    :param profiler: what records.
+    :param patterns: what to track; of several that choose the same function, the first gives it
+        its track.
+    :param main: further names that patterns may know the main program by.
+    """
+
+    def __init__(
+        self, profiler: _Recording, patterns: Sequence[Pattern], main: Iterable[str] = ()
+    ) -> None:
+        self._profiler = profiler
+        self._patterns = list(patterns)
+        self._main = (MAIN, *main)
+        self._matched: dict[Pattern, set[str]] = {}  # → the names of its blocks
+        self._failures: list[str] = []
+        self._seen: dict[str, list[str]] = {}  # module → what could be tracked in it
+        self._hook: Callable[[str], Callable[[Any], Any]] | None = None
+        self._undo: list[tuple[dict[str, Any], str, Any, Any] | _targets.Choice] = []
+
+    def install(self) -> None:
+        """Track what is there, and from now on what is imported."""
+        _watch(self)
+        self._instrument(_modules().items())
+
+    def remove(self) -> None:
+        """Put back what was there before, where nobody else has replaced it since."""
+        _unwatch(self)
+        self._remove_hook()
+        with _LOCK:
+            while self._undo:
+                done = self._undo.pop()
+                if isinstance(done, _targets.Choice):
+                    done.put_back()
+                    continue
+                namespace, name, tracked, found = done
+                if namespace.get(name) is tracked:
+                    namespace[name] = found
+
+    def wants(self, module: str) -> bool:
+        """Return whether a pattern chooses functions of a module."""
+        return any(pattern.takes_module(module) for pattern in self._patterns)
+
+    def imported(self, module: ModuleType, name: str, before: set[str]) -> None:
+        """Track the functions of a module that has just been executed.
+
+        :param module: the module.
+        :param name: what it was imported as.
+        :param before: the names of the modules that were there when its execution began, which
+            cannot have imported from it what it has made since.
+        """
+        others = [known for other, known in _modules().items() if other not in before]
+        self._instrument([(name, module)], others)
+
+    def track_main(self) -> None:
+        """Track the functions of the main program, after it has been executed as a module."""
+        module = sys.modules.get(MAIN)
+        if module is not None:
+            self._instrument([(MAIN, module)])
+
+    # The functions of modules
+
+    def _instrument(
+        self,
+        modules: Iterable[tuple[str, ModuleType]],
+        others: Iterable[ModuleType] | None = None,
+    ) -> None:
+        with _LOCK:
+            replaced: dict[int, tuple[Any, Any]] = {}
+            for name, module in modules:
+                names = self._main if name == MAIN else (name,)
+                wanted = [
+                    pattern
+                    for pattern in self._patterns
+                    if any(map(pattern.takes_module, names)) and not _is_own(name)
+                ]
+                if wanted:
+                    self._track_in(name, wanted, _choices(module, self._profiler), replaced)
+            if replaced:
+                self._replace_names(replaced, _modules().values() if others is None else others)
+
+    def _track_in(
+        self,
+        name: str,
+        patterns: list[Pattern],
+        choices: list[_targets.Choice],
+        replaced: dict[int, tuple[Any, Any]],
+    ) -> None:
+        """Track what patterns choose in a module."""
+        seen = self._seen.setdefault(name, [])
+        seen += [block for choice in choices for block in choice.blocks.values()]
+        for track, chosen in self._chosen(patterns, choices).items():
+            try:
+                _targets.replace(chosen, self._profiler._wrapper(track))
+            except Exception as error:  # the program is not to suffer by it
+                self._failures.append(f"{name} could not be instrumented: {error}")
+                continue
+            self._undo += chosen
+            for choice in chosen:
+                if isinstance(choice.owner, ModuleType):
+                    tracked = vars(choice.owner)[choice.attribute]
+                    replaced[id(choice.found)] = (choice.found, tracked)
+
+    def _chosen(
+        self, patterns: list[Pattern], choices: list[_targets.Choice]
+    ) -> dict[str, list[_targets.Choice]]:
+        """Return track → what patterns choose for it, with nothing else in the choices' blocks."""
+        chosen: dict[str, list[_targets.Choice]] = {}
+        for choice in choices:
+            taken = {
+                suffix: [pattern for pattern in patterns if pattern.takes(block)]
+                for suffix, block in choice.blocks.items()
+            }
+            takers = [pattern for found in taken.values() for pattern in found]
+            if takers:
+                for suffix, found in taken.items():
+                    for pattern in found:
+                        self._matched.setdefault(pattern, set()).add(choice.blocks[suffix])
+                choice.blocks = {key: choice.blocks[key] for key, found in taken.items() if found}
+                chosen.setdefault(takers[0].track, []).append(choice)
+        return chosen
+
+    def _replace_names(
+        self, replaced: dict[int, tuple[Any, Any]], modules: Iterable[ModuleType]
+    ) -> None:
+        """Put tracked functions where modules have the untracked ones."""
+        for module in modules:
+            namespace = _namespace(module)
+            if _is_own(namespace.get("__name__")):
+                continue
+            for name, value in list(namespace.items()):
+                found, tracked = replaced.get(id(value), (None, None))
+                if found is value and found is not None:
+                    namespace[name] = tracked
+                    self._undo.append((namespace, name, tracked, found))
+
+    # The main program
+
+    def compiled(self, source: str | bytes, filename: str) -> CodeType | None:
+        """Return the main program's code, in which what it defines is tracked as it is made.
+
+        A main program is not there before it runs, and has run when it is there: so its functions
+        and classes get a decorator, around those that they have.
+
+        :param source: the program.
+        :param filename: where it is from.
+        :returns: the code; None when no pattern is about the main program.
+        :raises SyntaxError: when it is no program.
+        """
+        patterns = [one for one in self._patterns if any(map(one.takes_module, self._main))]
+        if not patterns:
+            return None
+        import ast
+        import builtins
+
+        # Not by `ast.parse`, which would stand in the traceback of a program that is none.
+        tree: Any = compile(source, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+        self._seen.setdefault(MAIN, [])
+        for definition in _definitions(tree.body):
+            first = min([definition, *definition.decorator_list], key=lambda node: node.lineno)
+            hook = ast.Name(_HOOK, ast.Load())
+            call = ast.Call(hook, [ast.Constant(definition.name)], [])
+            for node in ast.walk(call):
+                ast.copy_location(node, first)
+            definition.decorator_list.insert(0, call)
+        # Not in the program's own names: it may list them.
+        self._hook = lambda name: lambda made: self._made(patterns, name, made)
+        setattr(builtins, _HOOK, self._hook)
+        code: CodeType = compile(tree, filename, "exec", dont_inherit=True)
+        return code
+
+    def _remove_hook(self) -> None:
+        import builtins
+
+        if self._hook is not None and vars(builtins).get(_HOOK) is self._hook:
+            delattr(builtins, _HOOK)
+
+    def _made(self, patterns: list[Pattern], name: str, made: Any) -> Any:
+        """Return what is to stand for a function or class that the main program has just made."""
+        module = sys.modules[MAIN]
+        holder = ModuleType(MAIN)
+        vars(holder).update({"__name__": getattr(made, "__module__", MAIN), name: made})
+        with _LOCK:
+            self._track_in(MAIN, patterns, _choices(holder, self._profiler), {})
+        tracked = vars(holder)[name]
+        if tracked is not made:
+            self._undo.append((vars(module), name, tracked, made))
+        return tracked
+
+    # What is to be said
+
+    def failures(self) -> list[str]:
+        """Return a sentence for each module whose functions could not be replaced."""
+        return list(self._failures)
+
+    def unmatched(self) -> list[str]:
+        """Return a sentence for each pattern that chose nothing, with the nearest names."""
+        return [
+            f"{pattern.text!r} matched nothing: {self._reason(pattern)}"
+            for pattern in self._patterns
+            if pattern not in self._matched
+        ]
+
+    def uncalled(self, called: set[str]) -> list[str]:
+        """Return a sentence for each pattern that chose functions of which none was called.
+
+        :param called: the names of the blocks that were hit.
+        """
+        return [
+            f"{pattern.text!r} chose {_listed(sorted(names))}, and none of it was called"
+            for pattern, names in self._matched.items()
+            if not names & called
+        ]
+
+    def _reason(self, pattern: Pattern) -> str:
+        modules = [name for name in self._seen if self._is_meant(pattern, name)]
+        if modules:
+            elsewhere = _defined_elsewhere(modules, pattern.function)
+            if elsewhere:
+                return f"it is defined elsewhere; use {elsewhere!r}"
+            names = [name for module in modules for name in self._seen[module]]
+            if not names:
+                return f"{_listed(modules)} defines no function"
+            return f"no such function in {_listed(modules)}" + _nearest(pattern.function, names)
+        if pattern.module in sys.modules:
+            return f"{pattern.module} has no functions that can be tracked"
+        known = [name for name in _modules() if not _is_own(name)]
+        known += self._main[1:]
+        return f"no module {pattern.module!r} was imported" + _nearest(pattern.module, known)
+
+    def _is_meant(self, pattern: Pattern, name: str) -> bool:
+        names = self._main if name == MAIN else (name,)
+        return any(map(pattern.takes_module, names))
+
+
+def _modules() -> dict[str, ModuleType]:
+    """Return the modules that are there, without what else a program puts among them."""
+    return {
+        name: module
+        for name, module in list(sys.modules.items())
+        if issubclass(type(module), ModuleType)
+    }
+
+
+def _is_own(name: object) -> bool:
+    """Return whether a module is one of this package, which does not profile itself."""
+    return isinstance(name, str) and name.partition(".")[0] == _PACKAGE
+
+
+def _namespace(module: ModuleType) -> dict[str, Any]:
+    # A module that is loaded when it is first used would be, if asked in the usual way.
+    namespace: dict[str, Any] = ModuleType.__getattribute__(module, "__dict__")
+    return namespace
+
+
+def _choices(module: ModuleType, profiler: object) -> list[_targets.Choice]:
+    """Return all that can be tracked in a module, nested classes included."""
+    choices = _targets.choose_in_module(module, None, profiler)
+    classes = [
+        value
+        for value in list(vars(module).values())
+        if isinstance(value, type) and value.__module__ == module.__name__
+    ]
+    known = set(map(id, classes))
+    while classes:
+        outer = classes.pop()
+        for inner in list(vars(outer).values()):
+            nested = isinstance(inner, type) and inner.__qualname__.startswith(outer.__qualname__)
+            if nested and inner.__module__ == module.__name__ and id(inner) not in known:
+                known.add(id(inner))
+                classes.append(inner)
+                choices += _targets.choose_in_class(inner, None, profiler)
+    return choices
+
+
+def _definitions(body: list[Any]) -> Iterable[Any]:
+    """Give the functions and classes that a module defines, also under conditions and the like."""
+    import ast
+
+    waiting = list(body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node
+            continue
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, field, None)
+            if isinstance(inner, list):
+                waiting += inner
+
+
+def _defined_elsewhere(modules: list[str], name: str) -> str | None:
+    """Return the pattern for a name that a module has from another."""
+    first, _, rest = name.partition(".")
+    for module in modules:
+        found = vars(sys.modules[module]).get(first) if module in sys.modules else None
+        home = getattr(found, "__module__", None)
+        called = getattr(found, "__qualname__", None)
+        if callable(found) and isinstance(home, str) and isinstance(called, str) and home != module:
+            return f"{home}:{called}" + (f".{rest}" if rest else "")
+    return None
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:_NEAREST])
+    return f"{shown} and {len(names) - _NEAREST:,} more" if len(names) > _NEAREST else shown
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, dict.fromkeys(names), _NEAREST, _LIKENESS)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+# The import system
+
+
+class _Loader:
+    """Loads a module as its own loader does, and tells when it has been executed.
+
+    :param loader: the module's loader, which answers for everything else.
+    :param name: what the module is imported as.
+    """
+
+    def __init__(self, loader: Any, name: str) -> None:
+        self._loader = loader
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Return what the module's own loader makes."""
+        module: ModuleType | None = self._loader.create_module(spec)
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute a module, and tell."""
+        self._step_aside(module)
+        before = set(sys.modules) - {self._name}
+        self._loader.exec_module(module)
+        _tell(module, self._name, before)
+
+    # A module that cannot be imported has the same traceback as without us.
+    exec_module.__code__ = exec_module.__code__.replace(co_filename=_IMPORTLIB)
+
+    def _step_aside(self, module: ModuleType) -> None:
+        """Put the module's own loader where the program may look for it."""
+        namespace = _namespace(module)
+        spec: Any = namespace.get("__spec__")
+        if getattr(spec, "loader", None) is self:
+            spec.loader = self._loader
+        if namespace.get("__loader__") is self:
+            namespace["__loader__"] = self._loader
+
+
+def own_loader(loader: Any) -> Any:
+    """Return a module's own loader, for one that may stand around it to track the module.
+
+    :param loader: the loader in a module's specification.
+    """
+    return loader._loader if type(loader) is _Loader else loader
+
+
+class _Finder:
+    """Finds modules as the other finders do; stands in front of them."""
+
+    def __init__(self) -> None:
+        self._asking: set[tuple[int, str]] = set()
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Return what the first of the other finders that knows a module says of it."""
+        self._come_first()
+        key = (threading.get_ident(), name)
+        if key in self._asking or not _is_wanted(name):
+            return None
+        self._asking.add(key)
+        try:
+            spec = self._found(name, path, target)
+        finally:
+            self._asking.discard(key)
+        loader = getattr(spec, "loader", None)
+        if spec is None:
+            return None
+        if hasattr(loader, "exec_module") and type(loader) is not _Loader:
+            spec.loader = _Loader(loader, name)  # type: ignore[assignment]
+        return spec
+
+    def _come_first(self) -> None:
+        """Stand before those that came later, such as pytest's: what they find we would not see."""
+        path: list[Any] = sys.meta_path
+        if path and path[0] is not self and self in path:
+            path.remove(self)
+            path.insert(0, self)
+
+    def _found(self, name: str, path: Any, target: Any) -> ModuleSpec | None:
+        for finder in list(sys.meta_path):
+            find = None if finder is self else getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = None if find is None else find(name, path, target)
+            if spec is not None:
+                return spec
+        return None
+
+
+_FINDER = _Finder()
+_LOCK = threading.RLock()  # of what is replaced where
+_WATCHING: list[Instrumentation] = []
+_AFTER: dict[str, Callable[[ModuleType], object]] = {}  # module → what to do with it once
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _LOCK._at_fork_reinit())  # type: ignore[attr-defined]
+
+
+def after_import(name: str, action: Callable[[ModuleType], object]) -> None:
+    """Do something with a module when it has been imported, or now if it has been.
+
+    :param name: the module's full name.
+    :param action: what is called with the module.
+    """
+    module = sys.modules.get(name)
+    if module is not None:
+        action(module)
+        return
+    _AFTER[name] = action
+    _stand_in_front()
+
+
+def _watch(instrumentation: Instrumentation) -> None:
+    if instrumentation not in _WATCHING:
+        _WATCHING.append(instrumentation)
+    _stand_in_front()
+
+
+def _unwatch(instrumentation: Instrumentation) -> None:
+    if instrumentation in _WATCHING:
+        _WATCHING.remove(instrumentation)
+    path: list[Any] = sys.meta_path
+    if not _WATCHING and not _AFTER and _FINDER in path:
+        path.remove(_FINDER)
+
+
+def _stand_in_front() -> None:
+    path: list[Any] = sys.meta_path
+    if _FINDER not in path:
+        path.insert(0, _FINDER)
+
+
+def _is_wanted(name: str) -> bool:
+    return name in _AFTER or any(one.wants(name) for one in list(_WATCHING))
+
+
+def _tell(module: ModuleType, name: str, before: set[str]) -> None:
+    """Tell those who wait for a module. What they fail at is not the importing program's."""
+    # A module may have put something else in its place.
+    module = sys.modules.get(name, module)
+    action = _AFTER.pop(name, None)
+    if action is not None:
+        action(module)
+    if issubclass(type(module), ModuleType):
+        for instrumentation in list(_WATCHING):
+            instrumentation.imported(module, name, before)

@@ -1,0 +1,227 @@
+"""Functions of the default profiler whose durations also go to the log."""
+
+from __future__ import annotations
+
+import logging
+from functools import wraps
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
+from time import perf_counter_ns
+from types import FunctionType
+from typing import overload
+
+from . import _checks
+from ._default import profile
+from ._format import format_time_ns
+from .profiler import is_global_enabled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator
+    from typing import Any, ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+
+
+@overload
+def profile_function(function: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def profile_function(
+    *,
+    track: int | str = 0,
+    name: str | None = None,
+    logger: logging.Logger | str = "stichotrope",
+    level: int | str = logging.INFO,
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def profile_function(
+    function: Any = None,
+    /,
+    *,
+    track: int | str = 0,
+    name: str | None = None,
+    logger: logging.Logger | str = "stichotrope",
+    level: int | str = logging.INFO,
+) -> Any:
+    """Record each call of a function with the default profiler, and log how long it took.
+
+    Each record of the log has the attributes ``stichotrope_profiler``, ``stichotrope_track`` (as it
+    is given here), ``stichotrope_block``, ``stichotrope_duration_ns`` and ``stichotrope_raised``
+    (whether it ended with an exception). A coroutine or generator is logged once, when it ends,
+    with the time since its first resume. Nothing is logged while the profiler or the track is off.
+
+    A record of the log costs some microseconds, many times what the pass costs. Its duration is
+    taken around the pass, so it is a little longer than the one in the results.
+
+    :param track: the track's index (from 0 on) or its name.
+    :param name: the block's name; by default the function's own.
+    :param logger: a logger or its name.
+    :param level: the level of the records, a number or its name.
+    :raises TypeError: for an argument of the wrong type, or when what is decorated is no function
+        written in Python.
+    :raises ValueError: for a negative track, an empty name or an unknown level.
+    :raises ConfigError: when the default profiler is used for the first time, and the settings have
+        a mistake.
+    """
+    _checks.check_track(track)
+    block = None if name is None else _checks.checked_name(name)
+    found, number = _checked_logger(logger), _checked_level(level)
+
+    def decorate(function: Any) -> Any:
+        if not isinstance(function, FunctionType):
+            raise TypeError(
+                "profile_function decorates a function written in Python, "
+                f"not {_checks.shown(function)}; profile takes other callables, too"
+            )
+        if not is_global_enabled():
+            return function
+        tracked = profile(track=track, name=block)(function)
+        log = _Log(track, block or function.__name__, found, number)
+        return wraps(function)(_around(function.__code__.co_flags)(tracked, log))
+
+    return decorate if function is None else decorate(function)
+
+
+def _checked_logger(logger: object) -> logging.Logger:
+    if isinstance(logger, str):
+        return logging.getLogger(logger)
+    if not isinstance(logger, logging.Logger):
+        raise TypeError(f"logger must be a logger or its name, not {_checks.shown(logger)}")
+    return logger
+
+
+def _checked_level(level: object) -> int:
+    if isinstance(level, bool) or not isinstance(level, (int, str)):
+        raise TypeError(f"level must be a number or its name, not {_checks.shown(level)}")
+    number = logging.getLevelName(level) if isinstance(level, str) else level
+    if not isinstance(number, int):
+        raise ValueError(f"level must be a number or the name of a level, not {level!r}")
+    return number
+
+
+class _Log:
+    """Where and how the passes of one function are logged.
+
+    :param track: its track, as it was given.
+    :param block: the name of its block.
+    :param logger: where to.
+    :param level: the level of the records.
+    """
+
+    __slots__ = ("_block", "_level", "_logger", "_track")
+
+    def __init__(self, track: int | str, block: str, logger: logging.Logger, level: int) -> None:
+        self._track = track
+        self._block = block
+        self._logger = logger
+        self._level = level
+
+    def begin(self) -> int | None:
+        """Return the time, or None when nothing is to be logged."""
+        if not self._logger.isEnabledFor(self._level) or not is_global_enabled():
+            return None
+        profiler = profile.profiler
+        if not profiler.is_started() or not profiler.is_track_enabled(self._track):
+            return None
+        return perf_counter_ns()
+
+    def end(self, began: int | None, error: BaseException | None = None) -> None:
+        """Log what began, if anything; being closed early is no error of a generator."""
+        if began is None:
+            return
+        took = perf_counter_ns() - began
+        raised = error is not None and not isinstance(error, GeneratorExit)
+        extra = {
+            "stichotrope_profiler": profile.profiler.name,
+            "stichotrope_track": self._track,
+            "stichotrope_block": self._block,
+            "stichotrope_duration_ns": took,
+            "stichotrope_raised": raised,
+        }
+        message = "%s raised after %s" if raised else "%s took %s"
+        # Of all lines, the one that called the function says most.
+        self._logger.log(
+            self._level, message, self._block, format_time_ns(took), extra=extra, stacklevel=3
+        )
+
+
+# What goes around a tracked function: of its own kind, so that it stays what it is.
+
+
+def _around(flags: int) -> Callable[[Any, _Log], Any]:
+    """Return what makes the wrapper of a function.
+
+    :param flags: those of the function's code.
+    """
+    if flags & CO_ASYNC_GENERATOR:
+        return _async_generator
+    if flags & CO_COROUTINE:
+        return _coroutine
+    return _generator if flags & CO_GENERATOR else _call
+
+
+def _call(tracked: Any, log: _Log) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        began = log.begin()
+        try:
+            result = tracked(*args, **kwargs)
+        except BaseException as error:
+            log.end(began, error)
+            raise
+        log.end(began)
+        return result
+
+    return wrapper
+
+
+def _coroutine(tracked: Any, log: _Log) -> Any:
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        began = log.begin()
+        try:
+            result = await tracked(*args, **kwargs)
+        except BaseException as error:
+            log.end(began, error)
+            raise
+        log.end(began)
+        return result
+
+    return wrapper
+
+
+def _generator(tracked: Any, log: _Log) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        began = log.begin()
+        try:
+            result = yield from tracked(*args, **kwargs)
+        except BaseException as error:
+            log.end(began, error)
+            raise
+        log.end(began)
+        return result
+
+    return wrapper
+
+
+def _async_generator(tracked: Any, log: _Log) -> Any:
+    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        began = log.begin()
+        try:
+            inner = tracked(*args, **kwargs)
+            step = inner.__anext__()
+            while True:
+                try:
+                    item = await step
+                except StopAsyncIteration:
+                    break
+                try:
+                    step = inner.asend((yield item))
+                except GeneratorExit:
+                    await inner.aclose()
+                    raise
+                except BaseException as error:
+                    step = inner.athrow(error)
+        except BaseException as error:
+            log.end(began, error)
+            raise
+        log.end(began)
+
+    return wrapper

@@ -1,0 +1,224 @@
+"""The command line: which commands there are, and how each is called and ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from types import ModuleType
+    from typing import NoReturn
+
+__all__ = ["CommandError", "main"]
+
+PROGRAM = "stichotrope"
+FAILED = 2  # the exit status after a mistake in what was asked for
+_BROKEN_PIPE = 141  # what a shell says of a program that SIGPIPE ended
+_INTERRUPTED = 130  # and SIGINT
+_WIDEST_HELP = 100
+
+# Command → what it does, in the order in which they are listed.
+COMMANDS = {
+    "run": "run a program and report on it",
+    "report": "show saved results, in one of many forms",
+    "compare": "say what became faster or slower between two versions",
+    "info": "show the clock, the cost per pass, and what is installed",
+    "completion": "print what makes a shell complete these commands",
+}
+
+_DESCRIPTION = "Times the blocks of a Python program that you choose to name."
+_EXAMPLES = """\
+examples:
+  stichotrope run -t '__main__:*' script.py       time every function of a script
+  stichotrope run -t 'shop.orders:*' -m shop      time one module of a package
+  stichotrope run -o new.json script.py           save what the script's own marks record
+  stichotrope report new.json -o new.html         look at it in a browser
+  stichotrope compare old.json new.json           see what changed
+
+`stichotrope COMMAND --help` has more."""
+
+
+class CommandError(Exception):
+    """A mistake of who gave the command, as one sentence."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command, and return the exit status.
+
+    :param arguments: the command and its arguments; those of the process unless given.
+    :raises SystemExit: as the program that is run does, and after ``--help``.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if "_ARGCOMPLETE" in os.environ:
+        _complete()
+    name = given[0] if given and given[0] in COMMANDS else ""
+    if name == "run":  # what its program raises is to reach the interpreter
+        from . import run
+
+        return run.main(_sub_parser("run", run), given[1:])
+    try:
+        status = _command(name, given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _close_stdout()
+        return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return status
+
+
+def _command(name: str, given: list[str]) -> int:
+    """Run any other command than `run`."""
+    if not name:
+        return _without_command(given)
+    module = _module(name)
+    parser = _sub_parser(name, module)
+    options = parser.parse_args(given[1:])
+    try:
+        status: int = module.main(options)
+    except CommandError as error:
+        say(f"{parser.prog}: {error}")
+        return FAILED
+    return status
+
+
+def _without_command(given: list[str]) -> int:
+    """Print help or version, or refuse a command that there is not."""
+    parser = _top_parser()
+    if not given:
+        parser.print_help(sys.stderr)
+        return FAILED
+    if not given[0].startswith("-"):
+        from difflib import get_close_matches
+
+        near = get_close_matches(given[0], COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+        parser.error(f"there is no command {given[0]!r}; {hint}")
+    parser.parse_args(given)  # which does not come back
+    return FAILED
+
+
+def _module(name: str) -> ModuleType:
+    """Return the module of a command."""
+    # Written out, so that what a room imports can be read from its source.
+    if name == "report":
+        from . import report
+
+        return report
+    if name == "compare":
+        from . import compare
+
+        return compare
+    if name == "info":
+        from . import info
+
+        return info
+    if name == "completion":
+        from . import completion
+
+        return completion
+    from . import run
+
+    return run
+
+
+# Parsers
+
+
+def _parser(prog: str, usage: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """Return a parser whose errors are one sentence."""
+    import argparse
+
+    class Parser(argparse.ArgumentParser):
+        """A parser of one command."""
+
+        def error(self, message: str) -> NoReturn:
+            """Say what is wrong, and exit."""
+            say(f"{self.prog}: {message} (see {self.prog} --help)")
+            raise SystemExit(FAILED)
+
+    return Parser(
+        prog=prog,
+        usage=usage,
+        description=description,
+        epilog=epilog,
+        # Made for each option that is added; to find the width, it would import `shutil`.
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=_width()),
+        allow_abbrev=False,
+    )
+
+
+def _width() -> int:
+    """Return how wide help is to be."""
+    try:
+        return min(os.get_terminal_size(1).columns, _WIDEST_HELP)
+    except OSError:
+        return _WIDEST_HELP
+
+
+def _top_parser() -> argparse.ArgumentParser:
+    """Return the parser of what may stand before a command, or instead of one."""
+    width = max(map(len, COMMANDS)) + 2
+    listed = "\n".join(f"  {name:{width}}{what}" for name, what in COMMANDS.items())
+    description = f"{_DESCRIPTION}\n\ncommands:\n{listed}"
+    parser = _parser(PROGRAM, "%(prog)s COMMAND …", description, _EXAMPLES)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
+    return parser
+
+
+def _sub_parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
+    """Return the parser of one command."""
+    parser = _parser(f"{PROGRAM} {name}", module.USAGE, module.DESCRIPTION, module.EXAMPLES)
+    module.configure(parser)
+    return parser
+
+
+def _complete() -> None:
+    """Answer a shell that asks how a command may go on."""
+    from . import completion
+
+    parser = _top_parser()
+    commands = parser.add_subparsers()
+    for name in COMMANDS:
+        _module(name).configure(commands.add_parser(name, help=COMMANDS[name]))
+    completion.answer(parser)
+
+
+def _version() -> str:
+    from .._version import __version__
+
+    return __version__
+
+
+# What is said to people
+
+
+def say(sentence: str) -> None:
+    """Print a sentence to standard error, in characters that it can show."""
+    stream = sys.__stderr__
+    if stream is None or stream.closed:
+        return
+    encoding = stream.encoding or "ascii"
+    try:
+        stream.write(sentence.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
+    except OSError:
+        pass  # there is nobody to tell
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error says, as part of a sentence."""
+    if isinstance(error, OSError) and error.strerror:
+        path = error.filename
+        return f"{path}: {error.strerror}" if path else error.strerror
+    return str(error) or type(error).__name__
+
+
+def _close_stdout() -> None:
+    """Let the interpreter flush into nothing when it ends: nobody reads any more."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)

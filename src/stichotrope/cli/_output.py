@@ -1,0 +1,168 @@
+"""The forms that results can be given: printed, or saved in a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .._files import write_whole
+from . import CommandError, reason
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TextIO
+
+    from ..config import Settings
+    from ..results import ProfilerResults
+
+PRINTED = ("table", "tree")
+# Form → the suffixes of files that are taken to be of it; the first that fits a name counts.
+FORMS = {
+    "speedscope": (".speedscope.json",),
+    "html": (".html", ".htm"),
+    "json": (".json",),
+    "csv": (".csv",),
+    "collapsed": (".collapsed", ".folded"),
+    "pstats": (".pstats", ".prof"),
+    "table": (),
+    "tree": (".txt",),
+}
+IN_FILES_ONLY = ("html", "pstats")
+
+
+def form_of(path: str) -> str | None:
+    """Return the form that a file's name tells, if it does.
+
+    :param path: the file.
+    """
+    name = os.path.basename(path).lower()
+    return next((form for form, ends in FORMS.items() if ends and name.endswith(ends)), None)
+
+
+def checked_target(path: str) -> str:
+    """Return the absolute path of a file that can be written.
+
+    :param path: the file, which need not be there.
+    :raises CommandError: when its directory is not there, or is all that there is.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise CommandError(f"{path} is a directory; give a file to write to")
+    if not os.path.isdir(folder):
+        raise CommandError(f"{path} cannot be written: there is no directory {folder}")
+    return os.path.abspath(path)
+
+
+def save(results: list[ProfilerResults], path: str, form: str | None = None, **layout: Any) -> None:
+    """Write results to a file, whole or not at all.
+
+    :param results: those of one or more profilers.
+    :param path: the file.
+    :param form: one of `FORMS`; by default what the file's name tells, or JSON.
+    :param layout: ``sort``, ``limit`` and the like, for a report as text.
+    :raises OSError: when it cannot be written.
+    """
+    from ._sources import joined
+
+    form = form or form_of(path) or "json"
+    if form in PRINTED:
+        from io import StringIO
+
+        text = StringIO()
+        show(results, form, text, **layout)
+        write_whole(path, text.getvalue())
+    elif form in IN_FILES_ONLY:
+        _export(form)(joined(results), path)
+    else:
+        write_whole(path, rendered(results, form))
+
+
+def write(results: list[ProfilerResults], form: str, **layout: Any) -> None:
+    """Print results to standard output.
+
+    :param results: those of one or more profilers.
+    :param form: one of `FORMS`.
+    :param layout: as for `save`.
+    :raises CommandError: when the form is one for files only.
+    """
+    if form in PRINTED:
+        show(results, form, sys.stdout, **layout)
+    elif form in IN_FILES_ONLY:
+        raise CommandError(f"{form} is written to a file: give one with -o FILE")
+    else:
+        sys.stdout.write(rendered(results, form))
+
+
+def rendered(results: list[ProfilerResults], form: str) -> str:
+    """Return results as the text of a form for programs.
+
+    :param results: those of one or more profilers.
+    :param form: one of `FORMS` that is neither printed nor for files only.
+    """
+    from ._sources import joined
+
+    whole = joined(results)
+    if form == "json":
+        return whole.to_json() + "\n"
+    if form == "csv":
+        from ..export import csv
+
+        return csv.render(whole)
+    if form == "speedscope":
+        from ..export import speedscope
+
+        return speedscope.render(whole)
+    from ..export import collapsed
+
+    return collapsed.render(whole)
+
+
+def _export(form: str) -> Callable[[ProfilerResults, str], None]:
+    if form == "html":
+        from ..report import export_html
+
+        return export_html
+    from ..export import export_pstats
+
+    return export_pstats
+
+
+def show(results: list[ProfilerResults], form: str, file: TextIO, **layout: Any) -> None:
+    """Print results for people to read, one profiler after the other.
+
+    :param results: those of one or more profilers.
+    :param form: one of `PRINTED`.
+    :param file: where to.
+    :param layout: what `print_results` and `print_tree` take.
+    :raises BrokenPipeError: when nobody reads it.
+    """
+    from ..report import print_results, print_tree
+
+    for number, one in enumerate(results):
+        if number:
+            file.write("\n")
+        printer: Callable[..., None] = print_tree if form == "tree" else print_results
+        try:
+            printer(one, file=file, **layout)
+        except SystemExit:  # what `rich` makes of it
+            raise BrokenPipeError(f"nobody reads {file.name}") from None
+
+
+def print_to_stderr(results: list[ProfilerResults], settings: Settings) -> None:
+    """Print the report at the end of a run, wherever the program has sent its own output.
+
+    :param results: those of one or more profilers.
+    :param settings: the form, the order and the limit.
+    """
+    stream = sys.__stderr__
+    if stream is None or stream.closed:
+        return
+    try:
+        stream.write("\n")
+        show(results, settings.format, stream, sort=settings.sort, limit=settings.limit)
+        stream.flush()
+    except BrokenPipeError:
+        pass  # nobody reads any more
+    except OSError as error:
+        raise CommandError(reason(error)) from None

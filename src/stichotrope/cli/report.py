@@ -1,0 +1,89 @@
+"""``stichotrope report``: saved results, in any of the forms that they can be given."""
+
+from __future__ import annotations
+
+from . import CommandError, _output, reason
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+USAGE = "%(prog)s [options] FILE…"
+DESCRIPTION = """\
+Show results that were saved by `stichotrope run -o` or by a program itself, and those that
+processes gathered in a directory. Several files are merged; different profilers keep their own
+tracks."""
+EXAMPLES = """\
+forms:
+  table       the tracks, and in each its blocks with times, shares and percentiles
+  tree        which block was reached through which, and what each path took
+  html        one page with tables, call tree, flame graph, histograms and source lines
+  json        everything, as `stichotrope run -o` saves it
+  csv         one line for each block
+  speedscope  for https://www.speedscope.app
+  collapsed   folded stacks, for flamegraph.pl and others
+  pstats      for the pstats module and what reads its files
+
+examples:
+  stichotrope report run.json
+  stichotrope report run.json --format tree --match 'Order.*'
+  stichotrope report run.json --track database --sort self --limit 10
+  stichotrope report monday.json tuesday.json results/ -o both.html"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options.
+
+    :param parser: the command's parser.
+    """
+    from ..report.console import SORTS
+
+    def chosen(option: str, what: str) -> None:
+        name = option[2:].upper()
+        parser.add_argument(option, metavar=name, action="append", default=[], help=what)
+
+    add = parser.add_argument
+    add("files", nargs="+", metavar="FILE", help="results, or a directory of processes' results")
+    form = "one of those below (table, or as the suffix says)"
+    add("-f", "--format", choices=_output.FORMS, metavar="FORM", help=form)
+    add("-o", "--output", metavar="FILE", help="write it to a file; its suffix can say the form")
+    add("--sort", choices=SORTS, default="total", help="what blocks are sorted by (total)")
+    add("--limit", metavar="N", type=int, help="show at most N blocks of each track or parent")
+    chosen("--track", "only tracks of this name (* and ? are wildcards) or number")
+    chosen("--match", "only blocks of this name (* and ? are wildcards)")
+    chosen("--thread", "only threads of this name (* and ? are wildcards) or key")
+    colors = ("auto", "always", "never")
+    add("--color", choices=colors, default="auto", help="whether to use colours (auto)")
+
+
+def main(options: Any) -> int:
+    """Show what was asked for; return the exit status.
+
+    :param options: what the parser found.
+    :raises CommandError: when it cannot be shown.
+    """
+    from ._sources import load, selected
+
+    form = options.format or (_output.form_of(options.output) if options.output else None)
+    if options.output is None and form in _output.IN_FILES_ONLY:
+        raise CommandError(f"{form} is written to a file: give one with -o FILE")
+    target = None if options.output is None else _output.checked_target(options.output)
+    results = [
+        selected(one, options.track, options.match, options.thread) for one in load(options.files)
+    ]
+    layout = {
+        "sort": options.sort,
+        "limit": options.limit,
+        "color": {"auto": None, "always": True, "never": False}[options.color],
+    }
+    try:
+        if target is None:
+            _output.write(results, form or "table", **layout)
+        else:
+            _output.save(results, target, form or "table", **layout)
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        raise CommandError(reason(error)) from None
+    return 0

@@ -1,0 +1,295 @@
+"""``stichotrope run``: a program run as ``python`` would, with a report at its end."""
+
+from __future__ import annotations
+
+import atexit
+import os
+
+from . import FAILED, CommandError, _program, reason, say
+from ._program import CODE, MODULE, SCRIPT, Program
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from .._instrument import Pattern
+    from ..config import Settings
+    from ..results import ProfilerResults
+    from ._live import Live
+    from ._session import Session
+
+USAGE = """\
+%(prog)s [options] SCRIPT [arguments]
+       %(prog)s [options] -m MODULE [arguments]
+       %(prog)s [options] -c CODE [arguments]"""
+DESCRIPTION = """\
+Run a program as python would, time the functions that patterns choose and the blocks that the
+program itself marks, and print a report to standard error when it ends. The exit status is the
+program's."""
+EXAMPLES = """\
+patterns:
+  shop.orders:price         one function
+  shop.orders:Order.total   one method; Order.* or Order for all of a class
+  shop.orders               all functions and methods of a module
+  'shop.*'                  all of a package and the modules below it
+  '__main__:*'              all of the script or module that is run
+  '*.orders:load_*'         wildcards: * ? [abc]
+
+examples:
+  stichotrope run -t '__main__:*' script.py --its-own-option
+  stichotrope run -t 'shop.*' -o run.json -m shop serve
+  stichotrope run -o run.html script.py          what the script's own marks record, as a page
+  stichotrope run --live -t json:loads -m myapp
+
+Child processes are timed too if they are forked or started by multiprocessing; others if
+`stichotrope run` starts them, or if they gather. What is not given is taken from the environment
+(STICHOTROPE_TARGETS and so on), stichotrope.toml or pyproject.toml."""
+
+_LIVE_SECONDS = 1.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options.
+
+    :param parser: the command's parser.
+    """
+    from ..config import FORMATS
+    from ..report.console import SORTS
+
+    add = parser.add_argument
+    add("-t", "--target", metavar="PATTERN", action="append", help="time what it chooses")
+    add("-o", "--output", metavar="FILE", help="save the results; JSON, or what the suffix says")
+    add("--format", choices=FORMATS, help="the form of the report (table)")
+    add("--sort", choices=SORTS, help="what the report is sorted by (total)")
+    add("--limit", metavar="N", type=int, help="show at most N blocks of each track or parent")
+    add("-q", "--no-report", action="store_true", help="print no report")
+    often = "show a table meanwhile, renewed each second, or as often as --live=SECONDS says"
+    add("--live", metavar="SECONDS", nargs="?", type=float, const=_LIVE_SECONDS, help=often)
+    add("--gather", metavar="DIR", help="have each process keep its results in a file there")
+    # What they stand for is taken apart by `_split`.
+    add("-m", dest="module", metavar="MODULE", help="run a module, as python -m does")
+    add("-c", dest="code", metavar="CODE", help="run code, as python -c does")
+    add("program", nargs="?", metavar="SCRIPT", help="a script, directory or archive; - for input")
+    add("arguments", nargs="*", metavar="…", help="what the program gets")
+
+
+def main(parser: argparse.ArgumentParser, given: list[str]) -> int:
+    """Run a program; return the exit status.
+
+    :param parser: the command's parser.
+    :param given: the arguments behind the command.
+    :raises SystemExit: as the program does; so with any other exception.
+    """
+    before, program = _split(given)
+    options = parser.parse_args(before)
+    if program is None:
+        parser.error("give a script, -m MODULE or -c CODE")
+    try:
+        settings = _settings(options)
+        run = _Run(program, options, settings)
+    except CommandError as error:
+        return _failed(error)
+    try:
+        run.begin()
+        program.run(run.session.instrumentation.compiled)
+    except CommandError as error:
+        run.cancel()
+        return _failed(error)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        run.interrupted = isinstance(error, KeyboardInterrupt)
+        run.stop_live()
+        _program.show_without_us()
+        raise
+    return 0
+
+
+def _failed(error: CommandError) -> int:
+    say(f"stichotrope run: {error}")
+    return FAILED
+
+
+# With one argument after itself; all others have none, or have it behind "=".
+_VALUED = ("-t", "--target", "-o", "--output", "--format", "--sort", "--limit", "--gather")
+
+
+def _split(given: list[str]) -> tuple[list[str], Program | None]:
+    """Return the options, and the program with all that is its own.
+
+    `argparse` would take options of the program for ours, or refuse them.
+    """
+    place = 0
+    while place < len(given):
+        argument = given[place]
+        if argument == "--":
+            del given[place]
+            return given[:place], _script(given, place)
+        for kind in (MODULE, CODE):
+            if argument == kind and place + 1 < len(given):
+                target, rest = given[place + 1], given[place + 2 :]
+                return given[:place], Program(kind, target, rest)
+            if argument.startswith(kind) and argument != kind:
+                return given[:place], Program(kind, argument[len(kind) :], given[place + 1 :])
+        if not argument.startswith("-") or argument == "-":
+            return given[:place], _script(given, place)
+        place += 2 if argument in _VALUED else 1
+    return given, None
+
+
+def _script(given: list[str], place: int) -> Program | None:
+    return Program(SCRIPT, given[place], given[place + 1 :]) if place < len(given) else None
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """Return the settings, in which the command's options have the last word."""
+    from ..config import ConfigError, load
+
+    given = {key: getattr(options, key) for key in ("output", "format", "sort", "limit", "gather")}
+    try:
+        return load(targets=options.target, **given)
+    except ConfigError as error:
+        raise CommandError(str(error)) from None
+
+
+def _patterns(settings: Settings) -> list[Pattern]:
+    from .._instrument import Pattern
+
+    try:
+        return [Pattern(text) for text in dict.fromkeys(settings.targets)]
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+class _Run:
+    """One program's run, from before it begins until everything is said.
+
+    :param program: the program.
+    :param options: what the command was given.
+    :param settings: the same, with what stands elsewhere.
+    :raises CommandError: when something could not be done at the end.
+    """
+
+    def __init__(self, program: Program, options: Any, settings: Settings) -> None:
+        self._pid = os.getpid()
+        self._quiet = options.no_report
+        self._settings = settings
+        self._patterns = _patterns(settings)
+        self._output = self._checked_output(settings.output)
+        self.interrupted = False
+        self._live: Live | None = None
+        self._live_seconds = _checked_seconds(options.live)
+        # Before all that the program has done at its end, so that it is done after it.
+        atexit.register(self._finish)
+        self.session = self._session(program)
+
+    def _session(self, program: Program) -> Session:
+        from ._session import Session
+
+        try:
+            return Session(program.name, self._patterns, self._settings, program.module_names)
+        except (OSError, ValueError) as error:
+            atexit.unregister(self._finish)
+            raise CommandError(reason(error)) from None
+
+    @staticmethod
+    def _checked_output(path: str | None) -> str | None:
+        """Return where to save, whatever becomes of the working directory."""
+        if path is None:
+            return None
+        from . import _output
+
+        return _output.checked_target(path)
+
+    def begin(self) -> None:
+        """Begin to record, and to show it."""
+        if self._live_seconds is not None:
+            from ._live import Live
+
+            self._live = Live.started(self.session, self._live_seconds, self._settings)
+        self.session.begin()
+
+    def stop_live(self) -> None:
+        """End the live table, if there is one."""
+        if self._live is not None and os.getpid() == self._pid:
+            self._live.stop()
+
+    def cancel(self) -> None:
+        """Say nothing at the end: there was no program."""
+        atexit.unregister(self._finish)
+        self.stop_live()
+        self.session.end()
+
+    def _finish(self) -> None:
+        """Report; as the last thing that the process does, after the program's own last things."""
+        if os.getpid() != self._pid:  # a forked child: it has gathered
+            return
+        try:
+            self.stop_live()
+            self.session.stop()
+            self._report()
+        except Exception as error:
+            say(f"stichotrope run: there is no report: {reason(error)}")
+        finally:
+            self.session.end()
+            if self.interrupted:
+                _say_interrupted()
+
+    def _report(self) -> None:
+        results = self.session.results()
+        recorded = [one for one in results if one.total_hits]
+        if self._output is not None:
+            self._save(recorded or results[:1])
+        if recorded and not self._quiet:
+            from . import _output
+
+            _output.print_to_stderr(recorded, self._settings)
+        for sentence in self._remarks(recorded, results[0]):
+            say(f"stichotrope run: {sentence}")
+
+    def _save(self, results: Any) -> None:
+        from . import _output
+
+        assert self._output is not None
+        try:
+            _output.save(results, self._output)
+        except (CommandError, OSError, ValueError) as error:
+            say(f"stichotrope run: the results could not be saved: {reason(error)}")
+
+    def _remarks(self, recorded: list[ProfilerResults], ours: ProfilerResults) -> list[str]:
+        """Return what is to be said besides the report."""
+        if not self._settings.enabled and not recorded:
+            return ["nothing was recorded, as the settings say (enabled = false)"]
+        instrumentation = self.session.instrumentation
+        blocks = [block for track in ours.tracks.values() for block in track.blocks]
+        remarks = [
+            *self.session.failures,
+            *instrumentation.failures(),
+            *instrumentation.unmatched(),
+            *instrumentation.uncalled({block.name for block in blocks if block.hit_count}),
+        ]
+        if recorded or remarks or self._quiet:
+            return remarks
+        return [
+            "nothing was recorded; choose functions, such as -t '__main__:*', or mark them in the "
+            "program"
+        ]
+
+
+def _checked_seconds(seconds: float | None) -> float | None:
+    if seconds is not None and not 0.05 <= seconds <= 3600:
+        raise CommandError(f"--live takes seconds between 0.05 and 3600, not {seconds:g}")
+    return seconds
+
+
+def _say_interrupted() -> None:
+    """Let the interpreter end as one that was interrupted, by the signal.
+
+    It has noted that; but any text that is executed since, as by a named tuple's class, makes it
+    forget, and one that is interrupted makes it note it again.
+    """
+    try:  # noqa: SIM105
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        pass

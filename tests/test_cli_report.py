@@ -1,0 +1,285 @@
+"""``stichotrope report`` shows saved results in each form, merged and reduced as asked."""
+
+from __future__ import annotations
+
+import json
+import pstats
+import re
+from pathlib import Path
+
+import pytest
+
+from clihelp import recorded_hits, stichotrope
+from handmade import block, node, root, sample, single, thread
+from stichotrope import ProfilerResults
+from stichotrope.cli import main
+from stichotrope.results import ProcessResults
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to be in, with one file of results."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    sample().save("sample.json")
+    return tmp_path
+
+
+def report(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command prints when all goes well."""
+    assert main(["report", *arguments]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    return out
+
+
+def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The sentence that the command says when something is wrong."""
+    assert main(["report", *arguments]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("stichotrope report: ")
+    assert err.count("\n") == 1
+    return err.removeprefix("stichotrope report: ").rstrip("\n")
+
+
+# Forms
+
+
+def test_a_table_is_what_is_printed_unless_told_otherwise(saved, capfd):
+    """Without options, the report is the table that `print_results` prints."""
+    text = report(capfd, "sample.json")
+    assert text.startswith("census\n1.00 ms in blocks")
+    assert re.findall(r"^Track \d  (\S+)", text, re.MULTILINE) == ["I/O", "parsing"]
+    assert text == report(capfd, "sample.json", "--format", "table")
+
+
+def test_the_tree_shows_what_led_to_what(saved, capfd):
+    """``--format tree`` prints the call tree."""
+    text = report(capfd, "sample.json", "--format", "tree")
+    assert "└─ decode µ" in text
+    rows = re.findall(r"^([└─ ]*[a-zµ ]+?)  ", text, re.MULTILINE)
+    assert rows == ["parse", "read", "└─ decode µ"]
+
+
+def test_the_saved_document_comes_out_as_it_went_in(saved, capfd):
+    """``--format json`` gives what was saved."""
+    text = report(capfd, "sample.json", "--format", "json")
+    assert text == (saved / "sample.json").read_text(encoding="utf-8")
+
+
+def test_the_forms_for_other_programs(saved, capfd):
+    """CSV, collapsed stacks and speedscope are printed as their exports write them."""
+    assert report(capfd, "sample.json", "-f", "csv").splitlines()[1].startswith("I/O,read,3,600,")
+    stacks = report(capfd, "sample.json", "-f", "collapsed")
+    assert re.search(r"^\S*read\S*;decode.* 250$", stacks, re.MULTILINE)
+    assert "speedscope" in json.loads(report(capfd, "sample.json", "-f", "speedscope"))["$schema"]
+
+
+@pytest.mark.parametrize(
+    ("name", "beginning"),
+    [
+        ("out.html", "<!doctype html>"),
+        ("out.json", '{\n  "format": "stichotrope-results"'),
+        ("out.speedscope.json", '{"$schema"'),
+        ("out.csv", "Track,Block Name,"),
+        ("out.txt", "census\n"),
+        ("out", "census\n"),
+    ],
+)
+def test_the_suffix_says_the_form(saved, capfd, name, beginning):
+    """A file gets the form that its name says, or a table."""
+    assert report(capfd, "sample.json", "-o", name) == ""
+    text = (saved / name).read_text(encoding="utf-8")
+    assert text.lower().replace(" ", "").startswith(beginning.lower().replace(" ", ""))
+
+
+def test_a_file_for_pstats_opens_in_pstats(saved, capfd):
+    """``-o out.pstats`` writes what the standard library's module reads."""
+    assert report(capfd, "sample.json", "-o", "out.pstats") == ""
+    stats = pstats.Stats(str(saved / "out.pstats"))
+    assert stats.total_calls == 6  # type: ignore[attr-defined]
+
+
+def test_the_format_counts_more_than_the_suffix(saved, capfd):
+    """``--format`` is the form, whatever the file is called."""
+    report(capfd, "sample.json", "-f", "csv", "-o", "out.json")
+    assert (saved / "out.json").read_text(encoding="utf-8").startswith("Track,Block Name")
+
+
+@pytest.mark.parametrize("form", ["html", "pstats"])
+def test_some_forms_need_a_file(saved, capfd, form):
+    """What nobody wants on a terminal is refused without a file."""
+    sentence = f"{form} is written to a file: give one with -o FILE"
+    assert refused(capfd, "sample.json", "--format", form) == sentence
+
+
+# What is shown of it
+
+
+def test_blocks_are_sorted_and_limited(saved, capfd):
+    """``--sort`` and ``--limit`` are those of the report."""
+    text = report(capfd, "sample.json", "--sort", "name", "--limit", "1")
+    assert "decode µ" in text
+    assert "read" not in text.replace("thread", "")
+    assert text.count("… and 1 more block") == 2
+
+
+def test_colours_are_as_asked(saved, capfd):
+    """``--color always`` colours what is no terminal, and ``never`` nothing."""
+    assert "\x1b[" in report(capfd, "sample.json", "--color", "always")
+    assert "\x1b[" not in report(capfd, "sample.json", "--color", "never")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--track", "1"), {"parsing": {"parse": 1, "never": 0}}),
+        (("--track", "I/*"), {"I/O": {"read": 3, "decode µ": 2}}),
+        (("--match", "[pr]*"), {"I/O": {"read": 3}, "parsing": {"parse": 1}}),
+        (("--track", "0", "--track", "parsing", "--match", "read"), {"I/O": {"read": 3}}),
+        (("--match", "decode ?"), {"I/O": {"decode µ": 2}}),
+        (("--thread", "2"), {"parsing": {"parse": 1, "never": 0}}),
+        (("--thread", "Main*"), {"I/O": {"read": 3, "decode µ": 2}}),
+        (("--thread", "*", "--match", "read"), {"I/O": {"read": 3}}),
+    ],
+)
+def test_only_what_is_asked_for_is_shown(saved, capfd, options, expected):
+    """Tracks, blocks and threads are chosen by name, with wildcards, or by number."""
+    report(capfd, "sample.json", *options, "-o", "part.json")
+    assert recorded_hits(saved / "part.json") == expected
+
+
+def test_shares_stay_those_of_the_whole(saved, capfd):
+    """A part of the results is measured against all of them, and its numbers are dense again."""
+    report(capfd, "sample.json", "--match", "decode*", "-o", "part.json")
+    part = ProfilerResults.load("part.json")
+    assert part.total_time_ns == 1_000_600
+    assert [(one.block_idx, one.total_time_ns) for one in part.tracks[0].blocks] == [(0, 250)]
+    (only,) = part.tree.children
+    assert (only.name, only.block_idx, only.total_time_ns) == ("decode µ", 0, 250)
+    assert [list(share.tracks) for share in part.threads] == [[0], []]
+
+
+def test_what_is_below_a_hidden_block_moves_up(saved, capfd):
+    """In the tree, a block that is left out gives its place to those below it, the same as one."""
+    outer, hidden = block("outer", (100,)), block("hidden", (60,), idx=1, line=2)
+    inner = block("inner", (20,), idx=2, line=3)
+    found = single(outer, hidden, inner)
+    found.tree = root(node(outer, node(hidden, node(inner)), node(inner)))
+    found.save("nested.json")
+    report(capfd, "nested.json", "--match", "[io]*", "-o", "part.json")
+    (top,) = ProfilerResults.load("part.json").tree.children
+    below = [(one.name, one.hit_count) for one in top.children]
+    assert (top.name, below) == ("outer", [("inner", 2)])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--track", "io"), "no track is called io; there are 0 (I/O), 1 (parsing)"),
+        (("--match", "reed"), "no block is called reed; did you mean read?"),
+        (("--thread", "x"), "no thread is called x; there are 1 (MainThread), 2 (pool_0)"),
+    ],
+)
+def test_what_is_not_there_cannot_be_chosen(saved, capfd, options, sentence):
+    """A track, block or thread that there is not is refused, with those that there are."""
+    assert refused(capfd, "sample.json", *options) == sentence
+
+
+# Several files
+
+
+def test_several_files_are_merged(saved, capfd):
+    """The passes of all files of one profiler are counted together."""
+    report(capfd, "sample.json", "sample.json", "-o", "both.json")
+    assert recorded_hits(saved / "both.json") == {
+        "I/O": {"read": 6, "decode µ": 4},
+        "parsing": {"parse": 2, "never": 0},
+    }
+
+
+def test_different_profilers_are_shown_one_after_the_other(saved, capfd):
+    """Profilers of different names keep their own tables, and in a file their own tracks."""
+    single(block("read", (5,)), name="other").save("other.json")
+    text = report(capfd, "sample.json", "other.json")
+    assert re.findall(r"^(census|other)$", text, re.MULTILINE) == ["census", "other"]
+    report(capfd, "sample.json", "other.json", "-o", "both.json")
+    assert recorded_hits(saved / "both.json") == {
+        "I/O": {"read": 3, "decode µ": 2},
+        "parsing": {"parse": 1, "never": 0},
+        "track 0": {"read": 1},
+    }
+
+
+def of_process(pid: int, name: str = "app") -> ProfilerResults:
+    """What one process has gathered."""
+    share = thread(1, block("work", (10,)))
+    found = single(block("work", (10,)), name=name, threads=[share])
+    found.processes = [ProcessResults("host", pid, f"i{pid}", pid, 100, 1, 10)]
+    found.metadata.update(instance=f"i{pid}", process=pid, start_ns=pid, duration_ns=100)
+    return found
+
+
+def test_a_directory_is_what_its_processes_gathered(saved, capfd):
+    """A directory's files are merged; metadata spans all processes."""
+    (saved / "dir").mkdir()
+    for pid in (1, 2):
+        of_process(pid).save(f"dir/{pid}.stichotrope.json")
+    of_process(3, "other").save("dir/3.stichotrope.json")
+    text = report(capfd, "dir", "-f", "json", "--track", "0")
+    assert json.loads(text)["profiler_name"] == "app + other"
+    assert "2 processes" in report(capfd, "dir")
+    (saved / "dir" / "3.stichotrope.json").unlink()
+    document = json.loads(report(capfd, "dir", "-f", "json"))
+    assert (document["metadata"]["start_ns"], document["metadata"]["duration_ns"]) == (1, 101)
+    assert len(document["processes"]) == 2
+
+
+def test_a_file_of_a_directory_that_cannot_be_read_is_left_out(saved, capfd):
+    """What is broken in a directory is told, and the rest is shown."""
+    (saved / "dir").mkdir()
+    of_process(1).save("dir/1.stichotrope.json")
+    (saved / "dir" / "2.stichotrope.json").write_text("{")
+    assert main(["report", "dir"]) == 0
+    out, err = capfd.readouterr()
+    assert "1 hit" in out
+    path = Path("dir") / "2.stichotrope.json"
+    assert err.startswith(f"stichotrope: left out: {path}: ")
+
+
+# What cannot be shown
+
+
+def test_what_holds_no_results_is_refused(saved, capfd):
+    """A file that is not there, is no results file, or is cut off, is one sentence; so for folders."""
+    assert refused(capfd, "none.json") == "none.json: No such file or directory"
+    (saved / "foreign.json").write_text("[1, 2]")
+    assert refused(capfd, "sample.json", "foreign.json").startswith("foreign.json: ")
+    text = (saved / "sample.json").read_text(encoding="utf-8")
+    (saved / "cut.json").write_text(text[: len(text) // 2], encoding="utf-8")
+    assert refused(capfd, "cut.json").startswith("cut.json: ")
+    (saved / "empty").mkdir()
+    expected = "results files, named *.stichotrope.json"
+    assert refused(capfd, "empty") == f"empty should hold {expected}, but there are none"
+    assert refused(capfd, "sample.json", "--limit", "0") == "limit must be 1 or more, not 0"
+    where = saved / "no"
+    sentence = f"no/out.html cannot be written: there is no directory {where}"
+    assert refused(capfd, "sample.json", "-o", "no/out.html") == sentence
+
+
+def test_a_reader_that_goes_away_is_no_error(saved):
+    """Where nobody reads on, as behind ``head``, the command ends without a word."""
+    blocks = [block(f"block {place}", (1,), idx=place, line=place) for place in range(3000)]
+    single(*blocks).save("large.json")
+    program = (
+        "import subprocess, sys\n"
+        "command = [sys.executable, '-m', 'stichotrope', 'report', 'large.json']\n"
+        "process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)\n"
+        "process.stdout.readline(); process.stdout.close()\n"
+        "print(process.stderr.read(), process.wait())\n"
+    )
+    done = stichotrope("run", "-q", "-c", program, cwd=saved)
+    assert done.stdout == "b'' 141\n"

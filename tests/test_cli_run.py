@@ -1,0 +1,471 @@
+"""``stichotrope run`` records what patterns and marks choose, in all processes, and reports it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from clihelp import environment, recorded_hits, stichotrope, write
+from conftest import WATCHDOG_SECONDS
+from stichotrope import ProfilerResults
+
+pytestmark = pytest.mark.integration
+
+SHOP = """
+def price(n): return 2 * n
+def total(numbers): return sum(price(n) for n in numbers)
+"""
+PROGRAM = """
+import shop
+def main():
+    print(shop.total([1, 2, 3]))
+main()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a program of two modules."""
+    return write(tmp_path, shop=SHOP, program=PROGRAM)
+
+
+# The report, and what is saved
+
+
+def test_the_report_goes_to_standard_error(folder):
+    """The program's output is its own; the report with what was chosen follows on standard error."""
+    done = stichotrope("run", "-t", "shop:*", "-t", "__main__:main", "program.py", cwd=folder)
+    assert (done.returncode, done.stdout) == (0, "12\n")
+    assert done.stderr.startswith("\nprogram.py\n")
+    rows = re.findall(r"^([a-z]+) +(\d+) ", done.stderr, re.MULTILINE)
+    assert rows == [("total", "1"), ("price", "3"), ("main", "1")]
+    assert re.findall(r"^Track \d  (\S+)", done.stderr, re.MULTILINE) == ["shop", "__main__"]
+
+
+def test_the_report_can_be_a_tree(folder):
+    """With ``--format tree``, the report shows what was called through what."""
+    done = stichotrope("run", "-t", "shop", "--format", "tree", "program.py", cwd=folder)
+    rows = re.findall(r"^([└─ ]*[a-z]+) +(\d+) ", done.stderr, re.MULTILINE)
+    assert rows == [("total", "1"), ("└─ price", "3")]
+
+
+def test_results_are_saved_where_the_command_was_given(folder):
+    """``-o`` is meant from where the command was given, whatever the program makes of that."""
+    write(folder, moves="import os, shop\nshop.price(1)\nos.mkdir('sub')\nos.chdir('sub')\n")
+    options = ("-q", "-t", "shop:price", "-o", "out.json")
+    done = stichotrope("run", *options, "moves.py", cwd=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert recorded_hits(folder / "out.json") == {"shop": {"price": 1}}
+
+
+def test_the_suffix_of_the_output_says_its_form(folder):
+    """``-o run.csv`` saves a table for spreadsheets, and so on for the other suffixes."""
+    done = stichotrope("run", "-q", "-t", "shop:price", "-o", "out.csv", "program.py", cwd=folder)
+    assert done.returncode == 0
+    lines = (folder / "out.csv").read_text().splitlines()
+    assert lines[0].startswith("Track,Block Name,Hit Count")
+    assert lines[1].startswith("shop,price,3,")
+
+
+def test_an_output_that_cannot_be_is_refused_before_the_program_runs(folder):
+    """A directory that is not there is found out before an hour of running, not after it."""
+    done = stichotrope("run", "-o", "nowhere/out.json", "program.py", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    nowhere = folder / "nowhere"
+    expected = f"{nowhere / 'out.json'} cannot be written: there is no directory {nowhere}"
+    assert done.stderr == f"stichotrope run: {expected}\n"
+    done = stichotrope("run", "-o", ".", "program.py", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    expected = f"{folder} is a directory; give a file to write to"
+    assert done.stderr == f"stichotrope run: {expected}\n"
+
+
+def test_a_function_that_is_never_called_is_not_in_the_report(folder):
+    """What a pattern chose and nobody called makes no row, and no block in what is saved."""
+    write(folder, part="import shop\nshop.price(1)\n")
+    done = stichotrope("run", "-t", "shop", "-o", "out.json", "part.py", cwd=folder)
+    assert "total" not in done.stderr.replace("Total", "")
+    assert recorded_hits(folder / "out.json") == {"shop": {"price": 1}}
+
+
+def test_what_happens_after_the_main_module_counts(folder):
+    """Threads that go on after the main module, and what is done at exit, are in the report."""
+    write(
+        folder,
+        late="""
+        import atexit, shop, threading
+        atexit.register(shop.price, 1)
+        main = threading.main_thread()
+        threading.Thread(target=lambda: (main.join(), shop.price(2))).start()
+        """,
+    )
+    stichotrope("run", "-q", "-t", "shop:price", "-o", "out.json", "late.py", cwd=folder)
+    assert recorded_hits(folder / "out.json") == {"shop": {"price": 2}}
+
+
+def test_the_report_comes_although_the_program_fails(folder):
+    """A program that raises, or exits with a status, is reported on, and its status stays."""
+    write(folder, fails="import shop\nshop.price(1)\nraise SystemExit(7)\n")
+    done = stichotrope("run", "-t", "shop:price", "fails.py", cwd=folder)
+    assert done.returncode == 7
+    assert "1 hit" in done.stderr
+    write(folder, fails="import shop\nshop.price(1)\nshop.price(None)\n")
+    done = stichotrope("run", "-t", "shop:price", "fails.py", cwd=folder)
+    assert done.returncode == 1
+    assert "TypeError" in done.stderr
+    assert "2 hits" in done.stderr
+
+
+def test_the_report_comes_where_the_program_took_standard_error_away(folder):
+    """A program that sends its standard error elsewhere gets no report there."""
+    write(folder, away="import io, sys, shop\nsys.stderr = io.StringIO()\nshop.price(1)\n")
+    done = stichotrope("run", "-t", "shop:price", "away.py", cwd=folder)
+    assert "1 hit" in done.stderr
+
+
+def test_what_the_report_itself_calls_is_not_counted(folder):
+    """Functions that the report needs are counted as far as the program called them."""
+    write(folder, dumps="import json\njson.dumps(1)\n")
+    options = ("-t", "json:dumps", "-o", "out.json")
+    stichotrope("run", *options, "dumps.py", cwd=folder)
+    assert recorded_hits(folder / "out.json") == {"json": {"dumps": 1}}
+
+
+# The program's own profilers
+
+
+def test_the_programs_own_profilers_are_reported(folder):
+    """Profilers that a program makes are reported one by one, those that are gone included."""
+    write(
+        folder,
+        marked="""
+        from stichotrope import Profiler
+        def short_lived():
+            profiler = Profiler("gone")
+            with profiler.block(0, "brief"): pass
+        short_lived(); short_lived()
+        kept = Profiler("kept")
+        kept.set_track_name(3, "own track")
+        with kept.block(3, "block"): pass
+        """,
+    )
+    done = stichotrope("run", "-o", "out.json", "marked.py", cwd=folder)
+    assert done.returncode == 0
+    titles = re.findall(r"\n\n?(\w+)\n[\d.]+ \S+ in blocks · (\d) hit", "\n" + done.stderr)
+    assert titles == [("gone", "2"), ("kept", "1")]
+    saved = ProfilerResults.load(folder / "out.json")
+    assert saved.profiler_name == "gone + kept"
+    assert recorded_hits(folder / "out.json") == {
+        "Track 0": {"brief": 2},
+        "own track": {"block": 1},
+    }
+
+
+def test_tracks_of_several_profilers_stay_apart_in_one_file(folder):
+    """In a file with two profilers, tracks of the same number or name are told apart."""
+    write(
+        folder,
+        two="""
+        from stichotrope import Profiler
+        one, two = Profiler("one"), Profiler("two")
+        with one.block(0, "a"), two.block(0, "b"), two.block("x", "c"): pass
+        """,
+    )
+    stichotrope("run", "-q", "-o", "out.json", "two.py", cwd=folder)
+    assert recorded_hits(folder / "out.json") == {
+        "Track 0": {"a": 1},
+        "Track 0 (two)": {"b": 1},
+        "x": {"c": 1},
+    }
+
+
+# What is said when something is missing
+
+
+def test_a_run_that_recorded_nothing_says_how_to_choose(folder):
+    """Without patterns and marks, one sentence says how functions are chosen."""
+    done = stichotrope("run", "program.py", cwd=folder)
+    assert (done.returncode, done.stdout) == (0, "12\n")
+    assert done.stderr == (
+        "stichotrope run: nothing was recorded; choose functions, such as -t '__main__:*', or mark "
+        "them in the program\n"
+    )
+    assert stichotrope("run", "-q", "program.py", cwd=folder).stderr == ""
+
+
+def test_a_pattern_without_a_match_is_told_at_the_end(folder):
+    """A pattern that matched nothing, or nothing that was called, is a sentence after the report."""
+    done = stichotrope(
+        *("run", "-t", "shop:prise", "-t", "shpo:*", "-t", "shop:price"),
+        *("-t", "json.decoder:JSONDecoder.decode", "-c", "import json, shop; shop.price(1)"),
+        cwd=folder,
+    )
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-3:] == [
+        "stichotrope run: 'shop:prise' matched nothing: no such function in shop; "
+        "did you mean price?",
+        "stichotrope run: 'shpo:*' matched nothing: no module 'shpo' was imported; "
+        "did you mean shop?",
+        "stichotrope run: 'json.decoder:JSONDecoder.decode' chose JSONDecoder.decode, "
+        "and none of it was called",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("-t", "a/b.py:f", "x.py"), "'a/b.py:f' names a file, not a module as import does; a"),
+        (("--nonsense", "x.py"), "unrecognized arguments: --nonsense (see stichotrope run --help)"),
+        (("-t",), "argument -t/--target: expected one argument (see stichotrope run --help)"),
+        (("-q",), "give a script, -m MODULE or -c CODE (see stichotrope run --help)"),
+        (("--limit", "0", "x.py"), "limit must be a whole number of 1 or more, not 0"),
+        (("--sort", "size", "x.py"), "argument --sort: invalid choice: 'size'"),
+        (("--live=0", "x.py"), "--live takes seconds between 0.05 and 3600, not 0"),
+        (("--live=soon", "x.py"), "argument --live: invalid float value: 'soon'"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(tmp_path, arguments, sentence):
+    """A mistake in the options is one sentence on standard error, and status 2."""
+    done = stichotrope("run", *arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"stichotrope run: {sentence}")
+    assert done.stderr.count("\n") == 1
+
+
+# Settings
+
+
+def test_settings_stand_for_what_is_not_given(folder):
+    """Patterns and the output may stand in a file; what is given on the command line counts more."""
+    (folder / "stichotrope.toml").write_text('targets = ["shop:price"]\noutput = "file.json"\n')
+    done = stichotrope("run", "-q", "program.py", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert recorded_hits(folder / "file.json") == {"shop": {"price": 3}}
+    options = ("-q", "-t", "shop:total", "-o", "given.json")
+    stichotrope("run", *options, "program.py", cwd=folder)
+    assert recorded_hits(folder / "given.json") == {"shop": {"total": 1}}
+
+
+def test_a_mistake_in_the_settings_is_one_sentence(folder):
+    """A setting that is wrong is told before the program begins."""
+    (folder / "stichotrope.toml").write_text("limit = 0\n")
+    done = stichotrope("run", "program.py", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"stichotrope run: {folder / 'stichotrope.toml'}, line 1: limit")
+    assert done.stderr.count("\n") == 1
+
+
+def test_profiling_can_be_switched_off_by_a_setting(folder):
+    """With ``STICHOTROPE_ENABLED=0``, nothing is recorded, and that is said."""
+    done = stichotrope("run", "-t", "shop", "program.py", cwd=folder, STICHOTROPE_ENABLED="0")
+    assert (done.returncode, done.stdout) == (0, "12\n")
+    assert done.stderr == (
+        "stichotrope run: nothing was recorded, as the settings say (enabled = false)\n"
+    )
+
+
+# Child processes
+
+CHILDREN = """
+import multiprocessing, os, sys
+from stichotrope import Profiler
+own = Profiler("own")
+class Thing:
+    def __init__(self, n): self.n = n
+    def double(self): return 2 * self.n
+def work(thing):
+    import shop
+    with own.block("marks", "inside"):
+        return shop.price(thing.double())
+if __name__ == "__main__":
+    os.environ.pop("PYTHONPATH", None)
+    context = multiprocessing.get_context(sys.argv[1])
+    with context.Pool(2) as pool:
+        print(sum(pool.map(work, map(Thing, range(10)))))
+        pool.close()
+        pool.join()
+    process = context.Process(target=work, args=(Thing(1),))
+    process.start()
+    process.join()
+    work(Thing(2))
+"""
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_children_of_multiprocessing_are_recorded(folder, method):
+    """Children are recorded like their parent, however they are started, and leave nothing behind."""
+    write(folder, children=CHILDREN)
+    (folder / "temporary").mkdir()
+    done = stichotrope(
+        *("run", "-q", "-t", "__main__:work", "-t", "__main__:Thing.double", "-t", "shop:price"),
+        *("-o", "out.json", "children.py", method),
+        cwd=folder,
+        TMPDIR=str(folder / "temporary"),
+    )
+    assert (done.returncode, done.stdout) == (0, "180\n"), done.stderr
+    assert recorded_hits(folder / "out.json") == {
+        "__main__": {"work": 12, "Thing.double": 12},
+        "shop": {"price": 12},
+        "marks": {"inside": 12},
+    }
+    assert len(ProfilerResults.load(folder / "out.json").processes) >= 3
+    assert list((folder / "temporary").glob("stichotrope-*")) == []
+
+
+def test_a_program_without_children_leaves_nothing_behind_however_it_ends(folder):
+    """No directory is made as long as there is no other process to write to it."""
+    (folder / "temporary").mkdir()
+    write(
+        folder, leaves="import os, shop\nshop.price(1)\nprint(os.listdir('temporary'))\nos._exit(5)"
+    )
+    options = ("run", "-t", "shop", "leaves.py")
+    done = stichotrope(*options, cwd=folder, TMPDIR=str(folder / "temporary"))
+    assert done.returncode == 5
+    assert list((folder / "temporary").iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks on this system")
+def test_a_forked_child_reports_nothing_of_its_own(folder):
+    """A child that ends as its parent does is in the parent's report, which comes once."""
+    write(
+        folder,
+        forks="""
+        import os, shop
+        pid = os.fork()
+        shop.price(1)
+        if pid:
+            os.waitpid(pid, 0)
+        """,
+    )
+    done = stichotrope("run", "-t", "shop:price", "forks.py", cwd=folder)
+    assert done.returncode == 0
+    assert done.stderr.count("in blocks") == 1
+    assert "2 hits" in done.stderr
+    assert "2 processes" in done.stderr
+
+
+def test_what_a_process_gathered_stays_where_it_was_asked_for(folder):
+    """With ``--gather``, each process's file stays, with what there was when it left at once."""
+    write(
+        folder,
+        leaves="""
+        import os, shop, sys, time
+        from pathlib import Path
+        shop.price(1)
+        while not list(Path("kept").glob("*.stichotrope.json")):
+            time.sleep(0.001)
+        os._exit(5)
+        """,
+    )
+    options = ("run", "-t", "shop:price", "--gather", "kept", "leaves.py")
+    done = stichotrope(*options, cwd=folder, STICHOTROPE_GATHER_PERIOD_S="0.01")
+    assert done.returncode == 5
+    gathered = ProfilerResults.load_all(folder / "kept")
+    assert (gathered.profiler_name, gathered.total_hits) == ("leaves.py", 1)
+
+
+def test_earlier_results_in_the_directory_are_not_of_this_run(folder):
+    """The report is on this run, though the directory holds the results of others."""
+    options = ("run", "-t", "shop:price", "--gather", "kept", "program.py")
+    for _ in range(2):
+        done = stichotrope(*options, cwd=folder)
+        assert "3 hits" in done.stderr
+    assert ProfilerResults.load_all(folder / "kept").total_hits == 6
+
+
+def test_a_program_that_another_starts_is_recorded_when_it_gathers(folder):
+    """A subprocess that gathers does so for the report; others are not recorded."""
+    write(
+        folder,
+        starts="""
+        import subprocess, sys
+        for name in ("gathers.py", "program.py"):
+            subprocess.run([sys.executable, name], check=True)
+        """,
+        gathers="""
+        from stichotrope import Profiler
+        profiler = Profiler("other")
+        profiler.gather()
+        with profiler.block(0, "inside"): pass
+        """,
+    )
+    done = stichotrope("run", "-q", "-o", "out.json", "starts.py", cwd=folder)
+    assert (done.returncode, done.stdout) == (0, "12\n")
+    assert recorded_hits(folder / "out.json") == {"Track 0": {"inside": 1}}
+
+
+# The live table
+
+
+def test_a_live_table_needs_a_terminal(folder):
+    """Where standard error is no terminal, the live table is a sentence, and the program runs."""
+    done = stichotrope("run", "-q", "--live", "program.py", cwd=folder)
+    assert (done.returncode, done.stdout) == (0, "12\n")
+    assert done.stderr == (
+        "stichotrope run: --live shows nothing, as standard error is no terminal\n"
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_a_live_table_shows_what_is_recorded_and_what_is_open(folder):
+    """On a terminal, the table shows hits and open blocks while the program runs, and its lines."""
+    import pty
+
+    write(
+        folder,
+        waits="""
+        import shop
+        def wait(): return input("waiting\\n")
+        shop.total([1, 2])
+        wait()
+        print("went on")
+        """,
+    )
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "stichotrope", "run", "--live=0.05"]
+    process = subprocess.Popen(
+        [*command, "-t", "shop:price", "-t", "__main__:wait", "waits.py"],
+        cwd=folder,
+        env=environment(TERM="xterm", LINES="40", COLUMNS="120"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        seen = read_until(ours, "", "Open now", "wait open for", "price")
+        assert "waiting" in seen
+        os.write(ours, b"\n")
+        seen = read_until(ours, seen, END)
+        assert process.wait(WATCHDOG_SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    _, _, report = seen.rpartition("went on")
+    assert re.search(r"price +2 ", report)
+    assert re.search(r"wait +1 ", report)
+
+
+END = "\0 the end"
+
+
+def read_until(terminal: int, seen: str, *wanted: str) -> str:
+    """What a terminal has shown, once all that is wanted is in it, or its end."""
+    deadline = time.monotonic() + WATCHDOG_SECONDS
+    while not all(text in seen for text in wanted):
+        assert time.monotonic() < deadline, seen
+        if select.select([terminal], [], [], 0.1)[0]:
+            try:
+                seen += os.read(terminal, 65536).decode(errors="replace")
+            except OSError:  # everybody has closed the other end
+                seen += END
+    return seen

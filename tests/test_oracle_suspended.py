@@ -1,0 +1,157 @@
+"""Random programs with generators and coroutines: the core and its slow twin agree on every figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oracle.program import CALLS, CONTEXTS, INLINE, KEPT, TRACKS, Step, checked, joined
+from oracle.suspending import Setup, SuspendingProgram
+from stichotrope import _clock, _core
+
+pytestmark = pytest.mark.integration
+
+THINGS = 4
+
+
+@pytest.fixture(autouse=True)
+def manual_clock() -> Iterator[None]:
+    """The injected clock."""
+    _core.use_clock("manual")
+    yield
+    _clock.choose()
+
+
+# ---- random programs ----------------------------------------------------------------------------
+
+# What may be done on a brief visit to what is suspended, apart from taking some time.
+VISITS = [["open"], ["open"], ["shut"], ["open", "open"], ["open", "shut"], ["pass"], []]
+
+
+def setups(*kinds: str) -> st.SearchStrategy[list[Setup]]:
+    """What there is to be suspended: of some kinds, tracked not at all, once or twice."""
+    layers = [(), (0,), (), (1,), (), (0, 1), (0, 0)]
+    found = [(kind, each) for each in layers for kind in kinds if each or kind != "returned"]
+    return st.lists(st.sampled_from(found), min_size=1, max_size=THINGS)
+
+
+def steps(
+    threads: int, *, contexts: bool = False, switches: bool = False, clears: bool = False
+) -> st.SearchStrategy[list[Step]]:
+    """Programs of some threads: steps in any order, and visits to what is suspended.
+
+    Each step is one draw of all that there are: hypothesis takes its time for every draw.
+    """
+    each = range(threads)
+    level = [("call", t, n) for t in each for n in range(len(CALLS))]
+    level += [("inline", t, n) for t in each for n in range(len(INLINE))]
+    level += [("run", t, n) for t in each for n in range(CONTEXTS) if contexts]
+    visit = [(way, t, n) for way in ("resume", "nudge") for t in each for n in range(THINGS)]
+    own = [("open", t, n) for t in each for n in range(len(INLINE))]
+    own += [(kind, t) for t in each for kind in ("shut", "suspend", "wait", "ret", "suspend", "ret")]
+    own += [("delegate", t, n) for t in each for n in range(THINGS)]
+    ends = [(w, t, n) for w in ("close", "cancel", "abandon") for t in each for n in range(THINGS)]
+    other = [(kind, t, n) for kind in ("enter", "leave") for t in each for n in range(len(KEPT))]
+    other += [("make", t, n) for t in each for n in range(THINGS)]
+    other += [("throw", t, n) for t in each for n in (1, 2)]
+    other += [("end", t) for t in each if threads > 1] + [("check",)] + [("clear",)] * 2 * clears
+    if switches:
+        other += [("stop",), ("start",), ("start",), ("start",)]
+        other += [("switch", track, on) for track in TRACKS for on in (False, True, True)]
+    ticks = [("tick", t, n) for t in each for n in (1, 2, 3, 5, 8, 13, 40)]
+
+    passes = [[step, ("tick", step[1], 3), ("ret", step[1])] for step in level]
+    visits = [brief(step, kinds, n) for step in visit for kinds in VISITS for n in range(3)]
+    turns = [turn(step, found) for step in level for found in visits[:: len(level) + 1]]
+    part = st.one_of(
+        *(st.sampled_from(found) for found in (visits, passes, visits)),
+        st.sampled_from(turns if contexts else visits),
+        *(st.sampled_from([[step] for step in found]) for found in (level + visit, own, own)),
+        *(st.sampled_from([[step] for step in found]) for found in (ticks, ends, other)),
+    )
+
+    def longer(parts: st.SearchStrategy) -> st.SearchStrategy:
+        whole = [(step, (kind, step[1])) for step in level + visit for kind in ("ret", "suspend")]
+        inside = st.lists(parts, min_size=1, max_size=4).map(flat)
+        return st.tuples(st.sampled_from(whole), inside).map(lambda f: [f[0][0], *f[1], f[0][1]])
+
+    return joined(st.recursive(part, longer, max_leaves=8))
+
+
+def brief(visit: Step, kinds: list[str], number: int) -> list[Step]:
+    """Something is resumed, does something, and is suspended."""
+    thread = visit[1]
+    inside: list[Step] = [("tick", thread, 2)]
+    for kind in kinds:
+        if kind == "pass":
+            inside += [("call", thread, number), ("tick", thread, 1), ("ret", thread)]
+        else:
+            inside.append((kind, thread, number) if kind == "open" else (kind, thread))
+    return [visit, *inside, ("suspend", thread)]
+
+
+def turn(level: Step, visit: list[Step]) -> list[Step]:
+    """A brief visit within a level of its own: as a loop gives a task a turn."""
+    thread = level[1]
+    return [level, *((step[0], thread, *step[2:]) for step in visit), ("ret", thread)]
+
+
+def flat(parts: list[list[Step]]) -> list[Step]:
+    """All steps of some parts."""
+    return [step for part in parts for step in part]
+
+
+DEFECTS = {
+    "equal times",
+    "entered while off",
+    "off above suspended",
+    "context entered above suspended",
+    "closed before its first step",
+    "ended through another",
+    "dropped by no loop",
+    "left where others are open",
+    "resumed in another context",
+    "left under one that runs",
+    "suspended after another context",
+    "begun after a clear",
+    "nested in one that is suspended",
+    "left open at the end",
+    "active while partly nested",
+    "left elsewhere with children",
+    "totals",
+    "context entered with some aside",
+}
+
+
+@checked(300)
+@given(setups("generator"), steps(1))
+def test_generators(things: list[Setup], program: list[Step]) -> None:
+    """One thread."""
+    SuspendingProgram(things, defects=DEFECTS).play(program)
+
+
+@checked(300)
+@given(setups("generator", "coroutine", "asynchronous", "returned"), steps(1, contexts=True))
+def test_coroutines(things: list[Setup], program: list[Step]) -> None:
+    """One thread, with contexts."""
+    SuspendingProgram(things, defects=DEFECTS).play(program)
+
+
+@checked(300)
+@given(setups("generator", "coroutine"), steps(2))
+def test_threads(things: list[Setup], program: list[Step]) -> None:
+    """Threads."""
+    SuspendingProgram(things, defects=DEFECTS).play(program)
+
+
+@checked(300)
+@given(
+    setups("generator", "coroutine", "asynchronous", "returned"),
+    steps(1, contexts=True, switches=True, clears=True),
+)
+def test_switches(things: list[Setup], program: list[Step]) -> None:
+    """Switches."""
+    SuspendingProgram(things, defects=DEFECTS).play(program)
