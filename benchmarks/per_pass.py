@@ -124,6 +124,10 @@ def time_cases(
     """
     chosen = list(chosen)
     loops = {case.name: case.loop() for case in chosen}
+    # The first runs of a body can take many times what later ones do, and would end a calibration
+    # too early: so the counts are those of a second one.
+    for loop in loops.values():
+        calibrate(loop, target_ns)
     counts = {name: calibrate(loop, target_ns) for name, loop in loops.items()}
     calibrated()
     taken = interleave(loops, counts, rounds, rng, progress)

@@ -50,8 +50,6 @@ Some have `HEADLINES` and `HEADLINE_LIMITS`, the names of what is shown in brief
 `tables`: what no figure can say, in Markdown, from the runs that have the subject.
 """
 
-REPORTED = SUBJECTS
-
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 
 

@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,6 +29,8 @@ from benchmarks._curve import Curve  # noqa: E402
 from benchmarks._run import MET, NOT_MET, Fact, Figure, Scale  # noqa: E402
 from benchmarks.floors import load_floors  # noqa: E402
 from benchmarks.growth import blocks, depth, durations, grid, wear  # noqa: E402
+from benchmarks.growth._count import Counter, Warmed  # noqa: E402
+from benchmarks.per_pass import Case, time_cases  # noqa: E402
 
 SMALL: dict[ModuleType, dict[str, Any]] = {
     blocks: {"SIZES": (1, 10)},
@@ -233,6 +235,43 @@ def test_a_renewed_case_is_made_anew_for_each_timing():
     assert loop(5) >= 0
     assert loop(7) >= 0
     assert [len(seen) for seen in made] == [wear.WARM_UP + 5, wear.WARM_UP + 7]
+
+
+def test_a_warmed_case_runs_its_body_once_more_than_is_timed():
+    """Once untimed before each timing, and the counter expects it."""
+    seen: list[int] = []
+    loop = Warmed("case", "a case", "seen.append(1)", {"seen": seen}, minus=None).loop()
+    loop(5)
+    assert len(seen) == 1 + 5
+    loop(7)
+    assert len(seen) == 1 + 5 + 1 + 7
+    counter = Counter(untimed=1)
+    block = counter.new("case").block(0, "it")
+    counter.start()
+    for _ in range(3 * (10 + 1) * 2):
+        with block:
+            pass
+    counted = counter.counted({"cases": {"case": case(None, [5, 5, 5], passes=2)}})
+    assert counted == {"case": {"passes": 66, "hits": 66}}
+
+
+def test_what_is_slow_at_first_is_calibrated_when_it_no_longer_is():
+    """A count taken while a body is cold would be many times too small."""
+
+    class Cold(Case):
+        def loop(self) -> Callable[[int], int]:
+            calls: list[int] = []
+
+            def timed(count: int) -> int:
+                calls.append(count)
+                return count * (1_000 if len(calls) < 3 else 10)
+
+            return timed
+
+    cold = Cold("cold", "slow at first", "pass", minus=None)
+    stored = time_cases([cold], 8_000, 2, random.Random(1), lambda text: None)
+    assert stored["cases"]["cold"]["iterations"] == 800
+    assert stored["cases"]["cold"]["elapsed_ns"] == [8_000, 8_000]
 
 
 def test_snapshots_and_memory_are_taken_of_each_size(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import io
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from conftest import Threads, hits
-from stichotrope import Profiler, is_global_enabled, profiler, set_global_enabled
+from stichotrope import Profiler, config, is_global_enabled, profiler, set_global_enabled
 
 pytestmark = [pytest.mark.unit, pytest.mark.thread_safety]
 
@@ -178,6 +179,23 @@ def fork(p: Profiler, tmp_path: Path) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
+FORMS = ("collapsed", "csv", "html", "json", "pstats", "speedscope")
+
+
+def export_as(form: str) -> Callable[[Profiler, Path], Any]:
+    """Write a file of a form, of each thread's own."""
+
+    def export(p: Profiler, tmp_path: Path) -> None:
+        with contextlib.suppress(ValueError):  # nothing has been recorded, of which pstats has no file
+            getattr(p, f"export_{form}")(tmp_path / f"{threading.get_ident()}")
+
+    return export
+
+
+async def nothing() -> None:
+    """Do nothing, when it is awaited."""
+
+
 # Public name → what drives it; a new public name must be added here.
 PATHS: dict[str, Callable[[Profiler, Path], Any]] = {
     "__init__": lambda p, tmp_path: Profiler("another"),
@@ -187,8 +205,8 @@ PATHS: dict[str, Callable[[Profiler, Path], Any]] = {
     "clear": lambda p, tmp_path: p.clear(),
     "drop and make": drop_and_make,
     "gather": lambda p, tmp_path: p.gather(tmp_path / "gathered", period_s=1000),
-    "export_csv": lambda p, tmp_path: p.export_csv(tmp_path / f"{threading.get_ident()}.csv"),
-    "export_json": lambda p, tmp_path: p.export_json(tmp_path / f"{threading.get_ident()}.json"),
+    "configured": lambda p, tmp_path: Profiler.configured("another", config.load(os.devnull)),
+    **{f"export_{form}": export_as(form) for form in FORMS},
     "get_results": lambda p, tmp_path: p.get_results().threads,
     "get_results of one thread": one_thread,
     "global switch": switch_globally,
@@ -197,6 +215,9 @@ PATHS: dict[str, Callable[[Profiler, Path], Any]] = {
     "name": lambda p, tmp_path: p.name,
     "open_blocks": lambda p, tmp_path: p.open_blocks(),
     "print_results": lambda p, tmp_path: p.print_results(file=io.StringIO()),
+    "repeat": lambda p, tmp_path: p.repeat(plain, count=2, warmup=0),
+    "repeat_async": lambda p, tmp_path: asyncio.run(p.repeat_async(nothing, count=2, warmup=0)),
+    "repeating": lambda p, tmp_path: [*p.repeating(0, "repeated", count=2)],
     "set_track_enabled": switch_tracks,
     "set_track_name": lambda p, tmp_path: p.set_track_name(0, "zero"),
     "start": lambda p, tmp_path: p.start(),

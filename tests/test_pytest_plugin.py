@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 # Imported here, so that it is not the property of the first run of pytest inside these tests.
-import stichotrope.pytest_plugin  # noqa: F401
-from stichotrope import ProfilerResults, export_json
+import stichotrope.pytest_plugin as plugin
+from stichotrope import Profiler, ProfilerResults, export_json
+from stichotrope.profiler import _PROFILER_REGISTRY
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.integration
@@ -68,6 +69,17 @@ class Runs:
         return [*self.plugin, "-p", "no:cacheprovider", *arguments]
 
 
+class MadeFromNowOn:
+    """Profilers, but for those of this process's other tests, which a run of pytest would report as its own."""
+
+    def __init__(self) -> None:
+        self._before = set(_PROFILER_REGISTRY)
+
+    def items(self) -> list[tuple[int, Profiler]]:
+        """Number and profiler."""
+        return [item for item in list(_PROFILER_REGISTRY.items()) if item[0] not in self._before]
+
+
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Runs:
     """Pytest, on tests in a folder of its own, without the settings of the machine."""
@@ -79,6 +91,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Runs:
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setattr(plugin, "_PROFILER_REGISTRY", MadeFromNowOn())
     return Runs(pytester)
 
 

@@ -1,16 +1,41 @@
-"""Whether all that was timed is in the results."""
+"""Cases with many objects, and whether all that they recorded is in the results."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from benchmarks._run import Fact, Stored
+from benchmarks._run import Fact, Loop, Stored
+from benchmarks.per_pass import Case
+
+
+@dataclass(frozen=True)
+class Warmed(Case):
+    """A case that runs its body once, untimed, before each timing.
+
+    All the others have had the caches since its last one. With many objects in few runs of the
+    body, the first run would tell more of that than of going round through them.
+    """
+
+    def loop(self) -> Loop:
+        """Return a function that times n runs of the body after the first."""
+        inner = super().loop()
+
+        def timed(count: int) -> int:
+            inner(1)
+            return inner(count)
+
+        return timed
 
 
 class Counter:
-    """Profilers by the case that each of them records, and what each had at a moment."""
+    """Profilers by the case that each of them records, and what each had at a moment.
 
-    def __init__(self) -> None:
+    `untimed` is how often a case runs its body besides, for each timing.
+    """
+
+    def __init__(self, untimed: int = 0) -> None:
+        self.untimed = untimed
         self.profilers: dict[str, Any] = {}
         self._before: dict[str, int] = {}
 
@@ -34,7 +59,8 @@ class Counter:
         found = {}
         for name in self.profilers:
             case = timed["cases"][name]
-            passes = case["passes"] * case["iterations"] * len(case["elapsed_ns"])
+            runs = (case["iterations"] + self.untimed) * len(case["elapsed_ns"])
+            passes = case["passes"] * runs
             found[name] = {"passes": passes, "hits": hits[name] - self._before[name]}
         return found
 

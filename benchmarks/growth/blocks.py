@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks._curve import Curve
 from benchmarks._run import Fact, Figure, Progress, Scale, Stored, ratio
 from benchmarks.floors import load_floors
-from benchmarks.growth._count import Counter, all_counted
+from benchmarks.growth._count import Counter, Warmed, all_counted
 from benchmarks.per_pass import Case, net_ns, time_cases
 
 SIZES = (1, 10, 100, 1_000, 10_000)
@@ -33,7 +33,7 @@ _CALLS, _BLOCKS = "for f in fs: f()", "for b in bs:\n    with b: pass"
 def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
     """Time whole rounds through so many blocks; return the raw values."""
     quick = scale is Scale.QUICK
-    counter = Counter()
+    counter = Counter(untimed=1)
     timed = time_cases(
         [case for size in SIZES for case in _cases(size, counter)],
         QUICK_TARGET_NS if quick else TARGET_NS,
@@ -89,7 +89,7 @@ def _cases(size: int, counter: Counter) -> list[Case]:
     def case(arm: str, body: str, names: dict[str, Any], minus: str | None) -> Case:
         base = None if minus is None else f"{minus}_{size}"
         title = f"{ARMS.get(arm, arm.replace('_', ' '))}, {size:,}"
-        return Case(f"{arm}_{size}", title, body, names, base, size)
+        return Warmed(f"{arm}_{size}", title, body, names, base, size)
 
     def calls(wrap: Callable[[int, Any], Any]) -> dict[str, Any]:
         return {"fs": [wrap(number, _empty()) for number in range(size)]}

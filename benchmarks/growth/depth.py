@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks._curve import Curve
 from benchmarks._run import Fact, Figure, Progress, Scale, Stored, ratio
-from benchmarks.growth._count import Counter, all_counted
+from benchmarks.growth._count import Counter, Warmed, all_counted
 from benchmarks.per_pass import Case, net_ns, time_cases
 
 DEPTHS = (1, 2, 5, 10, 20, 50, 100)
@@ -24,7 +24,7 @@ _OPENS = {"bare": "", "tracked": "", "kept": "with b{}: ", "inline": 'with p.blo
 def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
     """Time calls through so many levels, each with a block of its own; return the raw values."""
     quick = scale is Scale.QUICK
-    counter = Counter()
+    counter = Counter(untimed=1)
     timed = time_cases(
         [case for depth in DEPTHS for case in _cases(depth, counter)],
         QUICK_TARGET_NS if quick else TARGET_NS,
@@ -72,11 +72,13 @@ def _title(title: str, depth: float) -> str:
 
 def _cases(depth: int, counter: Counter) -> list[Case]:
     bare = {"f": _chain("bare", depth, None)}
-    found = [Case(f"bare_{depth}", f"bare calls, {depth} deep", "f()", bare, None, depth)]
+    found: list[Case] = [
+        Warmed(f"bare_{depth}", f"bare calls, {depth} deep", "f()", bare, None, depth)
+    ]
     for arm, title in ARMS.items():
         name = f"{arm}_{depth}"
         chain = {"f": _chain(arm, depth, counter.new(name))}
-        found.append(Case(name, f"{title}, {depth} deep", "f()", chain, f"bare_{depth}", depth))
+        found.append(Warmed(name, f"{title}, {depth} deep", "f()", chain, f"bare_{depth}", depth))
     return found
 
 
