@@ -466,7 +466,7 @@ def test_other_paths_are_merged_like_any_node() -> None:
 def test_a_track_keeps_the_name_and_the_switch_that_it_has_here() -> None:
     """A track that only the other has comes as it is."""
     here = ProfilerResults("x", {0: ProfileTrack(0, "mine", False)})
-    there = ProfilerResults("x", {0: ProfileTrack(0, "yours"), 1: ProfileTrack(1, "new", False)})
+    there = ProfilerResults("x", {0: ProfileTrack(0, "mine"), 1: ProfileTrack(1, "new", False)})
     assert here.merge(there).tracks == {
         0: ProfileTrack(0, "mine", False),
         1: ProfileTrack(1, "new", False),
@@ -480,6 +480,74 @@ def test_threads_are_put_one_after_the_other_and_clashing_keys_renumbered() -> N
     threads = first.merge(second).threads
     assert [(t.key, t.name) for t in threads] == [(1, "a"), (2, "b"), (6, "c"), (5, "d"), (7, "e")]
     assert [t.os_id for t in threads] == [1001, 1002, 1001, 1005, 1002]
+
+
+def named(**tracks: int) -> ProfilerResults:
+    """Results in which each track, of the index given, has one block, called as the track is, on one thread."""
+    blocks = [block(name, (10,), track=idx, line=1 + len(name)) for name, idx in tracks.items()]
+    made = [
+        ProfileTrack(one.track_idx, one.name.replace("_", " "), True, [one], 10) for one in blocks
+    ]
+    share = ThreadResults(
+        1, 1, "main", True, tracks={track.track_idx: track for track in made}, total_time_ns=10
+    )
+    return ProfilerResults(
+        "app",
+        tracks=copy.deepcopy(share.tracks),
+        total_time_ns=10 * len(blocks),
+        tree=root(*map(node, blocks)),
+        threads=[share],
+    )
+
+
+def summary(results: ProfilerResults) -> dict[int, tuple[str, dict[str, int]]]:
+    """Track index → its name, and block → hits."""
+    return {
+        idx: (track.track_name, {one.name: one.hit_count for one in track.blocks})
+        for idx, track in results.tracks.items()
+    }
+
+
+def test_tracks_are_the_same_by_name_where_they_have_one() -> None:
+    """Two processes that first used them in another order had numbered them otherwise."""
+    merged = named(io=0, work=1).merge(named(work=0, io=1, new=2))
+    expected = {0: ("io", {"io": 2}), 1: ("work", {"work": 2}), 2: ("new", {"new": 1})}
+    assert summary(merged) == expected
+    assert [(child.name, child.track_idx, child.hit_count) for child in merged.tree.children] == [
+        ("io", 0, 2),
+        ("work", 1, 2),
+        ("new", 2, 1),
+    ]
+    first, second = merged.threads
+    assert {idx: track.track_name for idx, track in first.tracks.items()} == {0: "io", 1: "work"}
+    assert {idx: track.track_name for idx, track in second.tracks.items()} == {
+        1: "work",
+        0: "io",
+        2: "new",
+    }
+    assert {one.name: one.track_idx for one in all_blocks(merged) if one.hit_count} == {
+        "io": 0,
+        "work": 1,
+        "new": 2,
+    }
+
+
+def test_different_tracks_of_one_index_stay_apart() -> None:
+    """The later one moves to an index that nobody has."""
+    merged = named(io=0, work=1).merge(named(draw=0, work=1), named(Track_1=1, send=0))
+    assert summary(merged) == {
+        0: ("io", {"io": 1}),
+        1: ("work", {"work": 2, "Track_1": 1}),
+        2: ("draw", {"draw": 1}),
+        3: ("send", {"send": 1}),
+    }
+
+
+def test_a_track_without_a_name_gets_the_one_that_another_run_gave_it() -> None:
+    """Whichever comes first."""
+    bare, given = named(Track_0=0), named(io=0)
+    expected = {0: ("io", {"Track_0": 1, "io": 1})}
+    assert summary(bare.merge(given)) == summary(given.merge(bare)) == expected
 
 
 def test_merged_results_are_named_after_each_profiler_once() -> None:

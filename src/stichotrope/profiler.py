@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from . import _checks, _core, _targets
 from ._merge import Site
 from ._view import View
+from .results import default_track_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class _Track:
 
     def __init__(self, idx: int, name: str | None = None) -> None:
         self.idx = idx
-        self.name = name or f"Track {idx}"
+        self.name = name or default_track_name(idx)
         self.gate = -1  # its number in the core, from when it is added
         self.sites: list[int] = []  # block index -> site
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from itertools import count
 from math import sqrt
 
 from ._document import MAX_NESTING, Document, check_indent, json_value, kind, parse
@@ -507,9 +508,11 @@ class ProfilerResults(_Figures):
     def merge(self, *others: ProfilerResults) -> ProfilerResults:
         """Return new results that hold the passes of these and of others.
 
-        Blocks are the same when track, file, line and name are. Tracks keep the name that they have
-        here. Where two threads have the same key, the later one gets a new one, and each knows its
-        process. The metadata is that of these results, with that of each under ``merged``.
+        Blocks are the same when track, file, line and name are. Tracks are the same when their
+        names are, or their indices where one of them was given no name; a track of another name
+        whose index is taken gets the next that is free. Where two threads have the same key, the
+        later one gets a new one, and each knows its process. The metadata is that of these results,
+        with that of each under ``merged``.
 
         :param others: results of other runs, processes or profilers; they stay as they are.
         :raises TypeError: when one of them is not a `ProfilerResults`.
@@ -708,22 +711,71 @@ class _Numbering:
             yield ProfileBlock(name, file, line, track_idx, number)
 
 
+class _Places:
+    """Gives the tracks of all results their index in the whole.
+
+    A track that was given a name is known by it: where tracks are numbered as they are first used,
+    each process may have numbered them in another order. Others are known by their index.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[int, str | None] = {}
+
+    def of(self, tracks: dict[int, ProfileTrack]) -> dict[int, int]:
+        """Return the index of each track of one part, by its index there."""
+        known = {name: place for place, name in self._names.items() if name is not None}
+        names = {idx: _given_name(track) for idx, track in tracks.items()}
+        places = {idx: known[name] for idx, name in names.items() if name in known}
+        for idx, name in names.items():
+            if idx not in places:
+                places[idx] = self._place(idx, name, {*places.values()}, tracks)
+            self._names[places[idx]] = name or self._names.get(places[idx])
+        return places
+
+    def _place(
+        self, idx: int, name: str | None, taken: set[int], tracks: dict[int, ProfileTrack]
+    ) -> int:
+        if idx not in taken and (name is None or self._names.get(idx) is None):
+            return idx
+        occupied = {*taken, *self._names, *tracks}
+        return next(place for place in count() if place not in occupied)
+
+    def name(self, place: int) -> str:
+        """Return the name of a track of the whole."""
+        return self._names.get(place) or default_track_name(place)
+
+
+def default_track_name(idx: int) -> str:
+    """Return what a track is called that nobody gave a name."""
+    return f"Track {idx}"
+
+
+def _given_name(track: ProfileTrack) -> str | None:
+    name = track.track_name
+    return None if name == default_track_name(track.track_idx) else name
+
+
 def _merged(parts: list[ProfilerResults]) -> ProfilerResults:
-    numbering = _Numbering()
+    numbering, indices = _Numbering(), _Places()
+    placed = [(part, indices.of(part.tracks)) for part in parts]
     processes = _merged_processes(parts)
     tracks: dict[int, ProfileTrack] = {}
-    for part in parts:
-        _add_tracks(tracks, part.tracks, numbering)
+    for part, places in placed:
+        _add_tracks(tracks, part.tracks, numbering, places)
     # The trees and threads come after all tracks, whose blocks decide the numbering.
     tree = CallNode.root()
-    for part in parts:
-        _add_tree(tree, part.tree, numbering)
+    for part, places in placed:
+        _add_tree(tree, part.tree, numbering, places)
+    threads = _merged_threads(placed, numbering, processes)
+    for figures in (tracks, *(thread.tracks for thread in threads)):
+        for idx, track in figures.items():
+            track.track_name = indices.name(idx)
     return ProfilerResults(
         profiler_name=" + ".join(dict.fromkeys(part.profiler_name for part in parts)),
-        tracks=tracks,
+        tracks=dict(sorted(tracks.items())),
         total_time_ns=sum(part.total_time_ns for part in parts),
         tree=tree,
-        threads=_merged_threads(parts, numbering, processes),
+        threads=threads,
         metadata={**parts[0].metadata, "merged": _merged_metadata(parts)},
         processes=processes.values(),
     )
@@ -742,20 +794,32 @@ def _merged_processes(parts: list[ProfilerResults]) -> dict[object, ProcessResul
 
 
 def _add_tracks(
-    into: dict[int, ProfileTrack], tracks: dict[int, ProfileTrack], numbering: _Numbering
+    into: dict[int, ProfileTrack],
+    tracks: dict[int, ProfileTrack],
+    numbering: _Numbering,
+    places: dict[int, int],
 ) -> None:
-    for idx, track in tracks.items():
+    for track in tracks.values():
+        idx = places.get(track.track_idx, track.track_idx)
         if idx not in into:
             into[idx] = ProfileTrack(idx, track.track_name, track.enabled)
         into[idx].total_time_ns += track.total_time_ns
         blocks = into[idx].blocks
         for block in track.blocks:
-            number = numbering.number(block._identity())
+            number = numbering.number(_placed(block, places))
             blocks.extend(numbering.unhit(idx, len(blocks), number + 1))
             blocks[number]._add(block)
 
 
-def _add_tree(into: CallNode, tree: CallNode, numbering: _Numbering) -> None:
+def _placed(one: ProfileBlock | CallNode, places: dict[int, int]) -> _Identity:
+    """Return what a block or a node is known by in the whole."""
+    idx, file, line, name = one._identity()
+    return places.get(idx, idx), file, line, name
+
+
+def _add_tree(
+    into: CallNode, tree: CallNode, numbering: _Numbering, places: dict[int, int]
+) -> None:
     stack = [(into, tree)]
     while stack:
         target, source = stack.pop()
@@ -764,22 +828,24 @@ def _add_tree(into: CallNode, tree: CallNode, numbering: _Numbering) -> None:
         target.self_time_ns += source.self_time_ns
         below = {child._identity(): child for child in target.children}
         for child in source.children:
-            identity = child._identity()
+            identity = _placed(child, places)
             if identity not in below:
                 number = numbering.known(identity, child.block_idx)
-                node = CallNode(child.name, child.track_idx, number, child.file, child.line)
+                node = CallNode(child.name, identity[0], number, child.file, child.line)
                 below[identity] = node
                 target.children.append(node)
             stack.append((below[identity], child))
 
 
 def _merged_threads(
-    parts: list[ProfilerResults], numbering: _Numbering, processes: dict[object, ProcessResults]
+    placed: list[tuple[ProfilerResults, dict[int, int]]],
+    numbering: _Numbering,
+    processes: dict[object, ProcessResults],
 ) -> list[ThreadResults]:
-    threads = [thread for part in parts for thread in part.threads]
-    fresh = 1 + max((thread.key for thread in threads), default=0)
+    threads = [(thread, places) for part, places in placed for thread in part.threads]
+    fresh = 1 + max((thread.key for thread, _ in threads), default=0)
     merged: dict[int, ThreadResults] = {}
-    for thread in threads:
+    for thread, places in threads:
         key = thread.key
         if key in merged:
             key = fresh
@@ -789,8 +855,8 @@ def _merged_threads(
         )
         if thread.process is not None:
             copy.process = processes.get(thread.process._identity())
-        _add_tracks(copy.tracks, thread.tracks, numbering)
-        _add_tree(copy.tree, thread.tree, numbering)
+        _add_tracks(copy.tracks, thread.tracks, numbering, places)
+        _add_tree(copy.tree, thread.tree, numbering, places)
         merged[key] = copy
     return list(merged.values())
 
@@ -1059,8 +1125,8 @@ def _track_from(document: Document) -> ProfileTrack:
 
 def _block_from(document: Document, track_idx: int) -> ProfileBlock:
     histogram = Histogram()
-    for lower, count in document.pairs("histogram"):
-        histogram.add(lower, count)
+    for lower, passes in document.pairs("histogram"):
+        histogram.add(lower, passes)
     return ProfileBlock(
         name=document.text("name"),
         file=document.text("file"),
