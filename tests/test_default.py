@@ -219,19 +219,6 @@ def test_blocks_are_asked_for_from_many_threads(
     assert hits(profile.profiler) == {f"block {number}": 160 for number in range(5)}
 
 
-def test_names_made_at_run_time_do_not_fill_the_memory(
-    profile: DefaultProfiler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Beyond a number of places, they are looked up each time, and are recorded all the same."""
-    monkeypatch.setattr(_default, "_MOST_PLACES", 3)
-    for _ in range(2):
-        for number in range(10):
-            with profile.block(f"block {number}"):
-                pass
-    assert len(profile._places) == 3
-    assert hits(profile.profiler) == {f"block {number}": 2 for number in range(10)}
-
-
 def test_a_block_follows_the_name_of_its_track(profile: DefaultProfiler) -> None:
     """When another track takes the name, the same line's passes go there."""
     for turn in range(2):

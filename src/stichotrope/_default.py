@@ -13,7 +13,6 @@ from .profiler import _ON_NEW, Profiler
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CodeType, FrameType
     from typing import Any, ParamSpec, TextIO, TypeVar
 
     from ._core import Block
@@ -22,23 +21,6 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
     R = TypeVar("R")
-
-
-_MOST_PLACES = 1 << 16  # as in the core: names that are made at run time must not fill the memory
-
-
-class _Profiler(Profiler):
-    """A profiler whose call sites are remembered elsewhere, too."""
-
-    __slots__ = ("_forget",)
-
-    _forget: Callable[[], None]
-
-    def _forget_call_sites(self) -> None:
-        super()._forget_call_sites()
-        forget = getattr(self, "_forget", None)  # not there yet while it is being made
-        if forget is not None:
-            forget()
 
 
 class DefaultProfiler:
@@ -52,7 +34,6 @@ class DefaultProfiler:
         self._lock = threading.RLock()
         self._profiler: Profiler | None = None
         self._settings: Settings | None = None
-        self._places: dict[Any, tuple[Block, CodeType]] = {}
         self._reports_at_exit = False
         self._output: str | None = None
         self._waits_for_exit = False
@@ -76,10 +57,11 @@ class DefaultProfiler:
             if self._profiler is None:
                 settings = config.load()
                 name = settings.name or _program()
-                profiler = _Profiler.configured(name, settings)
-                profiler._forget = self._places.clear
+                profiler = Profiler.configured(name, settings)
                 self._settings = settings
                 self._profiler = profiler
+                # From now on in C, which knows the line that asks without looking at frames.
+                self.block = profiler._block_named  # type: ignore[method-assign]
                 if not _ON_NEW:  # else somebody reports on all profilers, and saves their results
                     self._heed(settings)
             return self._profiler
@@ -128,20 +110,9 @@ class DefaultProfiler:
         :raises ValueError: for a negative track or an empty name.
         :raises ConfigError: when it is used for the first time, and the settings have a mistake.
         """
+        # Only until the profiler is made, or by who kept this very method.
         frame = sys._getframe(1)
-        try:
-            # By number: code is compared by what it does, whichever file it stands in.
-            return self._places[id(frame.f_code), frame.f_lasti, name, track][0]
-        except (KeyError, TypeError):  # of what is no name, and cannot be looked up
-            return self._block_at(frame, name, track)
-
-    def _block_at(self, frame: FrameType, name: str, track: int | str) -> Block:
-        code = frame.f_code
-        block = block_at(self.profiler, track, name, code.co_filename, frame.f_lineno or 0)
-        if type(name) is str and type(track) in (int, str) and len(self._places) < _MOST_PLACES:
-            # With its code, whose number must not become another's.
-            self._places[id(code), frame.f_lasti, name, track] = (block, code)
-        return block
+        return block_at(self.profiler, track, name, frame.f_code.co_filename, frame.f_lineno)
 
     # Results
 
