@@ -113,7 +113,8 @@ def _block(site: Site, sums: _Sums | None, rate: Rate) -> ProfileBlock:
         outermost = sums.total - sums.nested
         block.hit_count = sums.hits
         block.total_time_ns = rate.time(outermost)
-        block.active_time_ns = rate.time(outermost - sums.suspended)
+        # Passes that are nested for a part of their time may have been suspended in that part.
+        block.active_time_ns = rate.time(max(outermost - sums.suspended, 0))
         block.self_time_ns = rate.time(sums.total - sums.child)
         block.min_time_ns = rate.time(sums.minimum)
         block.max_time_ns = rate.time(sums.maximum)
