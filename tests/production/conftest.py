@@ -24,8 +24,9 @@ NOTHING = {"profilers": 0, "call sites": 0, "stores": 0, "buffers": 0}
 
 
 def is_slowed_down() -> bool:
-    """Whether a sanitizer watches each access to memory: limits in seconds are not meant for that."""
-    return "san" in os.environ.get("LD_PRELOAD", "")
+    """Whether a sanitizer watches each access to memory, or coverage each line: limits in seconds are not meant for
+    that."""
+    return "san" in os.environ.get("LD_PRELOAD", "") or "coverage" in sys.modules
 
 
 class Player:
