@@ -24,9 +24,10 @@ NOTHING = {"profilers": 0, "call sites": 0, "stores": 0, "buffers": 0}
 
 
 def is_slowed_down() -> bool:
-    """Whether a sanitizer watches each access to memory, or coverage each line: limits in seconds are not meant for
-    that."""
-    return "san" in os.environ.get("LD_PRELOAD", "") or "coverage" in sys.modules
+    """Whether limits in seconds are not meant for this: a sanitizer watches each access to memory, coverage each line,
+    or threads take turns as often as they can."""
+    watched = "san" in os.environ.get("LD_PRELOAD", "") or "coverage" in sys.modules
+    return watched or sys.getswitchinterval() < 0.001
 
 
 class Player:
