@@ -86,11 +86,12 @@ format: $(VENV)/.lint ## put the sources into the project's format
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-# Without exceptions at any moment: one that comes while coverage holds its own lock leaves it held.
+# Without exceptions at any moment: one that comes while coverage holds its own lock leaves it held. Without slopes of
+# memory: coverage keeps something of each thread.
 coverage: $(VENV)/.installed $(VENV)/.coverage ## fail when under 95 % of the lines of the Python or the Cython are run
 	export STICHOTROPE_COVERAGE=1; $(call build_core,coverage)
 	@find build/coverage -name '*.gcda' -delete && rm -f build/coverage/data*
-	PYTHONPATH="$(CURDIR)/build/coverage/lib" $(PY) -m coverage run -m pytest -k "not exceptions_at_any_moment" $(ARGS)
+	PYTHONPATH="$(CURDIR)/build/coverage/lib" $(PY) -m coverage run -m pytest -k "not exceptions_at_any_moment and not no_slope" $(ARGS)
 	$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report; python=$$?; echo; \
 		$(PY) tools/core_coverage.py build/coverage --fail-under 95 && exit $$python

@@ -121,7 +121,12 @@ DEFECTS = {
     "left open at the end",
     "active while partly nested",
     "left elsewhere with children",
-    "totals",
+    "nested in what was brought back onto it",
+    "put aside of a context within a block",
+    "begun beside what is aside, in a context within a block",
+    "dropped in a context on a base",
+    "one block twice in one body",
+    "one block in a body and above it",
     "context entered with some aside",
 }
 

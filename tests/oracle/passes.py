@@ -140,6 +140,13 @@ class Thread:
         self._lay(made)
         return made
 
+    def pass_by(self, site: Site) -> None:
+        """Enter a block while its track is off: that is seen where its exit could be mistaken for another's."""
+        if any(p.site == site for p in self.open_passes()):
+            self.last = self.flow
+            if self.aside:
+                self.notice()
+
     def _lay(self, p: Pass) -> None:
         """Put a pass on top of the current flow."""
         flow = self._ready(self.contexts[-1])
@@ -166,7 +173,8 @@ class Thread:
     def _place(self, p: Pass) -> None:
         """Say what a pass is that begins, or goes on, by what is really open below it or has been put aside."""
         below = list(p.chain())
-        around = below + [other for flow in self.aside.values() for other in flow.open if other.counts]
+        aside = [other for flow in self.aside.values() for other in flow.open]
+        around = below + [other for other in aside if other.counts and p not in other.in_any.by]
         p.in_any = Cover(set(around))
         p.in_site = Cover({other for other in around if other.site == p.site})
         p.in_track = Cover({other for other in around if other.site.track == p.site.track})
@@ -174,6 +182,11 @@ class Thread:
         name = p.site.name
         # Recursion folds back onto the node that it came from.
         p.path = path[: path.index(name) + 1] if name in path else (*path, name)
+
+    def lies_on_base(self) -> bool:
+        """Whether what is entered next lies on what another context has open."""
+        flow = self._ready(self.contexts[-1])
+        return flow.on is not None and not flow.is_busy()
 
     def _open_flow(self, flow: Flow) -> None:
         if flow.on is not None:
@@ -202,11 +215,12 @@ class Thread:
         return sum(any(p.site == site for p in flow.open) for flow in self.flows.values())
 
     def leave_block(self, left: Pass) -> None:
-        """Close a pass by leaving its `with` statement."""
+        """Leave a `with` statement, and close its pass if it has one here."""
         if self.aside:
             self.notice()
         self.last = self.flow
-        self.leave(left)
+        if left.flow is not None:
+            self.leave(left)
 
     def leave(self, left: Pass) -> None:
         """Close a pass, which may lie anywhere."""
