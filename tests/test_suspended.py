@@ -180,6 +180,23 @@ def test_a_generator_that_never_ran_is_no_pass(p: Profiler) -> None:
     assert hits(p) == {"numbers": 0}
 
 
+def test_an_asynchronous_generator_that_never_ran_is_no_pass(p: Profiler) -> None:
+    """Closing it, or throwing into it, before its first step runs nothing of it."""
+
+    @p.track(0)
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+
+    with pytest.raises(StopIteration):
+        numbers().aclose().send(None)  # type: ignore[attr-defined]
+    with pytest.raises(KeyError):
+        numbers().athrow(KeyError()).send(None)  # type: ignore[attr-defined]
+    assert hits(p) == {"numbers": 0}
+    with pytest.raises(StopIteration):
+        numbers().__anext__().send(None)  # type: ignore[attr-defined]
+    assert hits(p) == {"numbers": 1}
+
+
 @pytest.mark.parametrize("in_a_cycle", [False, True])
 def test_an_abandoned_generator_ends_its_pass_and_those_inside(
     p: Profiler, clock: ManualClock, in_a_cycle: bool

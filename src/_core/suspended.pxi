@@ -324,7 +324,8 @@ cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyO
     if ST_UNLIKELY(st_stack_is_low()):
         st_refuse_recursion()
         return PYGEN_ERROR
-    timed = resume(self)
+    # Before its first step, an asynchronous generator that is closed or thrown into runs nothing: no pass begins.
+    timed = (self.started or yields or inner == self.inner) and resume(self)
     status = PyIter_Send(inner, value, result)
     if not timed:
         return status
