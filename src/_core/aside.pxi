@@ -111,6 +111,15 @@ cdef bint put_aside(Buffer* b, Activation* top) noexcept nogil:
         st_let_go(b.context)
     return True
 
+cdef bint passes_on(Buffer* b, Activation* top) noexcept nogil:
+    """Whether the frame of a block that was suspended with a tracked body passes on to what is being resumed what was
+    thrown into that body: the interpreter does not show it as running then."""
+    if not b.thrown or not top.flags & PAUSED:
+        return False
+    while top.prev and not top.flags & RESUMED:
+        top = activation_at(b, top.prev)
+    return top.flags & THROWN_INTO != 0
+
 cdef Activation* running_top(Buffer* b, void* frame) noexcept nogil:
     """The top of the current flow, when what suspended generators have open there has been put aside."""
     cdef Activation* top
@@ -118,7 +127,7 @@ cdef Activation* running_top(Buffer* b, void* frame) noexcept nogil:
         drop_gone(b)
     top = activation_at(b, b.top)
     while top.flags & SUSPENDABLE and top.frame != frame:
-        if st_frame_is_running(top.frame) or not put_aside(b, top):
+        if st_frame_is_running(top.frame) or passes_on(b, top) or not put_aside(b, top):
             break
         top = activation_at(b, b.top)
     return top

@@ -29,6 +29,7 @@ cdef enum:  # activation flags
     PARTLY = 16384             # what it was nested in closed first: `…_part` say how much of its time that took
     EXPOSED = 32768            # its place says that it is nested, but since `exposed` it has been outermost
     SHADED = 65536             # when it was open, something was put aside that may be nested in it
+    THROWN_INTO = 131072       # its body was thrown into, which passes that on to what it awaits: then it does not run
     SILENT = DROPPED | MUTED
     ORDINARY = TRACK_NESTED | SUSPENDABLE  # what the straight way out can handle
 
@@ -175,6 +176,7 @@ cdef struct Buffer:
     uint64_t clamped           # passes whose clock went backwards
     uint64_t untimed           # passes that could not be given memory
     uint64_t unbinned          # passes whose place in the histogram could not be
+    bint thrown                # something is thrown into what is being resumed now
     # The store's.
     Thread* thread
     Buffer* next

@@ -173,8 +173,9 @@ cdef bint give_up(SuspendedObject* self, Buffer* b) noexcept nogil:
     st_storep_release(&self.running, NULL)
     return False
 
-cdef bint resume(SuspendedObject* self) noexcept nogil:
-    """Puts the pass on the calling thread's stack; False when this resume is not to be timed."""
+cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
+    """Puts the pass on the calling thread's stack; False when this resume is not to be timed. `thrown`: something is
+    thrown into it."""
     cdef Handle* h = <Handle*>self.handle
     cdef Buffer* b
     cdef Activation* a
@@ -197,7 +198,9 @@ cdef bint resume(SuspendedObject* self) noexcept nogil:
         b.untimed += 1
         return give_up(self, b)
     dropped = self.started and self.session != b.session
+    b.thrown = thrown
     a = push_silent(b, h, DROPPED) if dropped else push(b, h, CALL, NULL)
+    b.thrown = False
     if a == NULL:
         return give_up(self, b)
     st_store64(&a.start, st_ticks())
@@ -206,7 +209,7 @@ cdef bint resume(SuspendedObject* self) noexcept nogil:
         self.first = a.start
         self.session = b.session
     a.base = self.first
-    a.flags |= RESUMED
+    a.flags |= RESUMED | THROWN_INTO if thrown else RESUMED
     for i in range(self.saved_count):
         reopen(b, &saved[i], self.since, a.start, dropped)
     self.saved_count = 0
@@ -266,8 +269,11 @@ cdef void suspend(SuspendedObject* self, bint ends) noexcept nogil:
     cdef uint64_t now = st_ticks(), slice
     cdef Buffer* b = <Buffer*>self.buffer
     cdef Activation* a = <Activation*>self.activation
-    cdef void* context
-    cdef size_t above = count_above(b, a)
+    cdef void* context = st_context(NULL)
+    cdef size_t above
+    if ST_UNLIKELY(context != b.context):
+        turn_to(b, context)  # the body was in another context meanwhile, and its own blocks lie in this one
+    above = count_above(b, a)
     if ends:
         while above != <size_t>-1 and b.top != offset_of(b, a):
             leave(b, activation_at(b, b.top), now)  # a body that is gone leaves nothing open
@@ -325,7 +331,7 @@ cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyO
         st_refuse_recursion()
         return PYGEN_ERROR
     # Before its first step, an asynchronous generator that is closed or thrown into runs nothing: no pass begins.
-    timed = (self.started or yields or inner == self.inner) and resume(self)
+    timed = (self.started or yields or inner == self.inner) and resume(self, False)
     status = PyIter_Send(inner, value, result)
     if not timed:
         return status
@@ -357,7 +363,7 @@ cdef PyObject* call_on(PyObject* passing, PyObject* inner, const char* method, P
     cdef bint timed
     if bound == NULL:
         return NULL
-    timed = self.started and resume(self)  # before its first resume, no pass begins by its being closed
+    timed = self.started and resume(self, True)  # before its first resume, no pass begins by its being closed
     result = PyObject_Vectorcall(bound, args, count, NULL)
     if timed:
         suspend(self, is_over(self.inner))
@@ -481,7 +487,7 @@ cdef void end_abandoned(SuspendedObject* self) noexcept:
     cdef Error error
     if self.started and not self.over:
         st_take_error(&error)
-        if resume(self):
+        if resume(self, False):
             suspend(self, True)
         st_put_error(&error)
 
