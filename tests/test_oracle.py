@@ -151,21 +151,21 @@ def test_all_figures_agree_where(name: str) -> None:
 # ---- random ones --------------------------------------------------------------------------------
 
 
-@checked(200)
+@checked(120)
 @given(steps(4), st.booleans())
 def test_all_figures_agree_on_several_threads(program: list[Step], has_fillers: bool) -> None:
     """Calls, blocks, recursion, exceptions, clears, switches and clocks come to what they are defined to."""
     Program(has_fillers=has_fillers).play(program)
 
 
-@checked(100)
+@checked(60)
 @given(steps(4, contexts=False), st.integers(0, 2))
 def test_threads_that_ended_keep_their_figures(program: list[Step], retain_threads: int) -> None:
     """Of many ended threads, a few keep a line of their own and the others share one: nothing is lost."""
     Program(retain_threads=retain_threads).play(program)
 
 
-@checked(100)
+@checked(60)
 @given(steps(2), st.integers(1, 4), st.booleans())
 def test_flat_figures_agree_beyond_the_limit_of_nodes(
     program: list[Step], max_nodes: int, has_context: bool
@@ -174,7 +174,7 @@ def test_flat_figures_agree_beyond_the_limit_of_nodes(
     Program(max_nodes=max_nodes, has_context=has_context).play(program)
 
 
-@checked(150)
+@checked(100)
 @given(steps(1) | steps(1, switches=False), st.booleans(), st.booleans())
 def test_all_figures_agree_in_contexts(
     program: list[Step], has_context: bool, has_fillers: bool

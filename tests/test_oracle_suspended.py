@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oracle.defects import DEFECTS, Setup
 from oracle.program import CALLS, CONTEXTS, INLINE, KEPT, TRACKS, Step, checked, joined
-from oracle.suspending import Setup, SuspendingProgram
+from oracle.suspending import SuspendingProgram
 from stichotrope import _clock, _core
 
 pytestmark = pytest.mark.integration
@@ -46,15 +47,19 @@ def steps(
     Each step is one draw of all that there are: hypothesis takes its time for every draw.
     """
     each = range(threads)
-    level = [("call", t, n) for t in each for n in range(len(CALLS))]
+    level: list[Step] = [("call", t, n) for t in each for n in range(len(CALLS))]
     level += [("inline", t, n) for t in each for n in range(len(INLINE))]
     level += [("run", t, n) for t in each for n in range(CONTEXTS) if contexts]
     visit = [(way, t, n) for way in ("resume", "nudge") for t in each for n in range(THINGS)]
-    own = [("open", t, n) for t in each for n in range(len(INLINE))]
-    own += [(kind, t) for t in each for kind in ("shut", "suspend", "wait", "ret", "suspend", "ret")]
+    own: list[Step] = [("open", t, n) for t in each for n in range(len(INLINE))]
+    own += [
+        (kind, t) for t in each for kind in ("shut", "suspend", "wait", "ret", "suspend", "ret")
+    ]
     own += [("delegate", t, n) for t in each for n in range(THINGS)]
     ends = [(w, t, n) for w in ("close", "cancel", "abandon") for t in each for n in range(THINGS)]
-    other = [(kind, t, n) for kind in ("enter", "leave") for t in each for n in range(len(KEPT))]
+    other: list[Step] = [
+        (kind, t, n) for kind in ("enter", "leave") for t in each for n in range(len(KEPT))
+    ]
     other += [("make", t, n) for t in each for n in range(THINGS)]
     other += [("throw", t, n) for t in each for n in (1, 2)]
     other += [("end", t) for t in each if threads > 1] + [("check",)] + [("clear",)] * 2 * clears
@@ -104,59 +109,88 @@ def flat(parts: list[list[Step]]) -> list[Step]:
     return [step for part in parts for step in part]
 
 
-DEFECTS = {
-    "equal times",
-    "entered while off",
-    "off above suspended",
-    "context entered above suspended",
-    "closed before its first step",
-    "ended through another",
-    "dropped by no loop",
-    "left where others are open",
-    "resumed in another context",
-    "left under one that runs",
-    "suspended after another context",
-    "begun after a clear",
-    "nested in one that is suspended",
-    "left open at the end",
-    "active while partly nested",
-    "left elsewhere with children",
-    "nested in what was brought back onto it",
-    "put aside of a context within a block",
-    "begun beside what is aside, in a context within a block",
-    "dropped in a context on a base",
-    "one block twice in one body",
-    "one block in a body and above it",
-    "context entered with some aside",
-}
+# ---- what is known to go wrong ------------------------------------------------------------------
+
+KNOWN = [
+    pytest.param(name, id=name, marks=pytest.mark.xfail(reason=defect.what, strict=True))
+    for name, defect in DEFECTS.items()
+]
 
 
-@checked(300)
+def disagreement(name: str) -> str:
+    """What core and twin do not agree on when a defect is not left out; its program is gone when this returns."""
+    _, things, program = DEFECTS[name]
+    try:
+        SuspendingProgram(things, lifted=name).play(program)
+    except (AssertionError, RuntimeError) as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_all_figures_agree_where_the_core_has_a_defect(name: str) -> None:
+    """They will, when it is gone: then its entry goes, and random programs do not avoid it any more."""
+    assert disagreement(name) == ""
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_programs_leave_out_what_meets_a_known_defect(name: str) -> None:
+    """Of the very program that shows it, what is left agrees."""
+    _, things, program = DEFECTS[name]
+    SuspendingProgram(things).play(program)
+
+
+# ---- random ones --------------------------------------------------------------------------------
+
+ALL = ("generator", "coroutine", "asynchronous", "returned")
+
+
+@checked(80)
 @given(setups("generator"), steps(1))
-def test_generators(things: list[Setup], program: list[Step]) -> None:
-    """One thread."""
-    SuspendingProgram(things, defects=DEFECTS).play(program)
+def test_all_figures_agree_with_generators(things: list[Setup], program: list[Step]) -> None:
+    """Tracked or not, driving each other, closed, cancelled, abandoned, with blocks open over their yields."""
+    SuspendingProgram(things).play(program)
 
 
-@checked(300)
-@given(setups("generator", "coroutine", "asynchronous", "returned"), steps(1, contexts=True))
-def test_coroutines(things: list[Setup], program: list[Step]) -> None:
-    """One thread, with contexts."""
-    SuspendingProgram(things, defects=DEFECTS).play(program)
+@checked(80)
+@given(setups(*ALL), steps(1, contexts=True), st.booleans())
+def test_all_figures_agree_with_coroutines_in_contexts(
+    things: list[Setup], program: list[Step], has_context: bool
+) -> None:
+    """Coroutines and asynchronous generators take turns like the tasks of a loop, each in a context."""
+    SuspendingProgram(things, has_context).play(program)
 
 
-@checked(300)
+@checked(80)
 @given(setups("generator", "coroutine"), steps(2))
-def test_threads(things: list[Setup], program: list[Step]) -> None:
-    """Threads."""
-    SuspendingProgram(things, defects=DEFECTS).play(program)
+def test_all_figures_agree_with_generators_that_change_threads(
+    things: list[Setup], program: list[Step]
+) -> None:
+    """What one thread began is resumed or closed by another, while the first lives or after its end."""
+    SuspendingProgram(things).play(program)
 
 
-@checked(300)
+@checked(80)
+@given(setups(*ALL), steps(1, contexts=True, switches=True, clears=True))
+def test_all_figures_agree_when_switched_and_cleared_meanwhile(
+    things: list[Setup], program: list[Step]
+) -> None:
+    """Stopped and started, tracks off and on, cleared, while something is suspended."""
+    SuspendingProgram(things).play(program)
+
+
+@pytest.mark.stress
+@checked(10_000)
 @given(
-    setups("generator", "coroutine", "asynchronous", "returned"),
-    steps(1, contexts=True, switches=True, clears=True),
+    setups(*ALL),
+    steps(1, contexts=True)
+    | steps(2)
+    | steps(2, contexts=True, clears=True)
+    | steps(1, contexts=True, switches=True, clears=True),
+    st.booleans(),
 )
-def test_switches(things: list[Setup], program: list[Step]) -> None:
-    """Switches."""
-    SuspendingProgram(things, defects=DEFECTS).play(program)
+def test_all_figures_agree_with_very_many_programs_that_suspend(
+    things: list[Setup], program: list[Step], has_context: bool
+) -> None:
+    """The same, for a few minutes' worth of programs of every sort."""
+    SuspendingProgram(things, has_context).play(program)

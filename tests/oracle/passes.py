@@ -45,8 +45,12 @@ class Pass:
     recorded: bool = True  # False: entered while its track was off
     frame: Hashable = None  # the generator or coroutine that its `with` stands in
     thread: Thread | None = None  # where it is open, or was before it was suspended
-    flow: Flow | None = None  # None while it is suspended with the tracked generator that it lies on
-    under: Pass | None = None  # the innermost open pass that it lies on; another when that ends first
+    flow: Flow | None = (
+        None  # None while it is suspended with the tracked generator that it lies on
+    )
+    under: Pass | None = (
+        None  # the innermost open pass that it lies on; another when that ends first
+    )
     since: int = 0  # when it came to lie there
     path: tuple[str, ...] = ()
     in_site: Cover = field(default_factory=Cover)
@@ -61,7 +65,9 @@ class Pass:
     resumed_at: int = 0
     suspended_at: int = 0
     active: int = 0  # of a tracked generator's: for how long it ran
-    idle: int = 0  # for how long it was suspended, with the tracked generator that it is of or lies on
+    idle: int = (
+        0  # for how long it was suspended, with the tracked generator that it is of or lies on
+    )
 
     @property
     def counts(self) -> bool:
@@ -120,7 +126,9 @@ class Thread:
         self.flows: dict[Hashable, Flow] = {}
         # The generators and coroutines that it is in, outermost first, and in which context each is.
         self.running: dict[Hashable, Hashable] = {}
-        self.aside: dict[Hashable, Flow] = {}  # what suspended ones have open that nobody lies on meanwhile
+        self.aside: dict[
+            Hashable, Flow
+        ] = {}  # what suspended ones have open that nobody lies on meanwhile
         self.finished: list[Pass] = []
         self.has_entered = False
         self.last: Flow | None = None  # where something was entered or left last
@@ -328,8 +336,10 @@ class Thread:
         if flow.is_busy() and not was_busy:
             self._open_flow(flow)
 
-    def take_over(self, left: Pass, other: Thread) -> None:
+    def take_over(self, left: Pass) -> None:
         """Leave a block that was entered on another thread: recorded here, as if it had begun here; billed to nobody."""
+        other = left.thread
+        assert other is not None
         other._take_out(left)
         other.forget(left)
         if left.counts:

@@ -252,16 +252,16 @@ class Program:
         """Call a tracked function; the steps that follow are done in it."""
         player = self.player(thread)
         twin, site = player.twin, CALLS[number]
-        player.worker.do("call", number)
         entered = twin.enter(site) if self.is_on(site) else None
+        player.worker.do("call", number)
         player.levels.append(lambda: twin.leave(entered) if entered else None)
 
     def inline(self, thread: int, number: int) -> None:
         """Begin a `with` statement; the steps that follow are done in it."""
         player = self.player(thread)
         twin, site = player.twin, INLINE[number]
-        player.worker.do("inline", number)
         twin.enter(site, self.is_on(site))
+        player.worker.do("inline", number)
         player.levels.append(lambda: self._leave_innermost(twin, site))
 
     def _leave_innermost(self, twin: Thread, site: Site) -> None:
@@ -479,5 +479,3 @@ def checked(examples: int) -> settings:
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from asyncio import CancelledError
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,13 @@ class Suspendable:
     layers: list[Site]  # those under which it is tracked, outermost first
     made: Any = None
     asked: Any = None  # of an asynchronous generator: what was awaited for its current step
-    runs: list[Pass] = field(default_factory=list)  # its passes, one for each layer that is recorded
+    runs: list[Pass] = field(
+        default_factory=list
+    )  # its passes, one for each layer that is recorded
     open: list[Pass] = field(default_factory=list)  # of its own `with` statements, outermost first
-    inside: list[Pass] = field(default_factory=list)  # those that were suspended with its innermost run
+    inside: list[Pass] = field(
+        default_factory=list
+    )  # those that were suspended with its innermost run
     inner: Suspendable | None = None  # what it waits for
     outer: Suspendable | None = None  # what waits for it
     started: bool = False  # its passes have begun
@@ -80,10 +85,8 @@ def generator(program: SuspendingProgram) -> Generator[None, None, None]:
             elif kind == "delegate":
                 yield from arguments[0].made
             else:
-                try:
+                with suppress(Nudge):
                     yield
-                except Nudge:
-                    pass
     finally:
         while withs.blocks:
             withs.blocks.pop().__exit__(None, None, None)
@@ -108,17 +111,13 @@ async def coroutine(program: SuspendingProgram) -> None:
             elif kind == "shut":
                 withs.blocks.pop().__exit__(None, None, None)
             elif kind == "delegate" and arguments[0].kind == "asynchronous":
-                try:
+                with suppress(StopAsyncIteration):
                     await arguments[0].made.__anext__()
-                except StopAsyncIteration:
-                    pass
             elif kind == "delegate":
                 await arguments[0].made
             else:
-                try:
+                with suppress(Nudge):
                     await pause()
-                except Nudge:
-                    pass
     finally:
         while withs.blocks:
             withs.blocks.pop().__exit__(None, None, None)
@@ -137,13 +136,11 @@ async def asynchronous(program: SuspendingProgram) -> AsyncIterator[None]:
             elif kind == "shut":
                 withs.blocks.pop().__exit__(None, None, None)
             else:
-                try:
+                with suppress(Nudge):
                     if kind == "wait":
                         await pause()
                     else:
                         yield
-                except Nudge:
-                    pass
     finally:
         while withs.blocks:
             withs.blocks.pop().__exit__(None, None, None)
@@ -181,10 +178,8 @@ class DrivingWorker(Worker):
         self._throw(thing, Nudge())
 
     def cancel(self, thing: Suspendable) -> None:
-        try:
+        with suppress(CancelledError):
             self._throw(thing, CancelledError())
-        except CancelledError:
-            pass
 
     def close(self, thing: Suspendable) -> None:
         if thing.kind != "asynchronous":
