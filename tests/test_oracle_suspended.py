@@ -145,14 +145,14 @@ def test_programs_leave_out_what_meets_a_known_defect(name: str) -> None:
 ALL = ("generator", "coroutine", "asynchronous", "returned")
 
 
-@checked(250, always_the_same=True)
+@checked(80, always_the_same=True)
 @given(setups("generator"), steps(1))
 def test_all_figures_agree_with_generators(things: list[Setup], program: list[Step]) -> None:
     """Tracked or not, driving each other, closed, cancelled, abandoned, with blocks open over their yields."""
     SuspendingProgram(things).play(program)
 
 
-@checked(250, always_the_same=True)
+@checked(80, always_the_same=True)
 @given(setups(*ALL), steps(1, contexts=True), st.booleans())
 def test_all_figures_agree_with_coroutines_in_contexts(
     things: list[Setup], program: list[Step], has_context: bool
@@ -161,7 +161,7 @@ def test_all_figures_agree_with_coroutines_in_contexts(
     SuspendingProgram(things, has_context).play(program)
 
 
-@checked(250, always_the_same=True)
+@checked(80, always_the_same=True)
 @given(setups("generator", "coroutine"), steps(2))
 def test_all_figures_agree_with_generators_that_change_threads(
     things: list[Setup], program: list[Step]
@@ -170,7 +170,7 @@ def test_all_figures_agree_with_generators_that_change_threads(
     SuspendingProgram(things).play(program)
 
 
-@checked(250, always_the_same=True)
+@checked(80, always_the_same=True)
 @given(setups(*ALL), steps(1, contexts=True, switches=True, clears=True))
 def test_all_figures_agree_when_switched_and_cleared_meanwhile(
     things: list[Setup], program: list[Step]
