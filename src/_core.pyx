@@ -303,11 +303,18 @@ cdef class Recorder:
 
         Raises TypeError or ValueError, here and not at `with`, for a track or a name of another kind.
         """
-        return block_here(self, track, name)
+        cdef int offset = 0
+        cdef PyObject* code = st_calling_code(&offset)
+        cdef Handle* h = NULL
+        if type(name) is str and (type(track) is int or type(track) is str) and code != NULL and self.store != NULL:
+            h = find_call_site(self.store, code, offset, <PyObject*>track, <str>name)
+        if ST_UNLIKELY(h == NULL):
+            h = self.learn_call_site(code, offset, track, name)
+        return st_new(new_block(<PyObject*>self, h))
 
     def _block_named(self, name, track=0):
-        """The same as `block`, for the default profiler."""
-        return block_here(self, track, name)
+        """The same as `block`, for the default profiler. What calls it is the same Python code."""
+        return Recorder.block(self, track, name)
 
     cdef Handle* learn_call_site(self, PyObject* code, int offset, track, name) except NULL:
         cdef CallSite site
@@ -334,18 +341,6 @@ cdef class Recorder:
         """Has every call site looked up anew: what a track's name stands for has changed."""
         if not forget_call_sites(self.opened()):
             raise MemoryError("no memory to rename a track")
-
-
-cdef inline block_here(Recorder self, track, name):
-    """The block of the Python line that is calling."""
-    cdef int offset = 0
-    cdef PyObject* code = st_calling_code(&offset)
-    cdef Handle* h = NULL
-    if type(name) is str and (type(track) is int or type(track) is str) and code != NULL and self.store != NULL:
-        h = find_call_site(self.store, code, offset, <PyObject*>track, <str>name)
-    if ST_UNLIKELY(h == NULL):
-        h = self.learn_call_site(code, offset, track, name)
-    return st_new(new_block(<PyObject*>self, h))
 
 
 def holding(tuple locks, action):
