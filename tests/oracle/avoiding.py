@@ -43,8 +43,9 @@ class WatchedThread(Thread):
         for p in self.open_passes() if not is_usual else ():
             if any(p in other.chain() for other in p.in_any.by):
                 self.met.add("nested in what was brought back onto it")
-            is_aside = self.aside.get(p.frame) is p.flow and p.frame is not None
-            if is_aside and any(other.flow not in seen for other in p.in_any.by):
+            # Also of one that was put aside, and has gone on in another context since.
+            apart = p.in_any.by.difference(p.chain())
+            if any(other.flow not in seen for other in apart):
                 self.met.add("put aside of a context within a block")
         super().leave(left)
 
