@@ -105,7 +105,9 @@ def main(path: Path) -> None:
     bin_directory = Path("bin").absolute()
     commands(bin_directory)
     os.environ["PATH"] = f"{bin_directory}{os.pathsep}{os.environ['PATH']}"
-    if not entry_points(group="pytest11", name="stichotrope"):  # the tree is tested, not what is installed
+    if not entry_points(
+        group="pytest11", name="stichotrope"
+    ):  # the tree is tested, not what is installed
         os.environ["PYTEST_PLUGINS"] = "stichotrope.pytest_plugin"
     session = Session(path)
     for fence in fences(path.read_text(encoding="utf-8")):

@@ -58,4 +58,6 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
 def test_the_site_has_every_page() -> None:
     """Each page under docs/ stands in the navigation once."""
     listed = re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
-    assert sorted(listed) == sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+    assert sorted(listed) == sorted(
+        path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")
+    )

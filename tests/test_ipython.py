@@ -69,7 +69,9 @@ def _shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 def shell(_shell: Shell) -> Iterator[Shell]:
     """The shell, with nothing in it."""
     _shell.shown.clear()
-    vars(builtins).pop("_", None)  # where it is, IPython takes it for that of gettext, and leaves its own alone
+    vars(builtins).pop(
+        "_", None
+    )  # where it is, IPython takes it for that of gettext, and leaves its own alone
     yield _shell
     _shell.shell.reset(new_session=False)
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):

@@ -186,7 +186,9 @@ def export_as(form: str) -> Callable[[Profiler, Path], Any]:
     """Write a file of a form, of each thread's own."""
 
     def export(p: Profiler, tmp_path: Path) -> None:
-        with contextlib.suppress(ValueError):  # nothing has been recorded, of which pstats has no file
+        with contextlib.suppress(
+            ValueError
+        ):  # nothing has been recorded, of which pstats has no file
             getattr(p, f"export_{form}")(tmp_path / f"{threading.get_ident()}")
 
     return export

@@ -570,3 +570,97 @@ def test_methods_may_suspend(p: Profiler, make: Callable[..., Any]) -> None:
 
     assert list(Service().items()) == [1]
     assert hits(p) == {"items": 1}
+
+
+def test_what_a_body_begins_after_a_clear_is_recorded(p: Profiler) -> None:
+    """Also when it is suspended meanwhile; the pass of the body itself was dropped."""
+
+    @p.track(0)
+    def body() -> Iterator[int]:
+        with p.block(0, "before"):
+            yield 1
+            with p.block(0, "after"):
+                yield 2
+        yield 3
+
+    made = body()
+    next(made)
+    p.clear()
+    next(made)
+    next(made)
+    assert hits(p) == {"body": 0, "before": 0, "after": 1}
+
+
+def test_what_is_thrown_into_a_coroutine_reaches_what_it_awaits_within_its_blocks(
+    p: Profiler,
+) -> None:
+    """A task that is cancelled: what it awaits stays a child of the block around the await."""
+
+    @p.track(0)
+    async def inner() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            with p.block(0, "clean up"):
+                pass
+
+    @p.track(0)
+    async def outer() -> None:
+        with p.block(0, "around"):
+            await inner()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(outer())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    tree = [(node.name, depth, node.hit_count) for node, depth in p.get_results().tree.walk()]
+    assert tree[1:] == [("outer", 1, 1), ("around", 2, 1), ("inner", 3, 1), ("clean up", 4, 1)]
+
+
+def test_a_block_that_a_tracked_coroutine_entered_by_hand_can_be_left_later(p: Profiler) -> None:
+    """As a context manager's own methods do; that it is left raises nothing."""
+
+    class Manager:
+        @p.track(0)
+        async def __aenter__(self) -> None:
+            self.block = p.block(0, "by hand")
+            self.block.__enter__()
+
+        async def __aexit__(self, *error: Any) -> None:
+            self.block.__exit__(*error)
+
+    async def main() -> None:
+        async with Manager():
+            pass
+
+    asyncio.run(main())
+    assert hits(p) == {"__aenter__": 1, "by hand": 1}
+
+
+def test_a_generator_closed_on_another_thread_leaves_its_own_pass(
+    p: Profiler, threads: Threads
+) -> None:
+    """Not that of a generator of the same function that is open there."""
+
+    def rows() -> Iterator[int]:
+        with p.block(0, "row"):
+            yield 1
+
+    first: Any = rows()
+    next(first)
+
+    def elsewhere() -> int:
+        second: Any = rows()
+        next(second)
+        first.close()
+        found = hits(p)["row"]
+        second.close()
+        return found
+
+    assert threads.one_by_one(elsewhere) == [1]
+    assert hits(p) == {"row": 2}
+    assert p.open_blocks() == []

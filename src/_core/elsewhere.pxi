@@ -90,15 +90,14 @@ cdef bint take_from_others(Store* s, const Handle* h, void* frame, uint64_t* sta
     return found
 
 cdef bint leave_elsewhere(Handle* h, uint64_t now) noexcept nogil:
-    """Records a pass, which was entered on another thread, on the one that leaves it. Always True: a generator that
-    was entered while its track was off, or before a clear, leaves nothing."""
+    """Records a pass, which was entered on another thread, on the one that leaves it; False when there is none."""
     cdef void* frame = NULL
     cdef void* context = st_context(&frame)
     cdef uint64_t start = 0
     cdef Buffer* b
     cdef Activation* a
     if not take_from_others(h.store, h, frame, &start):
-        return True
+        return False
     b = current_buffer(h)
     if b == NULL or b.session != st_load64_acquire(&h.store.session):
         b = settle(h, BLOCK)

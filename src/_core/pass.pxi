@@ -441,9 +441,8 @@ cdef Activation* find_by_frame(Buffer* b, uint32_t top, const Handle* h, void* f
         a = activation_at(b, a.prev)
     return NULL
 
-cdef Activation* find_left(Buffer* b, uint32_t top, const Handle* h) noexcept nogil:
-    """The open pass that is left now in the flow with this top, not plainly that one; NULL when there is none, or it
-    cannot be told."""
+cdef Activation* find_own(Buffer* b, uint32_t top, const Handle* h) noexcept nogil:
+    """The open pass, not plainly the one at this top, that the frame which is leaving has entered here, or NULL."""
     cdef Activation* a
     cdef void* frame = NULL
     cdef uint64_t i
@@ -455,9 +454,12 @@ cdef Activation* find_left(Buffer* b, uint32_t top, const Handle* h) noexcept no
         for i in range(b.flows.mask + 1):
             if b.flows.slots[2 * i] and a == NULL:
                 a = find_by_frame(b, <uint32_t>b.flows.slots[2 * i + 1], h, frame)
-    # Entered elsewhere than it is left: by an ExitStack, or by hand.
-    if a == NULL:
-        a = innermost(b, top, h, SUSPENDABLE)
+    return a
+
+cdef Activation* find_left(Buffer* b, uint32_t top, const Handle* h) noexcept nogil:
+    """The open pass that another frame has entered than leaves it: an ExitStack's, or one by hand. NULL when there is
+    none, or it cannot be told."""
+    cdef Activation* a = innermost(b, top, h, SUSPENDABLE)
     # It may have been entered while its track was off: then none of those that generators have open is its own.
     if a == NULL and not st_load64(&h.store.unmatched):
         a = find_open(b, h)
@@ -487,8 +489,17 @@ cdef bint leave_block(const Handle* h) noexcept nogil:
             leave_top(b, a, now)
             return True
         if a.handle != h or a.flags & SUSPENDABLE:
-            a = find_left(b, offset_of(b, a), h)
+            top = offset_of(b, a)
+            a = find_own(b, top, h)
+            # Before what others have open here of the same site.
+            if a == NULL and st_caller_suspends() and leave_elsewhere(<Handle*>h, now):
+                return True
+            if a == NULL:
+                a = find_left(b, top, h)
         if a != NULL:
             leave(b, a, now)
             return True
-    return (st_caller_suspends() and leave_elsewhere(<Handle*>h, now)) or st_load64(&h.store.unmatched) != 0
+    elif st_caller_suspends() and leave_elsewhere(<Handle*>h, now):
+        return True
+    # A generator that was entered while its track was off, or before a clear, leaves nothing.
+    return st_caller_suspends() or st_load64(&h.store.unmatched) != 0

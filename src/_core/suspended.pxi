@@ -18,6 +18,7 @@ cdef extern from *:
         void *saved;            /* passes that its body left open when it was suspended */
         size_t saved_count;
         uint64_t session;
+        uint64_t saved_session; /* in which it was suspended: what was cleared since is dropped */
         uint64_t first;
         uint64_t since;
         uint64_t active;
@@ -93,6 +94,7 @@ cdef extern from *:
         void* saved
         size_t saved_count
         uint64_t session
+        uint64_t saved_session
         uint64_t first
         uint64_t since
         uint64_t active
@@ -211,7 +213,7 @@ cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
     a.base = self.first
     a.flags |= RESUMED | THROWN_INTO if thrown else RESUMED
     for i in range(self.saved_count):
-        reopen(b, &saved[i], self.since, a.start, dropped)
+        reopen(b, &saved[i], self.since, a.start, self.saved_session != b.session)
     self.saved_count = 0
     self.untouched = False
     self.buffer = b
@@ -239,6 +241,7 @@ cdef void save_above(SuspendedObject* self, Buffer* b, Activation* a, size_t cou
         return
     self.saved = saved
     self.saved_count = count
+    self.saved_session = b.session
     # The collector may close the body without this one, whose exits then find nothing to close.
     st_store64(&(<Handle*>self.handle).store.unmatched, 1)
     for i in range(count):
@@ -276,7 +279,9 @@ cdef void suspend(SuspendedObject* self, bint ends) noexcept nogil:
     above = count_above(b, a)
     if ends:
         while above != <size_t>-1 and b.top != offset_of(b, a):
-            leave(b, activation_at(b, b.top), now)  # a body that is gone leaves nothing open
+            # A body that is gone leaves nothing open; what it entered by hand may still be left by others.
+            st_store64(&(<Handle*>self.handle).store.unmatched, 1)
+            leave(b, activation_at(b, b.top), now)
     elif above and above != <size_t>-1:
         save_above(self, b, a, above, now)
         b.top = offset_of(b, a)

@@ -147,8 +147,7 @@ class AvoidingProgram(Program):
         is_twice = sum(other.site == p.site for other in p.frame.open) > 1
         has_ended = p.thread not in self._living()
         return not (
-            (self.avoids("left where others are open") and others)
-            or (self.avoids("left elsewhere with children") and (p.child or p.idle))
+            (self.avoids("left elsewhere with children") and (p.child or p.idle))
             or (self.avoids("one block twice in one body") and is_twice and has_ended)
             or not (p.dropped or self._is_apart(p))
         )
