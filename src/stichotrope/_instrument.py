@@ -369,18 +369,23 @@ def _choices(module: ModuleType, profiler: object) -> list[_targets.Choice]:
     classes = [
         value
         for value in list(vars(module).values())
-        if isinstance(value, type) and value.__module__ == module.__name__
+        if isinstance(value, type) and _home(value) == module.__name__
     ]
     known = set(map(id, classes))
     while classes:
         outer = classes.pop()
         for inner in list(vars(outer).values()):
             nested = isinstance(inner, type) and inner.__qualname__.startswith(outer.__qualname__)
-            if nested and inner.__module__ == module.__name__ and id(inner) not in known:
+            if nested and _home(inner) == module.__name__ and id(inner) not in known:
                 known.add(id(inner))
                 classes.append(inner)
                 choices += _targets.choose_in_class(inner, None, profiler)
     return choices
+
+
+def _home(cls: type) -> object:
+    """Return the name of a class's module; a class made in C, or by a metaclass, may have none."""
+    return getattr(cls, "__module__", None)
 
 
 def _definitions(body: list[Any]) -> Iterable[Any]:

@@ -220,6 +220,8 @@ def _begin_in_child(recipe: dict[str, Any]) -> None:
     patterns = [_instrument.Pattern(text) for text in recipe["targets"]]
     session = Session(recipe["name"], patterns, settings, recipe["main"])
     session.begin()
+    # From 3.14 on, a fork server has imported the program already, whose profilers are there then.
+    session._go_on_in_child()
     _KEPT.append(session)
     spawn: Any = sys.modules[_SPAWN]
     for name in ("_fixup_main_from_name", "_fixup_main_from_path"):
