@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ import pytest
 import stichotrope.pytest_plugin as plugin
 from stichotrope import Profiler, ProfilerResults, export_json
 from stichotrope.profiler import _PROFILER_REGISTRY
+
+# A run of pytest inside a test takes away what it has imported: other tests would get a second copy of parts of rich.
+for module in ("console", "live", "progress", "style", "table", "text"):
+    import_module(f"rich.{module}")
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.integration
