@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import _store, peers
-from benchmarks._child import run_module
 from benchmarks._run import (
     Fact,
     Figure,
@@ -83,9 +82,7 @@ def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
     quick = scale is Scale.QUICK
     rounds = QUICK_ROUNDS if quick else ROUNDS
     target_ns = QUICK_TARGET_NS if quick else TARGET_NS
-    progress(f"{rounds} rounds in a process of their own")
-    stored: Stored = run_module(__name__, str(rounds), str(target_ns), str(rng.getrandbits(32)))
-    return stored
+    return peers.measure_apart(__name__, rounds, target_ns, rng, progress)
 
 
 def measure_here(rounds: int, target_ns: int, rng: random.Random, scratch: Path) -> Stored:

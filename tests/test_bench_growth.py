@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,17 +29,16 @@ from benchmarks import _machine, _store, growth, instructions, memory, report, s
 from benchmarks._curve import Curve  # noqa: E402
 from benchmarks._run import MET, NOT_MET, Fact, Figure, Scale  # noqa: E402
 from benchmarks.floors import load_floors  # noqa: E402
-from benchmarks.growth import blocks, depth, durations, grid, wear  # noqa: E402
+from benchmarks.growth import _series, blocks, depth, durations, grid, wear  # noqa: E402
 from benchmarks.growth._count import Counter, Warmed  # noqa: E402
 from benchmarks.per_pass import Case, time_cases  # noqa: E402
 
 SMALL: dict[ModuleType, dict[str, Any]] = {
-    blocks: {"SIZES": (1, 10)},
-    depth: {"DEPTHS": (1, 2, 25)},
     durations: {"DURATIONS_NS": (100, 1_000_000)},
     wear: {"QUICK_PASSES": 2_500, "PORTION": 1_000},
     grid: {"THREADS": (1, 2), "BLOCKS": (3,), "QUICK_PROCESSES": 2},
 }
+NUMBERS = {blocks: (1, 10), depth: (1, 2, 25)}
 RUNS = sorted((ROOT / "benchmarks" / "results").rglob("*.json"))
 
 
@@ -67,20 +67,24 @@ def samples(rows: Iterable[Figure | Fact]) -> dict[str, list[float]]:
 @pytest.mark.parametrize("part", [blocks, depth, durations, wear], ids=lambda part: part.__name__)
 def test_what_is_timed_is_recorded_pass_by_pass(part, floors, monkeypatch):
     """A run with tiny loops counts every pass, and each curve has a value for each round at each size."""
-    for name in vars(part).copy():
+    room = _series if part in NUMBERS else part
+    for name in vars(room).copy():
         if name.endswith("TARGET_NS") or name == "CALIBRATION_NS":
-            monkeypatch.setattr(part, name, 20_000)
-    for name, value in {**SMALL[part], "QUICK_ROUNDS": 3}.items():
-        monkeypatch.setattr(part, name, value)
+            monkeypatch.setattr(room, name, 20_000)
+    small = SMALL.get(part, {})
+    for name, value in {**small, "QUICK_ROUNDS": 3}.items():
+        monkeypatch.setattr(room, name, value)
+    sizes = NUMBERS.get(part) or next(
+        (value for value in small.values() if isinstance(value, tuple)), (0, 2_500)
+    )
+    if part in NUMBERS:
+        part = replace(part._SERIES, numbers=sizes)
     stored = part.measure(Scale.QUICK, random.Random(1), lambda text: None)
     ((seen, verdict),) = facts(part, stored)
     made = sum(told["passes"] for told in stored["recorded"].values())
     assert (seen, verdict) == (f"{made:,} of {made:,}", MET)
     curves = part.curves(json.loads(json.dumps(stored)))
     assert {len(samples) for curve in curves for _, samples in curve.points} == {3}
-    sizes = next(
-        (value for name, value in SMALL[part].items() if isinstance(value, tuple)), (0, 2_500)
-    )
     assert all(tuple(size for size, _ in curve.points) == sizes for curve in curves)
     names = [row.name for row in part.figures(stored)]
     assert len(set(names)) == len(names)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-from benchmarks._curve import Curve
-from benchmarks._run import Fact, Figure, Progress, Scale, Stored, ratio
 from benchmarks.floors import load_floors
-from benchmarks.growth._count import Counter, Warmed, all_counted
-from benchmarks.per_pass import Case, net_ns, time_cases
+from benchmarks.growth._count import Counter, Warmed
+from benchmarks.growth._series import Series
+from benchmarks.per_pass import Case
 
 SIZES = (1, 10, 100, 1_000, 10_000)
-ROUNDS, QUICK_ROUNDS = 31, 9
-TARGET_NS, QUICK_TARGET_NS = 8_000_000, 2_000_000
 
 ARMS = {
     "tracked": "tracked call",
@@ -28,51 +23,6 @@ ARMS = {
 
 RECORDED = ("tracked", "kept", "inline")
 _CALLS, _BLOCKS = "for f in fs: f()", "for b in bs:\n    with b: pass"
-
-
-def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
-    """Time whole rounds through so many blocks; return the raw values."""
-    quick = scale is Scale.QUICK
-    counter = Counter(untimed=1)
-    timed = time_cases(
-        [case for size in SIZES for case in _cases(size, counter)],
-        QUICK_TARGET_NS if quick else TARGET_NS,
-        QUICK_ROUNDS if quick else ROUNDS,
-        rng,
-        progress,
-        calibrated=counter.start,
-    )
-    return {**timed, "sizes": list(SIZES), "recorded": counter.counted(timed)}
-
-
-def limits(stored: Stored) -> list[Figure | Fact]:
-    """Return whether every pass of every block was counted; no cost is held to a limit."""
-    most = max(stored["sizes"])
-    return [all_counted(f"every pass of 1 to {most:,} blocks counted", stored["recorded"])]
-
-
-def curves(stored: Stored) -> list[Curve]:
-    """Return what a pass costs with so many blocks."""
-    return [
-        Curve(
-            title,
-            "blocks",
-            "ns",
-            [(size, net_ns(stored, f"{arm}_{size}")) for size in stored["sizes"]],
-            partial(_title, title),
-        )
-        for arm, title in ARMS.items()
-    ]
-
-
-def figures(stored: Stored) -> list[Figure | Fact]:
-    """Return those costs, and what the most blocks make of them."""
-    found: list[Figure | Fact] = []
-    for curve in curves(stored):
-        (least, first), *_, (most, last) = curve.points
-        name = f"{_title(curve.title, most)} ÷ {least:,}"
-        found += [*curve.figures(), Figure(name, ratio(last, first), "×", digits=2)]
-    return found
 
 
 def _title(title: str, size: float) -> str:
@@ -128,3 +78,20 @@ def _inline(size: int, profiler: Any) -> Callable[[], None]:
     exec(compile(source, f"<inline blocks, {size}>", "exec"), scope)
     passes: Callable[[], None] = scope["passes"]
     return passes
+
+
+_SERIES = Series(
+    "sizes",
+    "blocks",
+    SIZES,
+    ARMS,
+    _cases,
+    _title,
+    lambda most: f"every pass of 1 to {most:,} blocks counted",
+)
+measure, limits, curves, figures = (
+    _SERIES.measure,
+    _SERIES.limits,
+    _SERIES.curves,
+    _SERIES.figures,
+)

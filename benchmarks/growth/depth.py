@@ -2,68 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-from benchmarks._curve import Curve
-from benchmarks._run import Fact, Figure, Progress, Scale, Stored, ratio
-from benchmarks.growth._count import Counter, Warmed, all_counted
-from benchmarks.per_pass import Case, net_ns, time_cases
+from benchmarks.growth._count import Counter, Warmed
+from benchmarks.growth._series import Series
+from benchmarks.per_pass import Case
 
 DEPTHS = (1, 2, 5, 10, 20, 50, 100)
-ROUNDS, QUICK_ROUNDS = 31, 9
-TARGET_NS, QUICK_TARGET_NS = 8_000_000, 2_000_000
 
 ARMS = {"tracked": "tracked call", "kept": "kept block", "inline": "inline block"}
 # Each level is a function of its own: the interpreter takes 20 `with` in one another at most.
 _OPENS = {"bare": "", "tracked": "", "kept": "with b{}: ", "inline": 'with p.block(0, "{}"): '}
-
-
-def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
-    """Time calls through so many levels, each with a block of its own; return the raw values."""
-    quick = scale is Scale.QUICK
-    counter = Counter(untimed=1)
-    timed = time_cases(
-        [case for depth in DEPTHS for case in _cases(depth, counter)],
-        QUICK_TARGET_NS if quick else TARGET_NS,
-        QUICK_ROUNDS if quick else ROUNDS,
-        rng,
-        progress,
-        calibrated=counter.start,
-    )
-    return {**timed, "depths": list(DEPTHS), "recorded": counter.counted(timed)}
-
-
-def limits(stored: Stored) -> list[Figure | Fact]:
-    """Return whether every pass on every level was counted; no cost is held to a limit."""
-    most = max(stored["depths"])
-    return [all_counted(f"every pass up to {most} deep counted", stored["recorded"])]
-
-
-def curves(stored: Stored) -> list[Curve]:
-    """Return what a pass costs, on average over the levels, when so many stand in one another."""
-    return [
-        Curve(
-            title,
-            "nesting depth",
-            "ns",
-            [(depth, net_ns(stored, f"{arm}_{depth}")) for depth in stored["depths"]],
-            partial(_title, title),
-        )
-        for arm, title in ARMS.items()
-    ]
-
-
-def figures(stored: Stored) -> list[Figure | Fact]:
-    """Return those costs, and what the greatest depth makes of them."""
-    found: list[Figure | Fact] = []
-    for curve in curves(stored):
-        (least, first), *_, (most, last) = curve.points
-        name = f"{_title(curve.title, most)} ÷ {least}"
-        found += [*curve.figures(), Figure(name, ratio(last, first), "×", digits=2)]
-    return found
 
 
 def _title(title: str, depth: float) -> str:
@@ -95,3 +45,20 @@ def _chain(arm: str, depth: int, profiler: Any) -> Callable[[], None]:
             scope[f"b{level}"] = profiler.block(0, str(level))
     first: Callable[[], None] = scope["f0"]
     return first
+
+
+_SERIES = Series(
+    "depths",
+    "nesting depth",
+    DEPTHS,
+    ARMS,
+    _cases,
+    _title,
+    lambda most: f"every pass up to {most} deep counted",
+)
+measure, limits, curves, figures = (
+    _SERIES.measure,
+    _SERIES.limits,
+    _SERIES.curves,
+    _SERIES.figures,
+)

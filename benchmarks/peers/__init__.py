@@ -67,8 +67,19 @@ def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
     quick = scale is Scale.QUICK
     rounds = QUICK_ROUNDS if quick else ROUNDS
     target_ns = QUICK_TARGET_NS if quick else TARGET_NS
+    return measure_apart(__name__, rounds, target_ns, rng, progress)
+
+
+def measure_apart(
+    module: str, rounds: int, target_ns: int, rng: random.Random, progress: Progress
+) -> Stored:
+    """Have a module's `measure_here` run in a process of its own; return the raw values.
+
+    Raises:
+        RuntimeError: that process failed.
+    """
     progress(f"{rounds} rounds in a process of their own")
-    stored: Stored = run_module(__name__, str(rounds), str(target_ns), str(rng.getrandbits(32)))
+    stored: Stored = run_module(module, str(rounds), str(target_ns), str(rng.getrandbits(32)))
     return stored
 
 
