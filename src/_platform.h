@@ -4,6 +4,7 @@
 #define STICHOTROPE_PLATFORM_H
 
 #include <Python.h>
+#include <opcode.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -415,6 +416,10 @@ static inline int st_frame_suspends(void *frame) {
            && st_frames_are_linked;
 }
 
+static inline int st_frame_is_coroutine(void *frame) {
+    return ((PyCodeObject *)st_code_of_frame(frame))->co_flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE);
+}
+
 /* Whether a frame is among those that the thread runs. */
 static int st_frame_is_running(void *frame) {
     PyThreadState *state = st_thread_state();
@@ -452,6 +457,67 @@ static inline PyObject *st_calling_code(int *offset) {
     PyObject *code = PyUnstable_InterpreterFrame_GetCode(frame);
     Py_XDECREF(code);
     return code;
+#endif
+}
+
+/* The instruction that is calling, as a pointer to its opcode; NULL when no Python code is running. */
+static const unsigned char *st_calling_instruction(void) {
+    int offset;
+    PyCodeObject *code = st_thread_state() != NULL ? (PyCodeObject *)st_calling_code(&offset) : NULL;
+    if (code == NULL || offset < 0) return NULL;
+#if PY_VERSION_HEX < 0x030B0000
+    const unsigned char *instruction = (const unsigned char *)PyBytes_AS_STRING(code->co_code) + offset;
+    while (*instruction == EXTENDED_ARG) instruction += sizeof(_Py_CODEUNIT);  /* it stays at the first of those */
+    return instruction;
+#else
+    return (const unsigned char *)code->co_code_adaptive + offset;
+#endif
+}
+
+/* Instructions that are being watched do not say what they stand for. */
+static inline int st_is_watched(const unsigned char *instruction) {
+#ifdef MIN_INSTRUMENTED_OPCODE
+    return *instruction >= MIN_INSTRUMENTED_OPCODE;
+#else
+    (void)instruction;
+    return 0;
+#endif
+}
+
+/* Whether a `with` statement is calling. */
+static int st_with_calls(void) {
+    const unsigned char *instruction = st_calling_instruction();
+    if (instruction == NULL) return 0;
+#if PY_VERSION_HEX < 0x030B0000
+    return *instruction == SETUP_WITH;
+#elif PY_VERSION_HEX < 0x030E0000
+    return *instruction == BEFORE_WITH || st_is_watched(instruction);
+#else
+    return instruction[-(int)sizeof(uint16_t)] == LOAD_SPECIAL;  /* a code's first instruction is no call */
+#endif
+}
+
+/* Whether a `yield from` or an `await` is calling, which passes on what is thrown. */
+static int st_delegation_calls(void) {
+    const unsigned char *instruction = st_calling_instruction();
+    if (instruction == NULL) return 0;
+#if PY_VERSION_HEX < 0x030B0000
+    return *instruction == YIELD_FROM;
+#else
+    switch (*instruction) {
+    case SEND:
+#  ifdef SEND_GEN
+    case SEND_GEN:
+#  endif
+#  ifdef SEND_ASYNC_GEN
+    case SEND_ASYNC_GEN:
+#  endif
+#  ifdef SEND_VIRTUAL
+    case SEND_VIRTUAL:
+#  endif
+        return 1;
+    }
+    return st_is_watched(instruction);
 #endif
 }
 

@@ -9,6 +9,7 @@ import threading
 import types
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -621,24 +622,74 @@ def test_what_is_thrown_into_a_coroutine_reaches_what_it_awaits_within_its_block
     assert tree[1:] == [("outer", 1, 1), ("around", 2, 1), ("inner", 3, 1), ("clean up", 4, 1)]
 
 
-def test_a_block_that_a_tracked_coroutine_entered_by_hand_can_be_left_later(p: Profiler) -> None:
-    """As a context manager's own methods do; that it is left raises nothing."""
+@pytest.mark.parametrize("noticed", [False, True])
+def test_what_is_thrown_through_an_untracked_coroutine_stays_within_its_block(
+    p: Profiler, clock: ManualClock, noticed: bool
+) -> None:
+    """A timeout: the block around the `await` is the parent of what is awaited, and of what that cleans up."""
+
+    @p.track(0)
+    async def inner() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            clock.advance(3)
+            with p.block(0, "clean up"):
+                clock.advance(2)
+
+    async def outer() -> None:
+        with p.block(0, "around"):
+            await inner()
+
+    async def main() -> None:
+        made: Any = outer()
+        made.send(None)
+        if noticed:  # by somebody who records in the same context, while all of it waits
+            with p.block(1, "meanwhile"):
+                pass
+        with pytest.raises(asyncio.CancelledError):
+            made.throw(asyncio.CancelledError())
+
+    asyncio.run(main())
+    tree = [(node.name, depth) for node, depth in p.get_results().tree.walk()]
+    assert tree[1:4] == [("around", 1), ("inner", 2), ("clean up", 3)]
+    assert recorded(p)["around"].self_time_ns == 0
+    assert recorded(p)["inner"].self_time_ns == 3
+
+
+@pytest.mark.parametrize("suspended_first", [False, True])
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_block_that_a_coroutine_entered_by_hand_is_open_until_it_is_left(
+    p: Profiler, clock: ManualClock, tracked: bool, suspended_first: bool
+) -> None:
+    """As a context manager's own methods do: what its `async with` has inside lies on it."""
 
     class Manager:
-        @p.track(0)
         async def __aenter__(self) -> None:
             self.block = p.block(0, "by hand")
             self.block.__enter__()
+            if suspended_first:
+                await asyncio.sleep(0)
 
         async def __aexit__(self, *error: Any) -> None:
             self.block.__exit__(*error)
 
+    if tracked:
+        Manager.__aenter__ = p.track(0, "enter")(Manager.__aenter__)  # type: ignore[method-assign]
+
     async def main() -> None:
         async with Manager():
-            pass
+            clock.advance(10)
+            with p.block(0, "inside"):
+                await asyncio.sleep(0)
+                clock.advance(5)
 
     asyncio.run(main())
-    assert hits(p) == {"__aenter__": 1, "by hand": 1}
+    block = recorded(p)["by hand"]
+    assert (block.hit_count, block.total_time_ns, block.self_time_ns) == (1, 15, 10)
+    tree = [(node.name, depth) for node, depth in p.get_results().tree.walk()]
+    entered = [("enter", 1)] if tracked else []
+    assert tree[1:] == [*entered, ("by hand", 1 + tracked), ("inside", 2 + tracked)]
 
 
 def test_a_generator_closed_on_another_thread_leaves_its_own_pass(
@@ -664,3 +715,35 @@ def test_a_generator_closed_on_another_thread_leaves_its_own_pass(
     assert threads.one_by_one(elsewhere) == [1]
     assert hits(p) == {"row": 2}
     assert p.open_blocks() == []
+
+
+def test_a_generator_that_changes_threads_may_enter_its_block_again(
+    p: Profiler, clock: ManualClock
+) -> None:
+    """As a pool drives it that streams a response: each pass is one of its own, within no other."""
+
+    now = 0
+
+    def advance(ns: int) -> None:
+        nonlocal now
+        now += ns
+        clock.set(now)  # it shows another time on each thread
+
+    def rows() -> Iterator[int]:
+        for row in range(4):
+            advance(0)
+            with p.block(0, "row"):
+                with p.block(1, "parse"):
+                    advance(2)
+                yield row
+                advance(1)
+
+    made = rows()
+    with ThreadPoolExecutor(1) as pool:
+        for turn in range(5):
+            if turn % 2:
+                pool.submit(next, made, None).result()
+            else:
+                next(made, None)
+    block = recorded(p)["row"]
+    assert (block.hit_count, block.total_time_ns, block.self_time_ns) == (4, 12, 4)

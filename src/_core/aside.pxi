@@ -68,21 +68,27 @@ cdef void settle_below(Buffer* b, Activation* top, Activation* low, uint64_t now
     if a.flags & FLOW_ROOT:
         close_on_base(b, below, now)
     else:
-        below.child += lying(a, now)
+        charge(below, lying(a, now))
     a.flags = (a.flags & ~<uint32_t>FLOW_ROOT) | MOVED
     a.since = now
     a.unbilled = 0
 
-cdef void add_masks(Buffer* b, uint32_t top, Activation* of) noexcept nogil:
-    """Has everything in a flow know that what `of` says may be open."""
+cdef void add_masks(Buffer* b, uint32_t top, uint64_t sites, uint64_t tracks, uint32_t flag) noexcept nogil:
+    """Has everything in a flow know what else may be open, and gives it a flag."""
     cdef Activation* a
     while top:
         a = activation_at(b, top)
-        a.site_mask |= of.site_mask
-        a.track_mask |= of.track_mask
+        a.site_mask |= sites
+        a.track_mask |= tracks
         if a.prev:
-            a.flags |= SHADED
+            a.flags |= flag
         top = a.prev
+
+cdef void note_home(Buffer* b, Activation* bottom, Activation* home) noexcept nogil:
+    """Notes where something is put aside of, in its own bottom: it may be nested in what is open there."""
+    bottom.frame = b.context
+    if home.flags & BASED:
+        lay_on(b, bottom, activation_at(b, <uint32_t>home.base))
 
 cdef bint put_aside(Buffer* b, Activation* top) noexcept nogil:
     """Takes what a suspended frame has open from the top of the current flow; False when there is no memory."""
@@ -104,21 +110,15 @@ cdef bint put_aside(Buffer* b, Activation* top) noexcept nogil:
     top.next = 0
     low.prev = bottom
     activation_at(b, bottom).next = offset_of(b, low)
+    note_home(b, activation_at(b, bottom), bottom_of(b, b.top))
     b.aside += 1
     expect(b)
-    add_masks(b, b.top, top)
+    b.aside_sites |= top.site_mask
+    b.aside_tracks |= top.track_mask
+    add_masks(b, b.top, top.site_mask, top.track_mask, SHADED)
     if below.flags & BOTTOM:
         st_let_go(b.context)
     return True
-
-cdef bint passes_on(Buffer* b, Activation* top) noexcept nogil:
-    """Whether the frame of a block that was suspended with a tracked body passes on to what is being resumed what was
-    thrown into that body: the interpreter does not show it as running then."""
-    if not b.thrown or not top.flags & PAUSED:
-        return False
-    while top.prev and not top.flags & RESUMED:
-        top = activation_at(b, top.prev)
-    return top.flags & THROWN_INTO != 0
 
 cdef Activation* running_top(Buffer* b, void* frame) noexcept nogil:
     """The top of the current flow, when what suspended generators have open there has been put aside."""
@@ -127,7 +127,7 @@ cdef Activation* running_top(Buffer* b, void* frame) noexcept nogil:
         drop_gone(b)
     top = activation_at(b, b.top)
     while top.flags & SUSPENDABLE and top.frame != frame:
-        if st_frame_is_running(top.frame) or passes_on(b, top) or not put_aside(b, top):
+        if top.frame == b.thrown_through or st_frame_is_running(top.frame) or not put_aside(b, top):
             break
         top = activation_at(b, b.top)
     return top
@@ -155,6 +155,14 @@ cdef void drop_gone(Buffer* b) noexcept nogil:
                 if not again and b.flows.slots[2 * i]:
                     again = drop_one_gone(b, <uint32_t>b.flows.slots[2 * i + 1])
 
+cdef void note_brought_back(Buffer* b, Activation* top, Activation* low) noexcept nogil:
+    """What is brought back may be what others are nested in that began meanwhile, wherever they are."""
+    b.brought_back = True
+    while top != low:
+        top.flags |= BROUGHT_BACK
+        top = activation_at(b, top.prev)
+    low.flags |= BROUGHT_BACK
+
 cdef void bring_back_one(Buffer* b, uint64_t* slot) noexcept nogil:
     """Puts what a frame that runs again has open on top of the current flow."""
     cdef uint32_t offset = <uint32_t>slot[1]
@@ -163,6 +171,7 @@ cdef void bring_back_one(Buffer* b, uint64_t* slot) noexcept nogil:
     cdef Activation* old = activation_at(b, b.top)
     cdef Activation* a = lowest_recorded(b, top, low)
     cdef uint32_t flags = 0, spare = old.next, bottom = low.prev
+    note_brought_back(b, top, low)
     activation_at(b, bottom).next = 0
     put_back(b, bottom)
     remove_flow(b, slot)
@@ -182,9 +191,14 @@ cdef void bring_back_one(Buffer* b, uint64_t* slot) noexcept nogil:
         a.unbilled = 0
         if flags & FLOW_ROOT:
             open_on_base(b, recorded_from(b, low.prev))
-    add_masks(b, offset, activation_at(b, low.prev))
+    add_masks(b, offset, old.site_mask, old.track_mask, SHADED)
     if old.flags & BOTTOM:
         st_hold(b.context)
+
+cdef void bring_back_of(Buffer* b, void* frame) noexcept nogil:
+    cdef uint64_t* slot = map_find(&b.flows, frame_key(frame))
+    if slot != NULL:
+        bring_back_one(b, slot)
 
 cdef void bring_back(Buffer* b) noexcept nogil:
     """Brings back what frames that are running have put aside, the outermost first."""
@@ -206,21 +220,28 @@ cdef void bring_back(Buffer* b) noexcept nogil:
             return
         bring_back_one(b, outermost)
 
-cdef bint is_covered_in(Buffer* b, uint32_t top, Activation* a, int what) noexcept nogil:
+cdef bint is_nested_in_brought_back(Buffer* b, Activation* a, uint32_t top, int what) noexcept nogil:
     cdef Activation* each = activation_at(b, top)
+    if holds(b, top, a):
+        return False
     while each.prev:
-        if each != a and <int64_t>(a.start - each.start) >= 0 and matches(each, a.handle, what):
+        if each.flags & BROUGHT_BACK and was_there_before(each, a) and matches(each, a.handle, what):
             return True
         each = activation_at(b, each.prev)
     return False
 
-cdef bint is_covered_aside(Buffer* b, Activation* a, int what) noexcept nogil:
-    """Whether what is put aside, or what it was put aside of, was open when a pass began, and is still."""
+cdef bint is_nested_aside(Buffer* b, Activation* a, int what) noexcept nogil:
+    """Whether an open pass is nested in what is put aside, or was when it came to lie where it is."""
     cdef uint64_t i
-    if is_covered_in(b, b.top, a, what):
+    cdef uint32_t top
+    if b.brought_back and is_nested_in_brought_back(b, a, b.top, what):
         return True
     for i in range(b.flows.mask + 1):
-        if is_frame_key(b.flows.slots[2 * i]) and is_covered_in(b, <uint32_t>b.flows.slots[2 * i + 1], a, what):
+        top = <uint32_t>b.flows.slots[2 * i + 1]
+        if is_frame_key(b.flows.slots[2 * i]):
+            if is_nested_in(b, a, top, what):
+                return True
+        elif b.flows.slots[2 * i] and b.brought_back and is_nested_in_brought_back(b, a, top, what):
             return True
     return False
 
@@ -241,10 +262,12 @@ cdef bint is_open_aside(Buffer* b, const Handle* h, int what) noexcept nogil:
             return True
     return False
 
-cdef bint note_aside(Buffer* b, Activation* bottom) noexcept nogil:
-    """Has a bottom know what is put aside; whether anything of that will be recorded."""
-    cdef uint64_t i
-    for i in range(b.flows.mask + 1):
-        if is_frame_key(b.flows.slots[2 * i]):
-            add_masks(b, offset_of(b, bottom), activation_at(b, <uint32_t>b.flows.slots[2 * i + 1]))
-    return is_open_aside(b, NULL, ANYTHING)
+cdef bint is_any_aside(Buffer* b) noexcept nogil:
+    """Whether anything of what is put aside will be recorded."""
+    return b.aside != 0 and is_open_aside(b, NULL, ANYTHING)
+
+cdef void note_aside(Buffer* b) noexcept nogil:
+    """Has the current flow know what is put aside: what begins there may be nested in that."""
+    cdef Activation* top = recorded_from(b, b.top)
+    if b.aside_sites & ~top.site_mask | b.aside_tracks & ~top.track_mask:
+        add_masks(b, b.top, b.aside_sites, b.aside_tracks, 0)

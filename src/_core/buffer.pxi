@@ -10,6 +10,10 @@ cdef inline bint is_activation(Buffer* b, uint32_t offset) noexcept nogil:
     """Whether an offset that was read while its owner changed it can be looked at."""
     return lines(sizeof(Buffer)) <= offset and offset + sizeof(Activation) <= b.data_start and offset % LINE == 0
 
+cdef inline void charge(Activation* a, uint64_t ticks) noexcept nogil:
+    """Bills an open pass for what is nested in it. Who leaves it on another thread may be reading."""
+    st_store64(&a.child, a.child + ticks)
+
 cdef inline Node* node_at(Buffer* b, uint32_t offset) noexcept nogil:
     return <Node*>(<char*>b + offset)
 
@@ -87,7 +91,7 @@ cdef Buffer* new_buffer(size_t size, uint32_t max_nodes) noexcept nogil:
         b = <Buffer*>st_reserve(size)
     if b == NULL:
         return NULL
-    cdef size_t data_start = size // 8
+    cdef size_t data_start = size // 16 * 3
     if not (st_commit(b, 1 << 16) and st_commit(<char*>b + data_start, 1 << 16)):
         st_release(b, size)
         return NULL
@@ -167,6 +171,7 @@ cdef void reset_buffer(Buffer* b, uint64_t session) noexcept nogil:
     b.clamped = 0
     b.untimed = 0
     b.unbinned = 0
+    b.brought_back = False
     map_clear(&b.children)
     if b.site_capacity:
         memset(b.sites, 0, b.site_capacity * sizeof(SiteState))

@@ -1,5 +1,13 @@
 # Blocks left on another thread than they were entered on, because their generator was resumed or closed there.
 
+cdef Begun begun_of(Activation* a) noexcept nogil:
+    """What goes with a pass that is left elsewhere. Its owner may be changing it."""
+    cdef Begun found
+    found.start = st_load64(&a.start)
+    found.child = st_load64(&a.child)
+    found.suspended = st_load64(&a.suspended) if st_load32(&a.flags) & PAUSED else 0
+    return found
+
 cdef void add_orphans(Store* s, Buffer* b, uint32_t top) noexcept nogil:
     """Keeps what a thread that ended has open in one flow, and a generator may still leave. What finds no memory is
     lost, as a pass that never ends is."""
@@ -11,7 +19,7 @@ cdef void add_orphans(Store* s, Buffer* b, uint32_t top) noexcept nogil:
             if orphan != NULL:
                 orphan.handle = a.handle
                 orphan.frame = a.frame
-                orphan.start = a.start
+                orphan.begun = begun_of(a)
                 orphan.next = s.orphans
                 s.orphans = orphan
         a = activation_at(b, a.prev)
@@ -34,20 +42,23 @@ cdef void free_orphans(Store* s) noexcept nogil:
         s.orphans = orphan.next
         PyMem_RawFree(orphan)
 
-cdef bint take_orphan(Store* s, const Handle* h, void* frame, uint64_t* start) noexcept nogil:
+cdef bint take_orphan(Store* s, const Handle* h, void* frame, Begun* found) noexcept nogil:
     cdef Orphan** link = &s.orphans
+    cdef Orphan** innermost = NULL
     cdef Orphan* orphan
     while link[0] != NULL:
-        orphan = link[0]
-        if orphan.handle == h and orphan.frame == frame:
-            start[0] = orphan.start
-            link[0] = orphan.next
-            PyMem_RawFree(orphan)
-            return True
-        link = &orphan.next
-    return False
+        if link[0].handle == h and link[0].frame == frame:
+            innermost = link  # of those in one frame, the one that was kept first
+        link = &link[0].next
+    if innermost == NULL:
+        return False
+    orphan = innermost[0]
+    found[0] = orphan.begun
+    innermost[0] = orphan.next
+    PyMem_RawFree(orphan)
+    return True
 
-cdef bint take_from_flow(Buffer* b, uint32_t top, const Handle* h, void* frame, uint64_t* start) noexcept nogil:
+cdef bint take_from_flow(Buffer* b, uint32_t top, const Handle* h, void* frame, Begun* found) noexcept nogil:
     """Marks the pass in another thread's flow as gone. What is read may be in change: each step is checked."""
     cdef size_t most = b.data_start // sizeof(Activation)
     cdef Activation* a
@@ -56,7 +67,7 @@ cdef bint take_from_flow(Buffer* b, uint32_t top, const Handle* h, void* frame, 
         a = activation_at(b, top)
         flags = st_load32(&a.flags)
         if flags & SUSPENDABLE and not flags & SILENT and a.handle == h and a.frame == frame and not st_load32(&a.gone):
-            start[0] = st_load64(&a.start)
+            found[0] = begun_of(a)
             st_store32(&a.gone, 1)
             st_store32_release(&b.gone, 1)
             return True
@@ -64,39 +75,39 @@ cdef bint take_from_flow(Buffer* b, uint32_t top, const Handle* h, void* frame, 
         most -= 1
     return False
 
-cdef bint take_from_buffer(Buffer* b, const Handle* h, void* frame, uint64_t* start) noexcept nogil:
+cdef bint take_from_buffer(Buffer* b, const Handle* h, void* frame, Begun* found) noexcept nogil:
     cdef uint64_t mask = st_load64_acquire(&b.flows.mask), i
     cdef uint64_t* slots = <uint64_t*>st_loadp_acquire(<void**>&b.flows.slots)
-    if take_from_flow(b, st_load32_acquire(&b.top), h, frame, start):
+    if take_from_flow(b, st_load32_acquire(&b.top), h, frame, found):
         return True
     if slots != NULL:
         for i in range(mask + 1):
-            if st_load64(&slots[2 * i]) and take_from_flow(b, <uint32_t>st_load64(&slots[2 * i + 1]), h, frame, start):
+            if st_load64(&slots[2 * i]) and take_from_flow(b, <uint32_t>st_load64(&slots[2 * i + 1]), h, frame, found):
                 return True
     return False
 
-cdef bint take_from_others(Store* s, const Handle* h, void* frame, uint64_t* start) noexcept nogil:
-    """Finds when the pass that a frame leaves was entered, on whatever thread, and marks it as gone."""
+cdef bint take_from_others(Store* s, const Handle* h, void* frame, Begun* found) noexcept nogil:
+    """Finds the pass that a frame leaves, on whatever thread it was entered, and marks it as gone."""
     cdef Buffer* b
-    cdef bint found
+    cdef bint is_found
     PyThread_acquire_lock(s.lock, WAIT_LOCK)
     sweep(s)
-    found = take_orphan(s, h, frame, start)
+    is_found = take_orphan(s, h, frame, found)
     b = <Buffer*>st_loadp_acquire(<void**>&s.buffers)
-    while b != NULL and not found:
-        found = st_load64_acquire(&b.session) == s.session and take_from_buffer(b, h, frame, start)
+    while b != NULL and not is_found:
+        is_found = st_load64_acquire(&b.session) == s.session and take_from_buffer(b, h, frame, found)
         b = b.next
     PyThread_release_lock(s.lock)
-    return found
+    return is_found
 
 cdef bint leave_elsewhere(Handle* h, uint64_t now) noexcept nogil:
     """Records a pass, which was entered on another thread, on the one that leaves it; False when there is none."""
     cdef void* frame = NULL
     cdef void* context = st_context(&frame)
-    cdef uint64_t start = 0
+    cdef Begun found
     cdef Buffer* b
     cdef Activation* a
-    if not take_from_others(h.store, h, frame, &start):
+    if not take_from_others(h.store, h, frame, &found):
         return False
     b = current_buffer(h)
     if b == NULL or b.session != st_load64_acquire(&h.store.session):
@@ -109,9 +120,12 @@ cdef bint leave_elsewhere(Handle* h, uint64_t now) noexcept nogil:
     a = push(b, h, BLOCK, frame)
     if a == NULL:
         return True
-    a.start = start
+    a.start = found.start
+    a.child = found.child
+    a.suspended = found.suspended
+    a.laid = now
     a.since = now
     a.unbilled = 0
-    a.flags |= MOVED  # nothing that is open here is billed for it
+    a.flags |= PAUSED | MOVED  # nothing that is open here is billed for it
     leave(b, a, now)
     return True

@@ -65,9 +65,16 @@ cdef void lay_on(Buffer* b, Activation* bottom, Activation* a) noexcept nogil:
     bottom.site_mask = a.site_mask
     bottom.track_mask = a.track_mask
 
+cdef Activation* running_from(Buffer* b, Activation* top) noexcept nogil:
+    """The uppermost activation of a flow whose frame is not suspended, though nobody has put aside what is."""
+    while top.flags & SUSPENDABLE and not st_frame_is_running(top.frame):
+        top = activation_at(b, lowest(b, top).prev)
+    return top
+
 cdef bint lay_on_flow(Buffer* b, Activation* bottom, uint32_t top) noexcept nogil:
-    """Puts a bottom on the uppermost pass of a flow that is recorded. False if that flow never had one."""
-    cdef Activation* a = activation_at(b, top)
+    """Puts a bottom on the uppermost pass of a flow that is recorded and not a suspended generator's. False if that
+    flow never had one."""
+    cdef Activation* a = running_from(b, activation_at(b, top))
     cdef bint had_one = False
     while a.prev:
         if not a.flags & SILENT:
@@ -110,9 +117,11 @@ cdef uint32_t lie_down(Buffer* b, Activation* top) noexcept nogil:
         return flags
     if not dropped:  # empty: its context may have been entered from elsewhere since it was placed
         place_bottom(b, a, b.context)
+        if b.aside:
+            note_aside(b)
     if a.flags & BASED:
         return flags | FLOW_ROOT
-    return flags | UNDER if b.aside and note_aside(b, a) else flags
+    return flags | UNDER if is_any_aside(b) else flags
 
 cdef bint save_flow(Buffer* b) noexcept nogil:
     """Puts the current flow aside if anything is open in it, and leaves an empty one; False when there is no memory."""
@@ -128,13 +137,26 @@ cdef bint save_flow(Buffer* b) noexcept nogil:
 
 cdef void expect(Buffer* b) noexcept nogil:
     """Has the next enter look at more than its context while anything is put aside."""
+    if b.aside == 0:
+        b.aside_sites = b.aside_tracks = 0
     b.expected = b.context if b.aside == 0 else <void*>b
+
+cdef bint is_entered_in(void* context, void* outer) noexcept nogil:
+    """Whether a context was entered while another one was the running one, or in one that was."""
+    cdef int depth
+    for depth in range(1000):
+        if context == NULL or context == outer:
+            break
+        context = st_outer_context(context)
+    return context != NULL
 
 cdef bint turn_to(Buffer* b, void* context) noexcept nogil:
     """Makes the flow of a context the current one; False when there is no memory."""
     cdef uint64_t* slot
     if context == b.context:
         return True
+    if activation_at(b, b.top).flags & SUSPENDABLE and is_entered_in(context, b.context):
+        running_top(b, NULL)  # what is suspended there is not what this context was entered in
     if not save_flow(b):
         return False
     slot = find_flow(b, context)
@@ -155,6 +177,8 @@ cdef bint switch_flow(Buffer* b, void* context) noexcept nogil:
         return False
     if b.aside:
         bring_back(b)
+    if b.aside:
+        note_aside(b)
     return True
 
 cdef void open_on_base(Buffer* b, Activation* bottom) noexcept nogil:
@@ -168,7 +192,7 @@ cdef void close_on_base(Buffer* b, Activation* bottom, uint64_t now) noexcept no
     cdef Base* base = base_of(b, <uint32_t>bottom.base)
     base.open_flows -= 1
     if base.open_flows == 0:
-        activation_at(b, base.activation).child += stretch(base.since, now)
+        charge(activation_at(b, base.activation), stretch(base.since, now))
 
 cdef void move_bottom(Buffer* b, uint32_t top, Activation* old) noexcept nogil:
     """Puts the flow with this top, if it lies on `old`, on what `old` lies on."""
@@ -187,9 +211,11 @@ cdef void move_bottom(Buffer* b, uint32_t top, Activation* old) noexcept nogil:
         lay_on(b, a, activation_at(b, <uint32_t>below.base))
     else:
         lay_on_nothing(b, a)
-    if root != NULL and a.flags & BASED:
+    if root == NULL or not root.flags & FLOW_ROOT:  # put aside, it bills nobody
+        return
+    if a.flags & BASED:
         open_on_base(b, a)
-    elif root != NULL:
+    else:
         root.flags &= ~<uint32_t>FLOW_ROOT
 
 cdef void leave_base(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
@@ -201,7 +227,7 @@ cdef void leave_base(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
         link = &link[0].next
     base = link[0]
     if base.open_flows:
-        a.child += stretch(base.since, now)
+        charge(a, stretch(base.since, now))
     link[0] = base.next
     PyMem_RawFree(base)
     a.flags &= ~<uint32_t>BASE

@@ -29,7 +29,7 @@ cdef enum:  # activation flags
     PARTLY = 16384             # what it was nested in closed first: `…_part` say how much of its time that took
     EXPOSED = 32768            # its place says that it is nested, but since `exposed` it has been outermost
     SHADED = 65536             # when it was open, something was put aside that may be nested in it
-    THROWN_INTO = 131072       # its body was thrown into, which passes that on to what it awaits: then it does not run
+    BROUGHT_BACK = 131072      # it was put aside for some time
     SILENT = DROPPED | MUTED
     ORDINARY = TRACK_NESTED | SUSPENDABLE  # what the straight way out can handle
 
@@ -98,7 +98,7 @@ cdef struct Extra:             # what few nodes need
     uint32_t far_pages[OCTAVES - NEAR_PAGES]
     uint32_t carries[OCTAVES]  # pages of high halves, for counts that passed 2**32
 
-cdef struct Activation:        # one line for every pass, a second one for few
+cdef struct Activation:        # one line for every pass, two more for few
     uint32_t next              # kept across passes: a warm stack is pushed by moving `top` alone
     uint32_t prev              # 0 for a flow's bottom
     uint32_t node
@@ -108,16 +108,20 @@ cdef struct Activation:        # one line for every pass, a second one for few
     uint64_t site_mask         # a bit for each site open here and below (modulo 64), so that "not open" is one test
     uint64_t track_mask        # a bit for each track; the last bit stands for all from 63 on
     const Handle* handle       # the owner's own; readers know the site by the node
-    void* frame                # of a block: whose `with` it is; compared only
+    void* frame                # of a block: whose `with` it is; of the bottom of what is put aside: the context that it
+                               # was put aside in; compared only
     uint64_t since             # with MOVED: when it came to lie where it lies, …
     uint64_t unbilled          # … and what of the time before that nobody has been billed
-    uint64_t suspended         # with PAUSED: the part of its time that it was suspended for
+    uint64_t suspended         # with PAUSED or RESUMED: the part of its time that it was suspended for
     uint64_t base              # of a BASED bottom: the offset of what it lies on; of what was RESUMED: its first start
-    uint64_t nested_part       # with PARTLY: ticks, where NESTED is not set any more
+    uint64_t laid              # with PAUSED: since when it is on a stack again
+    uint64_t nested_part       # with PARTLY: ticks, where NESTED is not set any more, …
+    uint64_t nested_suspended  # … and how many of those it was suspended
     uint64_t track_part
     uint64_t exposed           # with EXPOSED: since when; else, with PARTLY, ticks that it was UNDER another
     uint32_t gone              # atomic: of a SUSPENDABLE one, set when it was left on another thread
     uint32_t unused
+    uint64_t rest[6]
 
 cdef struct SiteState:         # a thread's memory of a site: where it was entered from last, and the node that led to
     uint32_t parent
@@ -176,7 +180,10 @@ cdef struct Buffer:
     uint64_t clamped           # passes whose clock went backwards
     uint64_t untimed           # passes that could not be given memory
     uint64_t unbinned          # passes whose place in the histogram could not be
-    bint thrown                # something is thrown into what is being resumed now
+    void* thrown_through       # a frame that passes on what is thrown into it, which does not show it as running
+    uint64_t aside_sites       # as the masks of an activation, of all that is put aside and more
+    uint64_t aside_tracks
+    bint brought_back          # anything has been BROUGHT_BACK since the buffer was emptied
     # The store's.
     Thread* thread
     Buffer* next
@@ -191,10 +198,15 @@ cdef struct Packed:            # a buffer's figures without the gaps
     uint64_t untimed
     uint64_t unbinned
 
+cdef struct Begun:             # of a pass that is left on another thread than it was entered on
+    uint64_t start
+    uint64_t child
+    uint64_t suspended
+
 cdef struct Orphan:            # a block that its thread left open in a generator when it ended
     const Handle* handle
     void* frame
-    uint64_t start
+    Begun begun
     Orphan* next
 
 cdef struct Ended:             # what is kept of a thread that ended
@@ -256,5 +268,5 @@ cdef uint64_t live_stores = 0
 cdef uint64_t live_buffers = 0
 cdef uint64_t live_threads = 0
 
-if sizeof(Node) != 4 * LINE or sizeof(Activation) != 2 * LINE:
+if sizeof(Node) != 4 * LINE or sizeof(Activation) != 3 * LINE:
     raise ImportError("stichotrope._core was built with a layout its code does not expect")

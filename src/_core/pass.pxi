@@ -71,7 +71,7 @@ cdef inline Activation* push(Buffer* b, const Handle* h, int who, void* frame) n
     cdef uint32_t offset, flags = 0
     cdef Activation* a
     if top.flags & (BOTTOM | SILENT | SUSPENDABLE):
-        if who != NATIVE and top.flags & SUSPENDABLE and top.frame != frame:
+        if who != NATIVE and top.flags & SUSPENDABLE and (top.frame != frame or st_load32(&b.gone)):
             top = under = running_top(b, frame)
         if ST_UNLIKELY(top.flags & SILENT or (b.flows.used and top.flags & BOTTOM)):
             flags = lie_down(b, top)
@@ -112,6 +112,8 @@ cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept
     cdef Activation* a
     if offset == 0:
         return NULL
+    if top.flags & BOTTOM and b.flows.used:
+        place_bottom(b, top, b.context)
     a = activation_at(b, offset)
     set_handle(a, h)
     a.frame = NULL
@@ -122,9 +124,12 @@ cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept
         st_hold(b.context)
     return a
 
-cdef inline void make_suspendable(Activation* a) noexcept nogil:
-    st_store32(&a.gone, 0)
-    st_store32(&a.flags, a.flags | SUSPENDABLE)
+cdef void make_suspendable(Activation* a, void* frame) noexcept nogil:
+    """Notes that the frame which has entered a block may be suspended inside it, if the block is its own: a coroutine
+    without a `with` enters it for whoever awaits, as an `__aenter__` does."""
+    if not enters_for_its_caller(frame) and not (st_frame_is_coroutine(frame) and not st_with_calls()):
+        st_store32(&a.gone, 0)
+        st_store32(&a.flags, a.flags | SUSPENDABLE)
 
 cdef void miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
     """Notes a block that found no memory, so that its exit is not taken for another's."""
@@ -160,14 +165,14 @@ cdef inline Activation* enter(const Handle* h, Buffer** owner, int who) noexcept
         a = push(b, h, who, frame)
     if ST_LIKELY(a != NULL):
         owner[0] = b
-        if who == BLOCK and ST_UNLIKELY(st_frame_suspends(frame)) and not enters_for_its_caller(frame):
-            make_suspendable(a)
+        if who == BLOCK and ST_UNLIKELY(st_frame_suspends(frame)):
+            make_suspendable(a, frame)
         st_store64(&a.start, st_ticks())
     elif who == BLOCK:
         miss_block(b, h, frame)
     return a
 
-cdef void record_parts(Node* n, Activation* a, uint64_t ticks) noexcept nogil:
+cdef void record_parts(Node* n, Activation* a, uint64_t ticks, uint32_t flags) noexcept nogil:
     """Writes how much of its time a pass was nested in others that closed before it."""
     cdef uint64_t part = a.exposed
     if a.flags & EXPOSED:
@@ -175,6 +180,8 @@ cdef void record_parts(Node* n, Activation* a, uint64_t ticks) noexcept nogil:
     st_store64(&n.nested, n.nested + min(a.nested_part, ticks))
     st_store64(&n.track_nested, n.track_nested + min(a.track_part, ticks))
     st_store64(&n.under, n.under + min(part, ticks))
+    if flags & PAUSED and not flags & NESTED:
+        st_store64(&n.suspended, n.suspended - min(a.nested_suspended, a.suspended))
 
 cdef inline void record(Buffer* b, Activation* a, uint64_t ticks, uint32_t flags) noexcept nogil:
     """Writes one pass into its node."""
@@ -210,7 +217,7 @@ cdef inline void record(Buffer* b, Activation* a, uint64_t ticks, uint32_t flags
         if flags & PAUSED and not flags & NESTED:
             st_store64(&n.suspended, n.suspended + a.suspended)
         if flags & PARTLY:
-            record_parts(n, a, ticks)
+            record_parts(n, a, ticks, flags)
     st_store64_release(&n.finished, passes)
 
 cdef inline void leave(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
@@ -227,7 +234,7 @@ cdef inline void leave_top(Buffer* b, Activation* a, uint64_t now) noexcept nogi
     ticks = elapsed(b, a.start, now)
     below = activation_at(b, a.prev)
     st_store32(&b.top, a.prev)
-    below.child += ticks
+    charge(below, ticks)
     record(b, a, ticks, a.flags)
     if below.flags & BOTTOM:
         st_let_go(b.context)  # last: it may be the context's end, and run whatever that brings
@@ -271,7 +278,7 @@ cdef void uncover(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
             above = each
         each = activation_at(b, each.prev)
     if above != NULL:
-        a.child += lying(above, now)
+        charge(a, lying(above, now))
         above.since = now
         above.unbilled = 0
         above.flags |= MOVED | (a.flags & FLOW_ROOT)
@@ -310,37 +317,76 @@ cdef void bill(Buffer* b, Activation* a, uint64_t ticks, uint64_t now) noexcept 
         leave_base(b, a, now)
     below = recorded_from(b, a.prev)
     if not a.flags & FLOW_ROOT:
-        below.child += ticks
+        charge(below, ticks)
     uncover(b, a, now)
     if a.flags & FLOW_ROOT:
         close_on_base(b, below, now)
 
-cdef bint is_covered(Buffer* b, Activation* a, int what) noexcept nogil:
-    """Whether what an open pass is nested in is still open: of the same site or track, or any."""
-    cdef Activation* below = activation_at(b, a.prev)
+cdef uint64_t laid_at(Activation* a) noexcept nogil:
+    """When an open pass came to be where it is."""
+    return a.laid if a.flags & PAUSED else a.start
+
+cdef bint was_there_before(Activation* each, Activation* a) noexcept nogil:
+    return <int64_t>(laid_at(a) - laid_at(each)) >= 0
+
+cdef bint is_nested_in(Buffer* b, Activation* a, uint32_t top, int what) noexcept nogil:
+    """Whether an open pass is nested in one that is at or below `top`: that was open when it came to lie where it is.
+    In its own flow what is below it was, and what is above it was not, unless one of them was put aside since."""
+    cdef Activation* each = activation_at(b, top)
+    cdef bint is_own = holds(b, top, a), is_above = is_own, is_older
     while True:
-        if below.prev and matches(below, a.handle, what):
-            return True
-        if below.prev:
-            below = activation_at(b, below.prev)
-        elif below.flags & BASED:
-            below = activation_at(b, <uint32_t>below.base)
+        if each == a:
+            is_above = False
+        elif each.prev and matches(each, a.handle, what):
+            is_older = was_there_before(each, a)
+            if is_above:
+                is_older = each.flags & SUSPENDABLE and not was_there_before(a, each)
+            elif is_own and not a.flags & SUSPENDABLE:
+                is_older = True
+            if is_older:
+                return True
+        if each.prev:
+            each = activation_at(b, each.prev)
+        elif each.flags & BASED:
+            each = activation_at(b, <uint32_t>each.base)
         else:
-            return b.aside != 0 and is_covered_aside(b, a, what)
+            return False
+
+cdef Activation* bottom_of(Buffer* b, uint32_t top) noexcept nogil:
+    while activation_at(b, top).prev:
+        top = activation_at(b, top).prev
+    return activation_at(b, top)
+
+cdef bint is_covered(Buffer* b, Activation* a, int what) noexcept nogil:
+    """Whether anything that an open pass is nested in is still open: of the same site or track, or any. That may be in
+    its own flow, in the one that it was put aside of, or put aside."""
+    cdef uint32_t top = top_over(b, a)
+    cdef void* home = bottom_of(b, top).frame
+    cdef uint64_t* slot
+    if is_nested_in(b, a, top, what):
+        return True
+    if home != NULL:
+        slot = find_flow(b, home)
+        top = <uint32_t>slot[1] if slot != NULL else b.top if home == b.context else 0
+        if top and is_nested_in(b, a, top, what):
+            return True
+    return (b.aside != 0 or b.brought_back) and is_nested_aside(b, a, what)
 
 cdef void uncover_part(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """Notes of an open pass which of what it was nested in has closed."""
     cdef bint outer = place_is_outermost(b, node_at(b, a.node))
+    cdef uint64_t age = stretch(a.base if a.flags & RESUMED else a.start, now)
     if not a.flags & PARTLY:
-        a.nested_part = a.track_part = a.exposed = 0
+        a.nested_part = a.nested_suspended = a.track_part = a.exposed = 0
     if a.flags & NESTED and not is_covered(b, a, SAME_SITE):
-        a.nested_part = stretch(a.start, now)
+        a.nested_part = age
+        a.nested_suspended = a.suspended if a.flags & (PAUSED | RESUMED) else 0
         a.flags = (a.flags & ~<uint32_t>NESTED) | PARTLY
     if a.flags & TRACK_NESTED and not is_covered(b, a, SAME_TRACK):
-        a.track_part = stretch(a.start, now)
+        a.track_part = age
         a.flags = (a.flags & ~<uint32_t>TRACK_NESTED) | PARTLY
     if a.flags & UNDER and not is_covered(b, a, ANYTHING):
-        a.exposed = stretch(a.start, now)
+        a.exposed = age
         a.flags = (a.flags & ~<uint32_t>UNDER) | PARTLY
     elif not (outer or a.flags & EXPOSED) and not is_covered(b, a, ANYTHING):
         a.exposed = now
@@ -376,7 +422,7 @@ cdef void leave_irregular(Buffer* b, Activation* a, uint64_t now) noexcept nogil
     bill(b, a, lying(a, now), now)
     context = take_out(b, a)
     if flags & PAUSED:
-        a.child += a.suspended
+        charge(a, a.suspended)
     record(b, a, elapsed(b, a.start, now), flags)
     if not in_order:
         uncover_all_parts(b, now)
@@ -408,11 +454,12 @@ cdef void enter_muted(Buffer* b, const Handle* h) noexcept nogil:
     cdef void* context = st_context(&frame)
     cdef Activation* a
     if find_open(b, h) != NULL and (context == b.expected or switch_flow(b, context)):
+        running_top(b, frame)
         a = push_silent(b, h, MUTED)
         if a != NULL:
             a.frame = frame
             if st_frame_suspends(frame):
-                make_suspendable(a)
+                make_suspendable(a, frame)
 
 cdef Activation* innermost(Buffer* b, uint32_t top, const Handle* h, uint32_t but) noexcept nogil:
     """The innermost open pass of a site in a flow, but for those that have a flag."""
@@ -489,6 +536,9 @@ cdef bint leave_block(const Handle* h) noexcept nogil:
             leave_top(b, a, now)
             return True
         if a.handle != h or a.flags & SUSPENDABLE:
+            if top == 0 and st_load32_acquire(&b.gone):
+                drop_gone(b)
+                a = activation_at(b, b.top)
             top = offset_of(b, a)
             a = find_own(b, top, h)
             # Before what others have open here of the same site.

@@ -15,6 +15,7 @@ cdef extern from *:
         void *running;          /* atomic: set while it is on a stack */
         void *buffer;           /* where, while it is */
         void *activation;
+        void *waiter;           /* the frame whose block it last went on in, which awaits it; compared only */
         void *saved;            /* passes that its body left open when it was suspended */
         size_t saved_count;
         uint64_t session;
@@ -26,6 +27,7 @@ cdef extern from *:
         int started;
         int untouched;          /* it was returned by a call that is part of the pass, and not resumed since */
         int over;
+        int lost;               /* its body ended without it: the exits of what it has open have found nothing */
         int hooked;             /* an asynchronous generator has been shown to its event loop */
     #if PY_VERSION_HEX < 0x030C0000
         st_suspended *next;     /* of all there are; the GIL is held by who changes the list */
@@ -91,6 +93,7 @@ cdef extern from *:
         void* running
         void* buffer
         void* activation
+        void* waiter
         void* saved
         size_t saved_count
         uint64_t session
@@ -102,6 +105,7 @@ cdef extern from *:
         bint started
         bint untouched
         bint over
+        bint lost
         bint hooked
     void st_link_suspended(SuspendedObject*)
     void st_unlink_suspended(SuspendedObject*)
@@ -147,6 +151,9 @@ cdef struct Saved:             # a pass that is open inside something suspended
     uint32_t flags             # SUSPENDABLE or none
     void* frame
 
+cdef inline uint64_t less(uint64_t ticks, uint64_t part) noexcept nogil:
+    return ticks - part if ticks > part else 0
+
 cdef void reopen(Buffer* b, const Saved* saved, uint64_t since, uint64_t now, bint dropped) noexcept nogil:
     """Puts a pass back on the stack after it was suspended with what opened it."""
     cdef Activation* a
@@ -163,6 +170,7 @@ cdef void reopen(Buffer* b, const Saved* saved, uint64_t since, uint64_t now, bi
         a.child = saved.child
         a.since = now
         a.unbilled = saved.unbilled
+        a.laid = now + 1  # after the pass that it was suspended with
         a.suspended = saved.suspended + stretch(since, now)
         a.flags |= PAUSED | MOVED | saved.flags
 
@@ -175,6 +183,19 @@ cdef bint give_up(SuspendedObject* self, Buffer* b) noexcept nogil:
     st_storep_release(&self.running, NULL)
     return False
 
+cdef Activation* push_resumed(SuspendedObject* self, Buffer* b, Handle* h) noexcept nogil:
+    """Opens the pass on the flow of the running context; NULL, and counted, when there is no memory."""
+    cdef void* context = st_context(NULL)
+    if context != b.expected and not switch_flow(b, context):
+        b.untimed += 1
+        return NULL
+    if b.aside and b.thrown_through != NULL:
+        bring_back_of(b, b.thrown_through)
+    if not self.started or self.session == b.session:
+        return push(b, h, CALL, NULL)
+    running_top(b, NULL)
+    return push_silent(b, h, DROPPED)
+
 cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
     """Puts the pass on the calling thread's stack; False when this resume is not to be timed. `thrown`: something is
     thrown into it."""
@@ -182,9 +203,8 @@ cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
     cdef Buffer* b
     cdef Activation* a
     cdef Saved* saved = <Saved*>self.saved
-    cdef void* context
+    cdef Activation* below
     cdef size_t i
-    cdef bint dropped
     if self.over or not st_casp(&self.running, NULL, <void*>self):
         return False
     if not self.started and st_load64(h.gate) == OFF:
@@ -195,23 +215,23 @@ cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
         b = settle(h, CALL)
     if b == NULL:
         return give_up(self, NULL)
-    context = st_context(NULL)
-    if context != b.expected and not switch_flow(b, context):
-        b.untimed += 1
-        return give_up(self, b)
-    dropped = self.started and self.session != b.session
-    b.thrown = thrown
-    a = push_silent(b, h, DROPPED) if dropped else push(b, h, CALL, NULL)
-    b.thrown = False
+    if thrown:
+        b.thrown_through = self.waiter
+    a = push_resumed(self, b, h)
+    b.thrown_through = NULL
     if a == NULL:
         return give_up(self, b)
+    if not thrown:
+        below = activation_at(b, a.prev)
+        self.waiter = below.frame if below.flags & SUSPENDABLE and st_delegation_calls() else NULL
     st_store64(&a.start, st_ticks())
     if not self.started:
         self.started = True
         self.first = a.start
         self.session = b.session
     a.base = self.first
-    a.flags |= RESUMED | THROWN_INTO if thrown else RESUMED
+    a.suspended = less(stretch(self.first, a.start), self.active)
+    a.flags |= RESUMED
     for i in range(self.saved_count):
         reopen(b, &saved[i], self.since, a.start, self.saved_session != b.session)
     self.saved_count = 0
@@ -260,12 +280,12 @@ cdef void save_above(SuspendedObject* self, Buffer* b, Activation* a, size_t cou
 cdef void finish(SuspendedObject* self, Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """Records the pass, from its first resume until now."""
     cdef uint64_t ticks = elapsed(b, self.first, now)
-    cdef uint64_t idle = ticks - self.active if ticks > self.active else 0
     self.over = True
     if not a.flags & DROPPED:
-        a.child = self.child + idle
-        a.suspended = idle
-        record(b, a, ticks, (a.flags & (NESTED | TRACK_NESTED | UNDER)) | PAUSED)
+        a.start = self.first
+        a.suspended = less(ticks, self.active)
+        a.child = self.child + a.suspended
+        record(b, a, ticks, (a.flags & (NESTED | TRACK_NESTED | UNDER | PARTLY)) | PAUSED)
 
 cdef void suspend(SuspendedObject* self, bint ends) noexcept nogil:
     """Takes the pass off the stack; if it ends, records it."""
@@ -274,26 +294,30 @@ cdef void suspend(SuspendedObject* self, bint ends) noexcept nogil:
     cdef Activation* a = <Activation*>self.activation
     cdef void* context = st_context(NULL)
     cdef size_t above
+    cdef bint in_order
     if ST_UNLIKELY(context != b.context):
         turn_to(b, context)  # the body was in another context meanwhile, and its own blocks lie in this one
     above = count_above(b, a)
-    if ends:
+    in_order = not (above or a.flags & (BASE | SHADED))
+    if self.lost:
         while above != <size_t>-1 and b.top != offset_of(b, a):
-            # A body that is gone leaves nothing open; what it entered by hand may still be left by others.
-            st_store64(&(<Handle*>self.handle).store.unmatched, 1)
             leave(b, activation_at(b, b.top), now)
-    elif above and above != <size_t>-1:
+    elif above and above != <size_t>-1 and not ends:
+        if a.flags & SILENT:
+            settle_below(b, activation_at(b, b.top), activation_at(b, a.next), now)
         save_above(self, b, a, above, now)
         b.top = offset_of(b, a)
     if not a.flags & SILENT:
         slice = stretch(a.start, now)
         self.active += slice
-        bill(b, a, slice, now)
+        bill(b, a, lying(a, now), now)
     self.child += a.child
     self.since = now
     context = take_out(b, a)
     if ends:
         finish(self, b, a, now)
+        if not in_order:  # what it entered by hand is still to be left
+            uncover_all_parts(b, now)
     st_storep_release(&self.running, NULL)
     st_let_go(context)
 
@@ -474,6 +498,7 @@ cdef void suspended_finalize(PyObject* self) noexcept:
     cdef PyObject* result
     if not s.started or s.over:
         return
+    s.lost = is_over(s.inner)
     st_take_error(&error)
     # An asynchronous generator is closed by its event loop, which takes it up again, in its own time. A coroutine that
     # was never awaited says so when it goes, if nobody closes it before.
@@ -491,8 +516,11 @@ cdef void end_abandoned(SuspendedObject* self) noexcept:
     """The pass of what is dropped ends now, if closing it has not ended it."""
     cdef Error error
     if self.started and not self.over:
+        self.lost = is_over(self.inner)
         st_take_error(&error)
         if resume(self, False):
+            if is_suspended_kind(self.inner):
+                end_abandoned(<SuspendedObject*>self.inner)
             suspend(self, True)
         st_put_error(&error)
 

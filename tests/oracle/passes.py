@@ -62,12 +62,19 @@ class Pass:
     clamped: bool = False
     flows: set[Flow] = field(default_factory=set)  # those on it that have something open
     flows_since: int = 0
+    is_run: bool = False  # of a tracked generator or coroutine
     resumed_at: int = 0
     suspended_at: int = 0
     active: int = 0  # of a tracked generator's: for how long it ran
     idle: int = (
         0  # for how long it was suspended, with the tracked generator that it is of or lies on
     )
+
+    def idle_until(self, now: int) -> int:
+        """For how long it has been suspended, while it is open."""
+        if not self.is_run:
+            return self.idle
+        return max(0, stretch(self.start, now) - self.active - stretch(self.resumed_at, now))
 
     @property
     def counts(self) -> bool:
@@ -151,9 +158,8 @@ class Thread:
     def pass_by(self, site: Site) -> None:
         """Enter a block while its track is off: that is seen where its exit could be mistaken for another's."""
         if any(p.site == site for p in self.open_passes()):
+            self.notice()
             self.last = self.flow
-            if self.aside:
-                self.notice()
 
     def _lay(self, p: Pass) -> None:
         """Put a pass on top of the current flow."""
@@ -175,8 +181,15 @@ class Thread:
             outer = self.contexts[: self.contexts.index(context)]
             below = [self.flows[each] for each in outer if each in self.flows]
             below = [each for each in below if any(p.recorded for p in each.open)]
-            flow.on = below[-1].top(self.suspended(below[-1])) if below else None
+            flow.on = self._running_top(below[-1]) if below else None
         return flow
+
+    def _running_top(self, flow: Flow) -> Pass | None:
+        """The pass of a flow that an empty one lies on: none of a generator that is suspended."""
+        passes = list(flow.open)
+        while passes and passes[-1].frame is not None and passes[-1].frame not in self.running:
+            passes.pop()
+        return next((p for p in reversed(passes) if p.counts), flow.on)
 
     def _place(self, p: Pass) -> None:
         """Say what a pass is that begins, or goes on, by what is really open below it or has been put aside."""
@@ -224,6 +237,7 @@ class Thread:
 
     def leave_block(self, left: Pass) -> None:
         """Leave a `with` statement, and close its pass if it has one here."""
+        self._notice_outer()
         if self.aside:
             self.notice()
         self.last = self.flow
@@ -255,7 +269,7 @@ class Thread:
         for p in self.open_passes():
             age = stretch(p.start, self.now)
             for cover in (p.in_site, p.in_track, p.in_any):
-                cover.lift(closed, age, p.idle)
+                cover.lift(closed, age, p.idle_until(self.now))
 
     def _bill(self, p: Pass) -> None:
         """Add the time that a pass has lain where it lies to what it lies on."""
@@ -301,11 +315,19 @@ class Thread:
         Suspended, it is put aside: nobody lies on it, and it lies on nobody. Running again, it is brought back onto
         what is open where its generator was resumed.
         """
+        self._notice_outer()
         while group := self.suspended(self.flow):
             self._put_aside(group, self.flow)
         for frame, context in self.running.items():
             if frame in self.aside:
                 self._bring_back(self.aside.pop(frame).open, context)
+
+    def _notice_outer(self) -> None:
+        """See what is suspended where something was entered last, if the context that runs was entered there."""
+        outer = [self.flows.get(context) for context in self.contexts[:-1]]
+        if self.last is not None and self.last is not self.flow and self.last in outer:
+            while group := self.suspended(self.last):
+                self._put_aside(group, self.last)
 
     def suspended(self, flow: Flow) -> list[Pass]:
         """What stands at the top of a flow in one generator or coroutine that does not run."""
@@ -353,7 +375,7 @@ class Thread:
         """Put a pass on top of what is open, and on it those that it was suspended with; they go on from there."""
         self.notice()
         self._lay(run)
-        run.resumed_at = self.now
+        run.is_run, run.resumed_at = True, self.now
         for p in inside:
             p.idle += stretch(p.suspended_at, self.now)
             self._lay(p)

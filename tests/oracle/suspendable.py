@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from asyncio import CancelledError
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -51,17 +51,48 @@ class Suspendable:
 # ---- bodies -------------------------------------------------------------------------------------
 
 
-class Withs:
-    """The `with` statements that a body is in, entered and left by calls from the body itself."""
+# What a body does step by step; `inside` a `with` statement it does the same, as often as one may be open.
+STEPS = """\
+while True:
+    kind, *arguments = inner_level()
+    if kind == "return":
+        return
+    if kind == "shut":
+        break
+    if kind == "open":
+        with program.inline_block(INLINE[arguments[0]]):
+            {inside}
+    elif kind == "delegate":
+        {delegate}
+    else:
+        with suppress(Nudge):
+            {suspend}
+"""
 
-    def __init__(self, program: SuspendingProgram) -> None:
-        self.program = program
-        self.blocks: list[Any] = []
+MOST_OPEN = 4  # `with` statements of one body
 
-    def made(self, number: int) -> Any:
-        """A new block, to be entered at once."""
-        self.blocks.append(self.program.inline_block(INLINE[number]))
-        return self.blocks[-1]
+
+def body(head: str, delegate: str, suspend: str) -> Callable[..., Any]:
+    """A function of real `with` statements, one in the other: what is open depends on whose they are."""
+    inside = "raise AssertionError('too many are open')"
+    for _ in range(MOST_OPEN + 1):
+        lines = STEPS.replace("{delegate}", delegate).replace("{suspend}", suspend).splitlines()
+        inside = indented(
+            [
+                indented(inside.splitlines(), 12) if line.strip() == "{inside}" else line
+                for line in lines
+            ],
+            0,
+        )
+    made: dict[str, Any] = {}
+    exec(f"{head}\n{indented(inside.splitlines(), 4)}", globals() | {"INLINE": INLINE}, made)
+    function: Callable[..., Any] = made.popitem()[1]
+    return function
+
+
+def indented(lines: list[str], columns: int) -> str:
+    """Lines of a program, some columns further in."""
+    return "\n".join(" " * columns + line for line in lines)
 
 
 def inner_level() -> Step:
@@ -70,85 +101,35 @@ def inner_level() -> Step:
     return worker.level()
 
 
-def generator(program: SuspendingProgram) -> Generator[None, None, None]:
-    """A generator that waits for others by `yield from`."""
-    withs = Withs(program)
-    try:
-        while True:
-            kind, *arguments = inner_level()
-            if kind == "return":
-                return
-            if kind == "open":
-                withs.made(*arguments).__enter__()
-            elif kind == "shut":
-                withs.blocks.pop().__exit__(None, None, None)
-            elif kind == "delegate":
-                yield from arguments[0].made
-            else:
-                with suppress(Nudge):
-                    yield
-    finally:
-        while withs.blocks:
-            withs.blocks.pop().__exit__(None, None, None)
-
-
 @types.coroutine
 def pause() -> Generator[None, None, None]:
     """Suspend whatever awaits it."""
     yield
 
 
-async def coroutine(program: SuspendingProgram) -> None:
-    """A coroutine that awaits others, and steps of asynchronous generators."""
-    withs = Withs(program)
-    try:
-        while True:
-            kind, *arguments = inner_level()
-            if kind == "return":
-                return
-            if kind == "open":
-                withs.made(*arguments).__enter__()
-            elif kind == "shut":
-                withs.blocks.pop().__exit__(None, None, None)
-            elif kind == "delegate" and arguments[0].kind == "asynchronous":
-                with suppress(StopAsyncIteration):
-                    await arguments[0].made.__anext__()
-            elif kind == "delegate":
-                await arguments[0].made
-            else:
-                with suppress(Nudge):
-                    await pause()
-    finally:
-        while withs.blocks:
-            withs.blocks.pop().__exit__(None, None, None)
+async def wait_for(thing: Suspendable) -> None:
+    """Await a coroutine, or a step of an asynchronous generator."""
+    if thing.kind == "asynchronous":
+        with suppress(StopAsyncIteration):
+            await thing.made.__anext__()
+    else:
+        await thing.made
 
 
-async def asynchronous(program: SuspendingProgram) -> AsyncIterator[None]:
-    """An asynchronous generator that suspends in the midst of a step, or between steps."""
-    withs = Withs(program)
-    try:
-        while True:
-            kind, *arguments = inner_level()
-            if kind == "return":
-                return
-            if kind == "open":
-                withs.made(*arguments).__enter__()
-            elif kind == "shut":
-                withs.blocks.pop().__exit__(None, None, None)
-            else:
-                with suppress(Nudge):
-                    if kind == "wait":
-                        await pause()
-                    else:
-                        yield
-    finally:
-        while withs.blocks:
-            withs.blocks.pop().__exit__(None, None, None)
+generator = body("def generator(program):", "yield from arguments[0].made", "yield")
+coroutine = body("async def coroutine(program):", "await wait_for(arguments[0])", "await pause()")
+# Suspends in the midst of a step, or between steps.
+asynchronous = body(
+    "async def asynchronous(program):",
+    "raise AssertionError('it waits for nothing else')",
+    "(await pause()) if kind == 'wait' else (yield)",
+)
 
 
 def returned(program: SuspendingProgram) -> Coroutine[Any, Any, None]:
     """A plain function that returns a coroutine which it made."""
-    return coroutine(program)
+    made: Coroutine[Any, Any, None] = coroutine(program)
+    return made
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {

@@ -5,20 +5,31 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from .avoiding import AvoidingProgram, Level
+from .avoiding import AvoidingProgram, has_elsewhere
 from .defects import Setup
 from .passes import Pass, Site
 from .program import INLINE, KEPT, Player, Step
-from .suspendable import FUNCTIONS, DrivingWorker, Suspendable
+from .suspendable import FUNCTIONS, MOST_OPEN, DrivingWorker, Suspendable
 
 # For each kind, the blocks that it may be tracked as, on tracks 0 and 1.
 LAYERS = {kind: [Site(f"{kind} {track}", track) for track in (0, 1)] for kind in FUNCTIONS}
 
-MOST_OPEN = 4  # `with` statements of one body
-
 # Steps of a thread that enter something.
 ENTERING = {"call", "inline", "enter", "open", "make", "resume", "nudge", "delegate"}
 ENTERING |= {"close", "cancel", "abandon"}  # a tracked one runs once more
+
+
+class Level:
+    """What a thread resumed, with what that waits for; called when all of it ends at once."""
+
+    def __init__(self, program: SuspendingProgram, player: Player, first: Suspendable) -> None:
+        self.program = program
+        self.player = player
+        self.first = first
+
+    def __call__(self) -> None:
+        for thing in reversed(self.first.chain()):
+            self.program.has_ended(self.player, thing)
 
 
 class SuspendingProgram(AvoidingProgram):
@@ -26,19 +37,23 @@ class SuspendingProgram(AvoidingProgram):
 
     :param setups: what there is to be suspended. A new one is made when the one before has ended.
     :param lifted: the name of a known defect which is not left out.
+    :param passes_only: compare how many passes there were, and how long each took: not whose child each was.
     """
 
     worker_type = DrivingWorker
 
     def __init__(
-        self, setups: list[Setup], has_context: bool = True, lifted: str | None = None
+        self,
+        setups: list[Setup],
+        has_context: bool = True,
+        lifted: str | None = None,
+        passes_only: bool = False,
     ) -> None:
-        super().__init__(setups, has_context, lifted)
+        super().__init__(setups, has_context, lifted, passes_only)
         self.sites = self.sites + [site for sites in LAYERS.values() for site in sites]
         for kind in FUNCTIONS:
             self.tracked(kind, (0, 1))
         self.now = 0
-        self.is_comparable = True
 
     def tracked(self, kind: str, layers: tuple[int, ...]) -> Any:
         """A function that gives a new one of a kind."""
@@ -101,29 +116,14 @@ class SuspendingProgram(AvoidingProgram):
         self._pass_time(step)
 
     def end(self, thread: int) -> None:
-        """Let the thread end, if all that is running on it can."""
+        """Let the thread end; what was entered by hand on it can be left no more."""
         if thread not in self.players:
             return
-        player = self.players[thread]
-        if self.may_end(thread, player, len(player.levels)):
-            super().end(thread)
-            for number, p in list(self.by_hand.items()):
-                if p.thread is player.twin and (p.flow is not None or not p.recorded):
-                    del self.by_hand[number]
-
-    def end_all(self) -> None:
-        """Let all threads end; figures are not compared any more if what is running could not end on its own."""
-        super().end_all()
-        if self.players:
-            self.is_comparable = False
-            self.avoided = set()
-            for thread in list(self.players):
-                super().end(thread)
-
-    def check(self) -> None:
-        """Compare everything that results say."""
-        if self.is_comparable:
-            super().check()
+        twin = self.players[thread].twin
+        super().end(thread)
+        for number, p in list(self.by_hand.items()):
+            if p.thread is twin and (p.flow is not None or not p.recorded):
+                del self.by_hand[number]
 
     def clear(self) -> None:
         """Forget what is recorded, and drop what is suspended as well."""
@@ -138,10 +138,8 @@ class SuspendingProgram(AvoidingProgram):
         """Begin a `with` statement; the steps that follow are done in it."""
         player = self.player(thread)
         twin, site = player.twin, INLINE[number]
-        if self.is_on(site):
-            if self.avoids("entered while off") and self.held_unrecorded(site):
-                return
-        elif self.avoids("off above suspended") and twin.suspended(twin.flow):
+        is_confused = self.avoids("entered while off") and self.held_unrecorded(site)
+        if self.is_on(site) and is_confused:
             return
         entered = twin.enter(site) if self.is_on(site) else self._unrecorded(player, site)
         player.worker.do("inline", number)
@@ -168,7 +166,7 @@ class SuspendingProgram(AvoidingProgram):
         p = self.by_hand.get(number)
         if p is None or p.thread is not player.twin:
             return
-        if p.recorded and (p.flow is not player.twin.flow or self.is_under_a_run(p)):
+        if p.recorded and p.flow is not player.twin.flow:
             return
         player.worker.do("leave", number)
         del self.by_hand[number]
@@ -177,8 +175,6 @@ class SuspendingProgram(AvoidingProgram):
     def run(self, thread: int, number: int) -> None:
         """Enter a context; the steps that follow are done in it."""
         twin = self.player(thread).twin
-        if self.avoids("context entered above suspended") and twin.suspended(twin.flow):
-            return
         if (
             self.avoids("context entered with some aside")
             and twin.running.keys() & twin.aside.keys()
@@ -258,6 +254,8 @@ class SuspendingProgram(AvoidingProgram):
             return
         if not self.is_on(site) and any(p.site == site for p in twin.open_passes()):
             return
+        if self.avoids("one block twice in one body") and has_elsewhere(thing, site, twin):
+            return
         player.worker.do("open", number)
         is_on = self.is_on(site)
         thing.open.append(
@@ -268,7 +266,7 @@ class SuspendingProgram(AvoidingProgram):
         """Have what is running innermost leave its innermost `with` statement."""
         player = self.player(thread)
         _, thing = self._innermost(player)
-        if thing is not None and thing.open and not self.is_under_a_run(thing.open[-1]):
+        if thing is not None and thing.open:
             player.worker.do("shut")
             self._leave_own(player, thing.open.pop())
 
@@ -294,16 +292,11 @@ class SuspendingProgram(AvoidingProgram):
         level, thing = self._innermost(player)
         if thing is None:
             super().ret(thread)
-        elif self.can_settle(thread, player, [thing]):
+        else:
             player.worker.do("return")
             self.has_ended(player, thing)
             if thing is level.first:
                 player.levels.pop()
-
-    def throw(self, thread: int, levels: int) -> None:
-        """Raise an exception that is caught so many levels further out."""
-        if self.may_end(thread, self.player(thread), levels):
-            super().throw(thread, levels)
 
     def close(self, thread: int, number: int) -> None:
         """Close something that is suspended."""
@@ -324,8 +317,6 @@ class SuspendingProgram(AvoidingProgram):
             return
         if how == "abandon" and not thing.touched:
             how = "close"  # a coroutine that nobody awaited would complain
-        if not self.can_settle(thread, player, thing.chain()):
-            return
         player.worker.do(how, thing)
         if thing.started:
             chain = thing.chain()
