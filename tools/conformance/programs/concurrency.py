@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import import_module
 from threading import Barrier, Thread
 from typing import Any
@@ -235,6 +236,65 @@ def cancellation(tool: Tool) -> dict[str, bool]:
 
     asyncio.run(main())
     return {"each is cancelled": ended == [True] * 3}
+
+
+@case("asyncio: cancellation within a block", asynchronous=True)
+def cancellation_in_block(tool: Tool) -> None:
+    """What is cancelled is awaited in a block, which it leaves."""
+
+    async def awaited() -> None:
+        one = Pass("awaited", suspends=True)
+        one.spin()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            one.spin()
+            one.tell()
+
+    function = tool.mark(awaited, "awaited")
+
+    async def patient() -> None:
+        with tool.block("around"):
+            one = Pass("around", switches=True)
+            with suppress(asyncio.CancelledError):
+                await function()
+            one.spin()
+            one.tell()
+
+    async def main() -> None:
+        tasks = [asyncio.ensure_future(patient()) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+
+
+@case("asyncio: `async with` of a class that enters a block by hand", asynchronous=True)
+def block_by_hand(tool: Tool) -> None:
+    """The block is open until the class leaves it, though the coroutine that entered it is gone."""
+
+    class Session:
+        async def __aenter__(self) -> None:
+            self.block = tool.block("session")
+            self.block.__enter__()
+            self.one = Pass("session", switches=True)
+
+        async def __aexit__(self, *error: Any) -> None:
+            self.one.tell()
+            self.block.__exit__(*error)
+
+    async def main() -> None:
+        for _ in range(2):
+            async with Session():
+                with tool.block("inside"):
+                    one = Pass("inside")
+                    one.spin()
+                    one.tell()
+                await asyncio.sleep(0.02)
+
+    asyncio.run(main())
 
 
 @case("asyncio.to_thread", asynchronous=True)
@@ -474,3 +534,25 @@ def block_in_generator(tool: Tool) -> None:
             one = Pass("consumed")
             time.sleep(0.02)
             one.tell()
+
+
+@case("generator with a block for each item, driven by two threads in turn")
+def blocks_over_threads(tool: Tool) -> None:
+    """Each block is entered on one thread and left on the other, as where a pool streams."""
+
+    def items() -> Any:
+        for _ in range(4):
+            with tool.block("item"):
+                one = Pass("item")
+                one.spin()
+                yield 1
+                one.spin()
+                one.tell()
+
+    made = items()
+    with ThreadPoolExecutor(1) as pool:
+        for turn in range(5):
+            if turn % 2:
+                pool.submit(next, made, None).result()
+            else:
+                next(made, None)
