@@ -61,6 +61,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         traceback.clear_frames(call.excinfo.tb)
 
 
+def pytest_collection_finish() -> None:
+    """Keep what has been imported out of collections, of which tests ask for thousands."""
+    gc.collect()
+    gc.freeze()
+
+
 def _profilers() -> set[int]:
     return set(profiler._PROFILER_REGISTRY)
 

@@ -196,6 +196,14 @@ cdef Activation* push_resumed(SuspendedObject* self, Buffer* b, Handle* h) noexc
     running_top(b, NULL)
     return push_silent(b, h, DROPPED)
 
+cdef void* frame_below(Buffer* b, Activation* a) noexcept nogil:
+    """The frame of the innermost block below an activation that may be suspended, or NULL."""
+    while a.prev:
+        a = activation_at(b, a.prev)
+        if a.flags & SUSPENDABLE:
+            return a.frame
+    return NULL
+
 cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
     """Puts the pass on the calling thread's stack; False when this resume is not to be timed. `thrown`: something is
     thrown into it."""
@@ -203,7 +211,6 @@ cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
     cdef Buffer* b
     cdef Activation* a
     cdef Saved* saved = <Saved*>self.saved
-    cdef Activation* below
     cdef size_t i
     if self.over or not st_casp(&self.running, NULL, <void*>self):
         return False
@@ -222,8 +229,7 @@ cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
     if a == NULL:
         return give_up(self, b)
     if not thrown:
-        below = activation_at(b, a.prev)
-        self.waiter = below.frame if below.flags & SUSPENDABLE and st_delegation_calls() else NULL
+        self.waiter = frame_below(b, a) if st_delegation_calls() else NULL
     st_store64(&a.start, st_ticks())
     if not self.started:
         self.started = True

@@ -82,7 +82,7 @@ class AvoidingProgram(Program):
         if p.thread is not twin:
             is_hidden = self.avoids("one block in a body and above it") and by_calls
             return not is_hidden and (p.dropped or self._is_apart(p))
-        is_here = p.flow in (twin.flow, twin.aside.get(p.frame))
+        is_here = twin.flow in (p.flow, p.flow.home)
         is_under = any(p in other.chain() for other in by_calls)
         return not (
             (self.avoids("resumed in another context") and not is_here)

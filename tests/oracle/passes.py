@@ -100,6 +100,7 @@ class Flow:
 
     open: list[Pass] = field(default_factory=list)
     on: Pass | None = None
+    home: Flow | None = None  # of what is put aside: the flow that it was put aside of
 
     def top(self, but: Collection[Pass] = ()) -> Pass | None:
         """The pass that a new one would lie on."""
@@ -343,7 +344,7 @@ class Thread:
         del flow.open[-len(group) :]
         if not flow.is_busy():
             self._close_flow(flow)
-        aside = self.aside[group[0].frame] = Flow(group)
+        aside = self.aside[group[0].frame] = Flow(group, home=flow)
         for p in group:
             p.flow = aside
 

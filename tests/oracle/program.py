@@ -472,11 +472,10 @@ def whole(level: st.SearchStrategy) -> Callable[[st.SearchStrategy], st.SearchSt
     return around
 
 
-def checked(examples: int, *, always_the_same: bool = False) -> settings:
+def checked(examples: int) -> settings:
     """So many random programs, each as long as it takes."""
     return settings(
         max_examples=examples,
-        derandomize=always_the_same,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
