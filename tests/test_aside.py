@@ -418,3 +418,53 @@ def test_a_generator_in_a_task_on_a_base(p: Profiler, clock: ManualClock) -> Non
     assert below["rows"][3] == {"parse": (2, 2, 2, {})}
     assert self_ns == 0
     assert p.get_results().total_time_ns == 22
+
+
+def test_what_is_put_aside_in_one_task_covers_nothing_of_another(
+    p: Profiler, clock: ManualClock
+) -> None:
+    """Tasks add up, whatever their generators have open meanwhile; within a task, time counts once."""
+
+    def chunks() -> Iterator[int]:
+        with p.block(0, "chunks"):
+            yield from range(3)
+
+    async def first(turn: asyncio.Event) -> None:
+        for _ in chunks():
+            with p.block(0, "send"):
+                turn.set()
+                await asyncio.sleep(0)
+        with p.block(0, "after"):
+            clock.advance(1)
+
+    async def second(turn: asyncio.Event) -> None:
+        await turn.wait()
+        with p.block(0, "other"):
+            clock.advance(10)
+            await asyncio.sleep(0)
+            clock.advance(10)
+
+    async def main() -> None:
+        turn = asyncio.Event()
+        await asyncio.gather(first(turn), second(turn))
+
+    asyncio.run(main())
+    results = p.get_results()
+    names = {name: block.total_time_ns for name, block in recorded(p).items()}
+    assert names["other"] == 20
+    once = names["chunks"] + names["other"] + names["after"]
+    assert results.get_track(0).total_time_ns == results.total_time_ns == once
+
+
+def test_what_begins_in_a_context_within_is_covered(p: Profiler, clock: ManualClock) -> None:
+    """A context that is entered while a generator is suspended: its time counts once with the generator's."""
+
+    def work() -> None:
+        with p.block(0, "inside"):
+            clock.advance(5)
+
+    for _ in reader(p, clock, 1):
+        contextvars.copy_context().run(work)
+    results = p.get_results()
+    assert recorded(p)["inside"].total_time_ns == 5
+    assert results.get_track(0).total_time_ns == recorded(p)["rows"].total_time_ns == 6

@@ -84,24 +84,34 @@ cdef void add_masks(Buffer* b, uint32_t top, uint64_t sites, uint64_t tracks, ui
             a.flags |= flag
         top = a.prev
 
-cdef void note_home(Buffer* b, Activation* bottom, Activation* home) noexcept nogil:
-    """Notes where something is put aside of, in its own bottom: it may be nested in what is open there."""
-    bottom.frame = b.context
-    if home.flags & BASED:
-        lay_on(b, bottom, activation_at(b, <uint32_t>home.base))
+cdef void note_home(Buffer* b, Activation* top, Activation* low) noexcept nogil:
+    """Notes where passes are put aside of: what they are nested in may be there, and what is nested in them."""
+    b.was_aside = True
+    while True:
+        top.flags |= WAS_ASIDE
+        top.home = b.context
+        if top == low:
+            return
+        top = activation_at(b, top.prev)
 
 cdef bint put_aside(Buffer* b, Activation* top) noexcept nogil:
     """Takes what a suspended frame has open from the top of the current flow; False when there is no memory."""
     cdef Activation* low = lowest(b, top)
     cdef Activation* below = activation_at(b, low.prev)
+    cdef Activation* home
     cdef uint64_t* slot = map_find(&b.flows, frame_key(top.frame))
     cdef uint32_t bottom
     if slot != NULL:
         return False  # of a frame that is gone without leaving them: they stay where they are
     bottom = take_bottom(b)
-    if bottom == 0 or not add_flow(b, frame_key(top.frame), offset_of(b, top)):
+    if bottom == 0 or not add_to_home(b, activation_at(b, bottom), frame_key(top.frame)):
         put_back(b, bottom)
         return False
+    if not add_flow(b, frame_key(top.frame), offset_of(b, top)):
+        remove_from_home(b, activation_at(b, bottom))
+        put_back(b, bottom)
+        return False
+    note_home(b, top, low)
     settle_below(b, top, low, st_ticks())
     below.next = top.next
     if top.next:
@@ -110,11 +120,11 @@ cdef bint put_aside(Buffer* b, Activation* top) noexcept nogil:
     top.next = 0
     low.prev = bottom
     activation_at(b, bottom).next = offset_of(b, low)
-    note_home(b, activation_at(b, bottom), bottom_of(b, b.top))
+    home = bottom_of(b, b.top)
+    if home.flags & BASED:
+        lay_on(b, activation_at(b, bottom), activation_at(b, <uint32_t>home.base))
     b.aside += 1
     expect(b)
-    b.aside_sites |= top.site_mask
-    b.aside_tracks |= top.track_mask
     add_masks(b, b.top, top.site_mask, top.track_mask, SHADED)
     if below.flags & BOTTOM:
         st_let_go(b.context)
@@ -155,14 +165,6 @@ cdef void drop_gone(Buffer* b) noexcept nogil:
                 if not again and b.flows.slots[2 * i]:
                     again = drop_one_gone(b, <uint32_t>b.flows.slots[2 * i + 1])
 
-cdef void note_brought_back(Buffer* b, Activation* top, Activation* low) noexcept nogil:
-    """What is brought back may be what others are nested in that began meanwhile, wherever they are."""
-    b.brought_back = True
-    while top != low:
-        top.flags |= BROUGHT_BACK
-        top = activation_at(b, top.prev)
-    low.flags |= BROUGHT_BACK
-
 cdef void bring_back_one(Buffer* b, uint64_t* slot) noexcept nogil:
     """Puts what a frame that runs again has open on top of the current flow."""
     cdef uint32_t offset = <uint32_t>slot[1]
@@ -171,7 +173,7 @@ cdef void bring_back_one(Buffer* b, uint64_t* slot) noexcept nogil:
     cdef Activation* old = activation_at(b, b.top)
     cdef Activation* a = lowest_recorded(b, top, low)
     cdef uint32_t flags = 0, spare = old.next, bottom = low.prev
-    note_brought_back(b, top, low)
+    remove_from_home(b, activation_at(b, bottom))
     activation_at(b, bottom).next = 0
     put_back(b, bottom)
     remove_flow(b, slot)
@@ -219,55 +221,3 @@ cdef void bring_back(Buffer* b) noexcept nogil:
         if outermost == NULL:
             return
         bring_back_one(b, outermost)
-
-cdef bint is_nested_in_brought_back(Buffer* b, Activation* a, uint32_t top, int what) noexcept nogil:
-    cdef Activation* each = activation_at(b, top)
-    if holds(b, top, a):
-        return False
-    while each.prev:
-        if each.flags & BROUGHT_BACK and was_there_before(each, a) and matches(each, a.handle, what):
-            return True
-        each = activation_at(b, each.prev)
-    return False
-
-cdef bint is_nested_aside(Buffer* b, Activation* a, int what) noexcept nogil:
-    """Whether an open pass is nested in what is put aside, or was when it came to lie where it is."""
-    cdef uint64_t i
-    cdef uint32_t top
-    if b.brought_back and is_nested_in_brought_back(b, a, b.top, what):
-        return True
-    for i in range(b.flows.mask + 1):
-        top = <uint32_t>b.flows.slots[2 * i + 1]
-        if is_frame_key(b.flows.slots[2 * i]):
-            if is_nested_in(b, a, top, what):
-                return True
-        elif b.flows.slots[2 * i] and b.brought_back and is_nested_in_brought_back(b, a, top, what):
-            return True
-    return False
-
-cdef bint is_open_in(Buffer* b, uint32_t top, const Handle* h, int what) noexcept nogil:
-    cdef Activation* a = activation_at(b, top)
-    while a.prev:
-        if matches(a, h, what):
-            return True
-        a = activation_at(b, a.prev)
-    return False
-
-cdef bint is_open_aside(Buffer* b, const Handle* h, int what) noexcept nogil:
-    """Whether a pass of the same site or track, or any, is open in what is put aside: its time is not to be counted
-    twice."""
-    cdef uint64_t i
-    for i in range(b.flows.mask + 1):
-        if is_frame_key(b.flows.slots[2 * i]) and is_open_in(b, <uint32_t>b.flows.slots[2 * i + 1], h, what):
-            return True
-    return False
-
-cdef bint is_any_aside(Buffer* b) noexcept nogil:
-    """Whether anything of what is put aside will be recorded."""
-    return b.aside != 0 and is_open_aside(b, NULL, ANYTHING)
-
-cdef void note_aside(Buffer* b) noexcept nogil:
-    """Has the current flow know what is put aside: what begins there may be nested in that."""
-    cdef Activation* top = recorded_from(b, b.top)
-    if b.aside_sites & ~top.site_mask | b.aside_tracks & ~top.track_mask:
-        add_masks(b, b.top, b.aside_sites, b.aside_tracks, 0)

@@ -126,6 +126,7 @@ cdef void free_buffer(Buffer* b) noexcept nogil:
     free_bases(b)
     map_free(&b.children)
     map_free(&b.flows)
+    map_free(&b.homes)
     while b.old_flows != NULL:
         old = <uint64_t*><uintptr_t>b.old_flows[0]
         PyMem_RawFree(b.old_flows)
@@ -171,7 +172,7 @@ cdef void reset_buffer(Buffer* b, uint64_t session) noexcept nogil:
     b.clamped = 0
     b.untimed = 0
     b.unbinned = 0
-    b.brought_back = False
+    b.was_aside = False
     map_clear(&b.children)
     if b.site_capacity:
         memset(b.sites, 0, b.site_capacity * sizeof(SiteState))

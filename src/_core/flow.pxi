@@ -101,6 +101,8 @@ cdef void place_bottom(Buffer* b, Activation* bottom, void* context) noexcept no
         if b.flows.used == 0 or context == NULL:
             return
         context = st_outer_context(context)
+        if depth == 0:
+            bottom.home = context
         slot = find_flow(b, context)
         if slot != NULL and lay_on_flow(b, bottom, <uint32_t>slot[1]):
             return
@@ -137,8 +139,6 @@ cdef bint save_flow(Buffer* b) noexcept nogil:
 
 cdef void expect(Buffer* b) noexcept nogil:
     """Has the next enter look at more than its context while anything is put aside."""
-    if b.aside == 0:
-        b.aside_sites = b.aside_tracks = 0
     b.expected = b.context if b.aside == 0 else <void*>b
 
 cdef bint is_entered_in(void* context, void* outer) noexcept nogil:

@@ -29,7 +29,7 @@ cdef enum:  # activation flags
     PARTLY = 16384             # what it was nested in closed first: `…_part` say how much of its time that took
     EXPOSED = 32768            # its place says that it is nested, but since `exposed` it has been outermost
     SHADED = 65536             # when it was open, something was put aside that may be nested in it
-    BROUGHT_BACK = 131072      # it was put aside for some time
+    WAS_ASIDE = 131072         # it is, or was, put aside
     SILENT = DROPPED | MUTED
     ORDINARY = TRACK_NESTED | SUSPENDABLE  # what the straight way out can handle
 
@@ -108,8 +108,7 @@ cdef struct Activation:        # one line for every pass, two more for few
     uint64_t site_mask         # a bit for each site open here and below (modulo 64), so that "not open" is one test
     uint64_t track_mask        # a bit for each track; the last bit stands for all from 63 on
     const Handle* handle       # the owner's own; readers know the site by the node
-    void* frame                # of a block: whose `with` it is; of the bottom of what is put aside: the context that it
-                               # was put aside in; compared only
+    void* frame                # of a block: whose `with` it is; compared only
     uint64_t since             # with MOVED: when it came to lie where it lies, …
     uint64_t unbilled          # … and what of the time before that nobody has been billed
     uint64_t suspended         # with PAUSED or RESUMED: the part of its time that it was suspended for
@@ -121,7 +120,9 @@ cdef struct Activation:        # one line for every pass, two more for few
     uint64_t exposed           # with EXPOSED: since when; else, with PARTLY, ticks that it was UNDER another
     uint32_t gone              # atomic: of a SUSPENDABLE one, set when it was left on another thread
     uint32_t unused
-    uint64_t rest[6]
+    void* home                 # with WAS_ASIDE: the context in which it was put aside last; of a flow's bottom: the one in
+                               # which the flow's context was entered; compared only
+    uint64_t rest[5]
 
 cdef struct SiteState:         # a thread's memory of a site: where it was entered from last, and the node that led to
     uint32_t parent
@@ -181,9 +182,8 @@ cdef struct Buffer:
     uint64_t untimed           # passes that could not be given memory
     uint64_t unbinned          # passes whose place in the histogram could not be
     void* thrown_through       # a frame that passes on what is thrown into it, which does not show it as running
-    uint64_t aside_sites       # as the masks of an activation, of all that is put aside and more
-    uint64_t aside_tracks
-    bint brought_back          # anything has been BROUGHT_BACK since the buffer was emptied
+    Map homes                  # context + 1 -> the bottom of the first that is put aside of it
+    bint was_aside             # anything WAS_ASIDE since the buffer was emptied
     # The store's.
     Thread* thread
     Buffer* next

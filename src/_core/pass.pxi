@@ -297,6 +297,7 @@ cdef void* take_out(Buffer* b, Activation* a) noexcept nogil:
         slot[1] = a.prev
         if activation_at(b, a.prev).prev == 0:  # an empty flow has no entry
             if is_frame_key(slot[0]):
+                remove_from_home(b, activation_at(b, a.prev))
                 b.aside -= 1
                 expect(b)
             else:
@@ -357,20 +358,24 @@ cdef Activation* bottom_of(Buffer* b, uint32_t top) noexcept nogil:
         top = activation_at(b, top).prev
     return activation_at(b, top)
 
+cdef uint32_t top_of(Buffer* b, void* context) noexcept nogil:
+    """The top of a context's flow, or 0 when it is empty."""
+    cdef uint64_t* slot
+    if context == b.context:
+        return b.top
+    slot = find_flow(b, context)
+    return <uint32_t>slot[1] if slot != NULL else 0
+
 cdef bint is_covered(Buffer* b, Activation* a, int what) noexcept nogil:
     """Whether anything that an open pass is nested in is still open: of the same site or track, or any. That may be in
-    its own flow, in the one that it was put aside of, or put aside."""
-    cdef uint32_t top = top_over(b, a)
-    cdef void* home = bottom_of(b, top).frame
-    cdef uint64_t* slot
-    if is_nested_in(b, a, top, what):
+    its own flow, in the one that it was put aside of, or put aside itself."""
+    cdef uint32_t own = top_over(b, a)
+    cdef uint32_t home = top_of(b, a.home) if a.flags & WAS_ASIDE else 0
+    if is_nested_in(b, a, own, what):
         return True
-    if home != NULL:
-        slot = find_flow(b, home)
-        top = <uint32_t>slot[1] if slot != NULL else b.top if home == b.context else 0
-        if top and is_nested_in(b, a, top, what):
-            return True
-    return (b.aside != 0 or b.brought_back) and is_nested_aside(b, a, what)
+    if home and home != own and is_nested_in(b, a, home, what):
+        return True
+    return b.was_aside and is_nested_aside(b, a, what)
 
 cdef void uncover_part(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """Notes of an open pass which of what it was nested in has closed."""

@@ -179,23 +179,24 @@ class Thread:
         """The flow of a context; an empty one lies on what is open where its context was entered."""
         flow = self.flows.setdefault(context, Flow())
         if not any(p.recorded for p in flow.open):
-            outer = self.contexts[: self.contexts.index(context)]
-            below = [self.flows[each] for each in outer if each in self.flows]
-            below = [each for each in below if any(p.recorded for p in each.open)]
-            flow.on = self._running_top(below[-1]) if below else None
+            flow.on = self._around(self.contexts[: self.contexts.index(context)])
         return flow
 
-    def _running_top(self, flow: Flow) -> Pass | None:
-        """The pass of a flow that an empty one lies on: none of a generator that is suspended."""
-        passes = list(flow.open)
-        while passes and passes[-1].frame is not None and passes[-1].frame not in self.running:
-            passes.pop()
-        return next((p for p in reversed(passes) if p.counts), flow.on)
+    def _around(self, contexts: list[Hashable]) -> Pass | None:
+        """What is open in contexts, outermost first, but for what suspended generators have open."""
+        for flow in (self.flows[each] for each in reversed(contexts) if each in self.flows):
+            passes = list(flow.open)
+            while passes and passes[-1].frame is not None and passes[-1].frame not in self.running:
+                passes.pop()
+            if any(p.recorded for p in passes):
+                return next((p for p in reversed(passes) if p.counts), flow.on)
+        return None
 
     def _place(self, p: Pass) -> None:
         """Say what a pass is that begins, or goes on, by what is really open below it or has been put aside."""
         below = list(p.chain())
-        aside = [other for flow in self.aside.values() for other in flow.open]
+        here = [self.flows[context] for context in self.contexts if context in self.flows]
+        aside = [p for flow in self.aside.values() if flow.home in here for p in flow.open]
         around = below + [other for other in aside if other.counts and p not in other.in_any.by]
         p.in_any = Cover(set(around))
         p.in_site = Cover({other for other in around if other.site == p.site})
