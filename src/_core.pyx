@@ -77,6 +77,8 @@ cdef extern from "_platform.h" nogil:
     bint st_with_calls()
     bint st_delegation_calls()
     bint st_frame_is_running(void*)
+    void* st_frame_of_body(PyObject*)
+    bint st_is_frame_of_body(void*, void*)
     void* st_outer_frame(void*)
     void* st_thread_state()
     bint st_caller_suspends()

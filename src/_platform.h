@@ -420,6 +420,25 @@ static inline int st_frame_is_coroutine(void *frame) {
     return ((PyCodeObject *)st_code_of_frame(frame))->co_flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE);
 }
 
+/* The frame of a generator's or coroutine's body, as far as it is known by itself: from 3.11 on it is a part of the
+ * object, before that it is forgotten when the body ends. */
+static inline void *st_frame_of_body(PyObject *body) {
+#if PY_VERSION_HEX < 0x030B0000
+    return ((PyGenObject *)body)->gi_frame;
+#else
+    return body;
+#endif
+}
+
+/* Whether a frame is that one. */
+static inline int st_is_frame_of_body(void *frame, void *body) {
+#if PY_VERSION_HEX < 0x030B0000
+    return frame == body;
+#else
+    return (char *)body < (char *)frame && (char *)frame < (char *)body + Py_TYPE((PyObject *)body)->tp_basicsize;
+#endif
+}
+
 /* Whether a frame is among those that the thread runs. */
 static int st_frame_is_running(void *frame) {
     PyThreadState *state = st_thread_state();

@@ -15,6 +15,7 @@ cdef extern from *:
         void *running;          /* atomic: set while it is on a stack */
         void *buffer;           /* where, while it is */
         void *activation;
+        void *body;             /* the frame of its body */
         void *waiter;           /* the frame whose block it last went on in, which awaits it; compared only */
         void *saved;            /* passes that its body left open when it was suspended */
         size_t saved_count;
@@ -93,6 +94,7 @@ cdef extern from *:
         void* running
         void* buffer
         void* activation
+        void* body
         void* waiter
         void* saved
         size_t saved_count
@@ -133,6 +135,7 @@ cdef extern from "Python.h":
     PyObject* PyObject_GetAttrString(PyObject*, const char*)
     PyObject* PyObject_Vectorcall(PyObject*, PyObject**, size_t, PyObject*)
     PyObject* PyObject_CallOneArg(PyObject*, PyObject*)
+    PyTypeObject* type_of "Py_TYPE"(PyObject*) nogil
     PyObject* PyObject_SelfIter(PyObject*)
     PyObject* PyObject_Repr(PyObject*)
     int PyObject_CallFinalizerFromDealloc(PyObject*)
@@ -173,6 +176,17 @@ cdef void reopen(Buffer* b, const Saved* saved, uint64_t since, uint64_t now, bi
         a.laid = now + 1  # after the pass that it was suspended with
         a.suspended = saved.suspended + stretch(since, now)
         a.flags |= PAUSED | MOVED | saved.flags
+
+cdef bint is_suspended_kind(PyObject* each) noexcept nogil:
+    """Whether an object is one of ours that stand for what suspends."""
+    cdef PyTypeObject* kind = type_of(each)
+    return kind in (generator_type, awaitable_type, coroutine_type, async_type)
+
+cdef PyObject* innermost_of(PyObject* inner) noexcept nogil:
+    """What is behind all that stand for it: a function may be tracked more than once."""
+    while is_suspended_kind(inner):
+        inner = (<SuspendedObject*>inner).inner
+    return inner
 
 cdef bint give_up(SuspendedObject* self, Buffer* b) noexcept nogil:
     """There is no memory to go on with a pass, which has been counted as untimed: what it has open is, too."""
@@ -242,6 +256,7 @@ cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
         reopen(b, &saved[i], self.since, a.start, self.saved_session != b.session)
     self.saved_count = 0
     self.untouched = False
+    self.body = st_frame_of_body(innermost_of(self.inner))
     self.buffer = b
     self.activation = a
     return True
@@ -293,6 +308,17 @@ cdef void finish(SuspendedObject* self, Buffer* b, Activation* a, uint64_t now) 
         a.child = self.child + a.suspended
         record(b, a, ticks, (a.flags & (NESTED | TRACK_NESTED | UNDER | PARTLY)) | PAUSED)
 
+cdef void leave_own(SuspendedObject* self, Buffer* b, Activation* a, uint64_t now) noexcept nogil:
+    """A body is gone: it has no `with` open any more, though an exception may have come between its `__enter__` and what
+    would have left it. What it entered by hand is still to be left."""
+    cdef Activation* each = activation_at(b, b.top)
+    cdef Activation* below
+    while each != a:
+        below = activation_at(b, each.prev)
+        if self.lost or (each.flags & SUSPENDABLE and self.body != NULL and st_is_frame_of_body(each.frame, self.body)):
+            leave(b, each, now)
+        each = below
+
 cdef void suspend(SuspendedObject* self, bint ends) noexcept nogil:
     """Takes the pass off the stack; if it ends, records it."""
     cdef uint64_t now = st_ticks(), slice
@@ -305,10 +331,10 @@ cdef void suspend(SuspendedObject* self, bint ends) noexcept nogil:
         turn_to(b, context)  # the body was in another context meanwhile, and its own blocks lie in this one
     above = count_above(b, a)
     in_order = not (above or a.flags & (BASE | SHADED))
-    if self.lost:
-        while above != <size_t>-1 and b.top != offset_of(b, a):
-            leave(b, activation_at(b, b.top), now)
-    elif above and above != <size_t>-1 and not ends:
+    if above and above != <size_t>-1 and ends:
+        st_store64(&(<Handle*>self.handle).store.unmatched, 1)
+        leave_own(self, b, a, now)
+    elif above and above != <size_t>-1:
         if a.flags & SILENT:
             settle_below(b, activation_at(b, b.top), activation_at(b, a.next), now)
         save_above(self, b, a, above, now)
@@ -326,17 +352,6 @@ cdef void suspend(SuspendedObject* self, bint ends) noexcept nogil:
             uncover_all_parts(b, now)
     st_storep_release(&self.running, NULL)
     st_let_go(context)
-
-cdef bint is_suspended_kind(PyObject* each) noexcept:
-    """Whether an object is one of ours that stand for what suspends."""
-    cdef PyTypeObject* kind = Py_TYPE(each)
-    return kind in (generator_type, awaitable_type, coroutine_type, async_type)
-
-cdef PyObject* innermost_of(PyObject* inner) noexcept:
-    """What is behind all that stand for it: a function may be tracked more than once."""
-    while is_suspended_kind(inner):
-        inner = (<SuspendedObject*>inner).inner
-    return inner
 
 cdef bint is_coroutine(PyObject* result) noexcept:
     return PyCoro_CheckExact(result) or Py_TYPE(result) == coroutine_type
@@ -525,6 +540,7 @@ cdef void end_abandoned(SuspendedObject* self) noexcept:
         self.lost = is_over(self.inner)
         st_take_error(&error)
         if resume(self, False):
+            self.body = NULL  # it is still to leave what it has open
             if is_suspended_kind(self.inner):
                 end_abandoned(<SuspendedObject*>self.inner)
             suspend(self, True)
