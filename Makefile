@@ -124,12 +124,13 @@ tsan: $(VENV)/.installed ## run the tests with ThreadSanitizer in the core
 		$(PYTEST) --capture=sys $(ARGS)
 
 # Without greenlets: they copy whole stretches of the C stack, with the zones between variables that must not be read.
+# Without plots: matplotlib throws exceptions of C++, which its runtime cannot pass on in a program of C.
 # Without forks among threads that allocate: its own allocator's lock may be held by one that is not in the child.
 asan: $(VENV)/.installed ## run the tests with AddressSanitizer and UndefinedBehaviorSanitizer in the core
 	export STICHOTROPE_SANITIZE=address,undefined; $(call build_core,asan)
 	$(call preload,libasan.so) PYTHONPATH="$(CURDIR)/build/asan/lib" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS="detect_leaks=0" UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1" \
-		$(PYTEST) --capture=sys -k "not greenlet and not gevent and not a_fork_from_a_thread" $(ARGS)
+		$(PYTEST) --capture=sys -k "not greenlet and not gevent and not a_fork_from_a_thread and not test_bench_page" $(ARGS)
 
 valgrind: $(VENV)/.installed ## run the tests under Valgrind's memcheck
 	export STICHOTROPE_DEBUG=1; $(call build_core,valgrind)
