@@ -12,7 +12,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -64,9 +63,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def pytest_collection_finish() -> None:
     """Keep what has been imported out of collections, of which tests ask for thousands."""
-    import_module(
-        "hypothesis"
-    )  # which asks who refers to what: of what is kept out, that is not known
     gc.collect()
     gc.freeze()
 

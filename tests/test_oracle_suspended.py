@@ -200,8 +200,8 @@ def test_all_figures_agree(family: str) -> None:
     play_drawn(family, range(100))
 
 
-# The programs of the test above are the same in each run: of random ones, a few in a thousand still meet a known defect in
-# a way that is not avoided, in self time or in what counts once. Each pass by itself is right in all of them.
+# The programs of the test above are the same in each run: of random ones, a few in some thousands differ in self time or in
+# what counts once, not all for a reason that is known. Each pass by itself is right in all of them.
 ANY_PROGRAM = st.one_of(
     steps(parts(1, contexts=True)),
     steps(parts(2)),

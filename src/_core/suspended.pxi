@@ -211,12 +211,12 @@ cdef Activation* push_resumed(SuspendedObject* self, Buffer* b, Handle* h) noexc
     return push_silent(b, h, DROPPED)
 
 cdef void* frame_below(Buffer* b, Activation* a) noexcept nogil:
-    """The frame of the innermost block below an activation that may be suspended, or NULL."""
-    while a.prev:
+    """The frame of the innermost block below an activation that may be suspended, or NULL. Below another tracked body,
+    it is that one's to know."""
+    a = activation_at(b, a.prev)
+    while a.prev and not a.flags & (SUSPENDABLE | RESUMED):
         a = activation_at(b, a.prev)
-        if a.flags & SUSPENDABLE:
-            return a.frame
-    return NULL
+    return a.frame if a.flags & SUSPENDABLE else NULL
 
 cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
     """Puts the pass on the calling thread's stack; False when this resume is not to be timed. `thrown`: something is
@@ -256,7 +256,8 @@ cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
         reopen(b, &saved[i], self.since, a.start, self.saved_session != b.session)
     self.saved_count = 0
     self.untouched = False
-    self.body = st_frame_of_body(innermost_of(self.inner))
+    if self.body == NULL:
+        self.body = st_frame_of_body(innermost_of(self.inner))
     self.buffer = b
     self.activation = a
     return True

@@ -206,11 +206,6 @@ class Thread:
         # Recursion folds back onto the node that it came from.
         p.path = path[: path.index(name) + 1] if name in path else (*path, name)
 
-    def lies_on_base(self) -> bool:
-        """Whether what is entered next lies on what another context has open."""
-        flow = self._ready(self.contexts[-1])
-        return flow.on is not None and not flow.is_busy()
-
     def _open_flow(self, flow: Flow) -> None:
         if flow.on is not None:
             if not flow.on.flows:

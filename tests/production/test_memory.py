@@ -178,12 +178,11 @@ def wait_until_retired(subject: Subject, ended: int) -> None:
 
 
 def live_since(before: dict[str, int], subject: Subject) -> dict[str, int]:
-    """What has come to live in the core. The last thread may still be giving its buffers back: that has a second."""
-    deadline = time.monotonic() + 1.0
+    """What has come to live in the core, once the last thread that ended has given its buffers back."""
     while True:
         kept = RETAINED * len(subject.results())
         found = {what: n - before[what] for what, n in _core.memory().items()}
-        if found["threads"] <= kept or time.monotonic() > deadline:
+        if found["threads"] <= kept:
             return found
         time.sleep(0.001)
 
