@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from clihelp import environment, recorded_hits, stichotrope, write
+from clihelp import environment, python, recorded_hits, stichotrope, write
 from conftest import WATCHDOG_SECONDS
 from stichotrope import ProfilerResults
 
@@ -64,6 +64,17 @@ def test_results_are_saved_where_the_command_was_given(folder):
     done = stichotrope("run", *options, "moves.py", cwd=folder)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert recorded_hits(folder / "out.json") == {"shop": {"price": 1}}
+
+
+def test_a_program_starts_without_what_only_reports_and_help_need(tmp_path):
+    """Nothing heavy is imported for a program that has nothing to report."""
+    write(
+        tmp_path,
+        loaded="import sys\nprint(*sorted({'inspect', 'rich', 'shutil'} & set(sys.modules)))",
+    )
+    bare = python("loaded.py", cwd=tmp_path).stdout
+    done = stichotrope("run", "-q", "-t", "__main__:*", "loaded.py", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, bare)
 
 
 def test_the_suffix_of_the_output_says_its_form(folder):

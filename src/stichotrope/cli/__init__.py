@@ -145,10 +145,33 @@ def _parser(prog: str, usage: str, description: str, epilog: str) -> argparse.Ar
         usage=usage,
         description=description,
         epilog=epilog,
-        # Made for each option that is added; to find the width, it would import `shutil`.
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=_width()),
+        formatter_class=_formatter,
         allow_abbrev=False,
     )
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Return what lays help out.
+
+    One is made for each option that is added. To find the width, it would import `shutil`; and on
+    3.14 `inspect`, for colours, which are looked up here when there is something to colour.
+    """
+    import argparse
+
+    if sys.version_info[:2] != (3, 14):
+        return argparse.RawDescriptionHelpFormatter(prog, width=_width())
+
+    class Formatter(argparse.RawDescriptionHelpFormatter):
+        def _set_color(self, *color: bool) -> None:
+            self._color = color
+
+        def __getattr__(self, name: str) -> object:
+            if name not in ("_theme", "_decolor"):
+                raise AttributeError(name)
+            vars(argparse.HelpFormatter)["_set_color"](self, *self._color)
+            return self.__dict__[name]
+
+    return Formatter(prog, width=_width())
 
 
 def _width() -> int:
