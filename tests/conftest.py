@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import faulthandler
 import gc
 import os
+import stat
 import subprocess
 import sys
 import textwrap
@@ -65,6 +68,41 @@ def pytest_collection_finish() -> None:
     """Keep what has been imported out of collections, of which tests ask for thousands."""
     gc.collect()
     gc.freeze()
+
+
+# Where no directory can be kept from being written to: on Windows, and by root but on Linux.
+PERMISSIONS_BIND = sys.platform.startswith("linux") or getattr(os, "geteuid", lambda: 0)() != 0
+
+_CAPABILITIES_3 = 0x20080522  # the version of the system call's header
+_CAP_DAC_OVERRIDE = 1 << 1
+
+
+@contextlib.contextmanager
+def without_override() -> Iterator[None]:
+    """Keep the calling thread, though it is root's, to what permissions say; capget(2) has the layout."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITIES_3, 0)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then the upper halves
+    assert libc.capget(header, sets) == 0, os.strerror(ctypes.get_errno())
+    effective = sets[0]
+    sets[0] &= ~_CAP_DAC_OVERRIDE
+    assert libc.capset(header, sets) == 0, os.strerror(ctypes.get_errno())
+    try:
+        yield
+    finally:
+        sets[0] = effective
+        assert libc.capset(header, sets) == 0, os.strerror(ctypes.get_errno())
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make a directory one that can be read only, by root too."""
+    folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        with without_override() if os.geteuid() == 0 else contextlib.nullcontext():
+            yield
+    finally:
+        folder.chmod(stat.S_IRWXU)
 
 
 def _profilers() -> set[int]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from conftest import hits, outcome, run_program
+from conftest import PERMISSIONS_BIND, hits, locked, outcome, run_program
 from handmade import block, sample, single, thread
 from stichotrope import Profiler, ProfilerResults, _gather, print_results
 from stichotrope._gather import VARIABLE, _safe
@@ -380,14 +380,12 @@ def test_a_directory_that_takes_no_files_is_refused_at_the_call(p: Profiler) -> 
     assert workers() == []
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="everything is writable for root"
-)
+@pytest.mark.skipif(not PERMISSIONS_BIND, reason="everything is writable")
 def test_a_read_only_directory_is_refused_at_the_call(p: Profiler, tmp_path: Path) -> None:
     """With the error that the system gives."""
-    (tmp_path / "locked").mkdir(mode=0o500)
-    with pytest.raises(PermissionError):
-        p.gather(tmp_path / "locked")
+    with locked(tmp_path), pytest.raises(PermissionError):
+        p.gather(tmp_path)
+    assert (os.listdir(tmp_path), workers()) == ([], [])
 
 
 def test_a_directory_that_vanishes_is_a_warning_once(p: Profiler, tmp_path: Path) -> None:
