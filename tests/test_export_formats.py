@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from conftest import ManualClock
 from handmade import block, node, root, sample, single, thread
 from stichotrope import (
     Profiler,
@@ -269,11 +270,11 @@ EXPORTS: dict[str, Callable[[Any, Any], None]] = {
 
 
 @pytest.mark.parametrize("name", EXPORTS)
-def test_a_profiler_exports_itself(tmp_path: Path, name: str) -> None:
+def test_a_profiler_exports_itself(clock: ManualClock, tmp_path: Path, name: str) -> None:
     """By the method of the same name."""
     profiler = Profiler("own")
     with profiler.block(0, "here"):
-        pass
+        clock.advance(1000)
     profiler.stop()
     EXPORTS[name](profiler, tmp_path / "function")
     getattr(profiler, f"export_{name}")(tmp_path / "method")

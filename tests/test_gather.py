@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from conftest import PERMISSIONS_BIND, hits, locked, outcome, run_program
+from conftest import PERMISSIONS_BIND, ManualClock, hits, locked, outcome, run_program
 from handmade import block, sample, single, thread
 from stichotrope import Profiler, ProfilerResults, _gather, print_results
 from stichotrope._gather import VARIABLE, _safe
@@ -54,11 +54,17 @@ def workers() -> list[Any]:
 # When and where the file is written
 
 
-def test_the_file_holds_what_get_results_gives(p: Profiler, tmp_path: Path) -> None:
+def test_the_file_holds_what_get_results_gives(
+    clock: ManualClock, p: Profiler, tmp_path: Path
+) -> None:
     """And is called after profiler, host and process; reading the directory gives the same."""
-    passes(p, 3)
+    kept = p.block(0, "x")
+    with kept:
+        clock.advance(3)
     assert p.gather(tmp_path, period_s=NEVER) is True
-    passes(p, 2)
+    for took in (500, 7, 20, 4000):
+        with kept:
+            clock.advance(took)
     p.stop_gathering()
     (path,) = files(tmp_path)
     host = p.get_results().processes[0].host
