@@ -79,6 +79,26 @@ def test_the_file_holds_what_get_results_gives(
     assert hits(ProfilerResults.load_all(tmp_path)) == {"x": 5}
 
 
+def test_the_thread_that_writes_imports_nothing(tmp_path: Path) -> None:
+    """A fork while it did would leave a child that waits for the module without end."""
+    program = f"""
+        import sys
+        from stichotrope import Profiler
+        p = Profiler("app")
+        p.gather({str(tmp_path / "results")!r})
+        before = set(sys.modules)
+        with p.block(0, "x"):
+            pass
+        p._gathering.refresh()
+        p._gathering._folder += "/missing"
+        p._gathering.refresh(last=True)
+        print(p._gathering._failures, sorted(set(sys.modules) - before))
+        p._gathering._folder = {str(tmp_path / "results")!r}
+    """
+    done = run_program(program, "-W", "ignore")
+    assert (done.returncode, done.stdout) == (0, "1 []\n")
+
+
 def test_what_was_recorded_before_is_written_at_once(p: Profiler, tmp_path: Path) -> None:
     """It is there when the call returns."""
     passes(p, 3)

@@ -64,6 +64,7 @@ def gather(profiler: _Recording, directory: StrPath | None, period_s: float) -> 
     if directory is None:
         return profiler._gathering in _ACTIVE
     folder = made_directory(directory)
+    _import_what_writing_needs()
     with _LOCK:
         gathering = profiler._gathering
         if gathering is None:
@@ -72,6 +73,16 @@ def gather(profiler: _Recording, directory: StrPath | None, period_s: float) -> 
     _call_back_in_multiprocessing()
     _start_worker()
     return True
+
+
+def _import_what_writing_needs() -> None:
+    """Import it before the thread that writes is there.
+
+    In a child of a fork, a module that another thread was importing is waited for without end.
+    """
+    import fractions  # noqa: F401
+    import json  # noqa: F401
+    import warnings  # noqa: F401
 
 
 def _checked_period(period_s: object) -> int:
