@@ -26,11 +26,12 @@ ROOMS: dict[str, set[str]] = {
     "_clock": {"_core"},
     "_files": set(),
     "_format": set(),
+    "_frames": set(),
     "_histogram": set(),
     "_kinds": {"_checks"},
     "_place": set(),
     "_progress": set(),
-    "results": {"_document", "_files", "_histogram"},
+    "results": {"_document", "_files", "_frames", "_histogram"},
     "statistics": {"_checks", "_document", "_files", "_histogram", "results"},
     "export": {"_files", "_format", "_version", "results", "statistics"},
     "report": {"_files", "_format", "_version", "results", "statistics"},
@@ -77,6 +78,7 @@ LAZY: dict[str, set[str]] = {
 # Which packages from outside a room may import, besides the standard library.
 OUTSIDE: dict[str, set[str]] = {
     "cli": {"argcomplete", "rich"},
+    "_frames": {"pandas", "polars", "pyarrow"},
     "_progress": {"rich"},
     "config": {"tomli", "tomllib"},
     "ipython": {"IPython"},

@@ -557,6 +557,45 @@ class ProfilerResults(_Figures):
             processes=processes,
         )
 
+    def to_pandas(self, level: str = "block") -> Any:
+        """Return the figures as a `pandas.DataFrame`, one row for each block.
+
+        The names, the order and the types of the columns stay as they are.
+
+        :param level: what a row is: ``block``; ``node``, of the call tree; ``thread``; or
+            ``thread-block``, a block in one thread.
+        :raises ImportError: when pandas is not installed: the extra ``pandas``.
+        :raises ValueError: when there is no such level.
+        :raises OverflowError: when a figure is too large for 64 bits.
+        """
+        from ._frames import pandas_frame
+
+        return pandas_frame(self, level)
+
+    def to_polars(self, level: str = "block") -> Any:
+        """Return the figures as a `polars.DataFrame`, as `to_pandas` does.
+
+        :param level: as for `to_pandas`.
+        :raises ImportError: when polars is not installed: the extra ``polars``.
+        :raises ValueError: when there is no such level.
+        :raises OverflowError: when a figure is too large for 64 bits.
+        """
+        from ._frames import polars_frame
+
+        return polars_frame(self, level)
+
+    def to_arrow(self, level: str = "block") -> Any:
+        """Return the figures as a `pyarrow.Table`, as `to_pandas` does.
+
+        :param level: as for `to_pandas`.
+        :raises ImportError: when pyarrow is not installed: the extra ``arrow``.
+        :raises ValueError: when there is no such level.
+        :raises OverflowError: when a figure is too large for 64 bits.
+        """
+        from ._frames import arrow_table
+
+        return arrow_table(self, level)
+
     def to_json(self, indent: int | None = 2) -> str:
         """Return the document that `save` writes as JSON text.
 

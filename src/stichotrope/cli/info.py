@@ -25,6 +25,9 @@ EXTRAS = {
     "config": ("tomllib",) if sys.version_info >= (3, 11) else ("tomli",),
     "notebook": ("IPython",),
     "stats": ("scipy",),
+    "pandas": ("pandas",),
+    "polars": ("polars",),
+    "arrow": ("pyarrow",),
 }
 
 
