@@ -109,7 +109,14 @@ def test_the_format_counts_more_than_the_suffix(saved, capfd):
     assert (saved / "out.json").read_text(encoding="utf-8").startswith("Track,Block Name")
 
 
-@pytest.mark.parametrize("form", ["html", "pstats"])
+def test_a_file_for_pprof_is_known_by_its_suffix(saved, capfd):
+    """``-o out.pb.gz`` is what ``-f pprof`` writes."""
+    assert report(capfd, "sample.json", "-o", "out.pb.gz") == ""
+    assert report(capfd, "sample.json", "-f", "pprof", "-o", "other") == ""
+    assert (saved / "out.pb.gz").read_bytes() == (saved / "other").read_bytes()
+
+
+@pytest.mark.parametrize("form", ["html", "pprof", "pstats"])
 def test_some_forms_need_a_file(saved, capfd, form):
     """What nobody wants on a terminal is refused without a file."""
     sentence = f"{form} is written to a file: give one with -o FILE"

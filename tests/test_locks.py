@@ -179,7 +179,7 @@ def fork(p: Profiler, tmp_path: Path) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-FORMS = ("collapsed", "csv", "html", "json", "pstats", "speedscope")
+FORMS = ("collapsed", "csv", "html", "json", "pprof", "pstats", "speedscope")
 
 
 def export_as(form: str) -> Callable[[Profiler, Path], Any]:

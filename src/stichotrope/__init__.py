@@ -11,6 +11,7 @@ from .export import (
     export_collapsed,
     export_csv,
     export_json,
+    export_pprof,
     export_pstats,
     export_speedscope,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "export_csv",
     "export_html",
     "export_json",
+    "export_pprof",
     "export_pstats",
     "export_speedscope",
     "format_time_ns",

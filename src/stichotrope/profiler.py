@@ -612,6 +612,12 @@ class Profiler(_core.Recorder):
 
         export_collapsed(self.get_results(), path)
 
+    def export_pprof(self, path: StrPath) -> None:
+        """Write the call trees for pprof; see `stichotrope.export_pprof`."""
+        from .export import export_pprof
+
+        export_pprof(self.get_results(), path)
+
     def export_pstats(self, path: StrPath) -> None:
         """Write the results for `pstats`; see `stichotrope.export_pstats`."""
         from .export import export_pstats

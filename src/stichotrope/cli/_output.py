@@ -25,10 +25,11 @@ FORMS = {
     "csv": (".csv",),
     "collapsed": (".collapsed", ".folded"),
     "pstats": (".pstats", ".prof"),
+    "pprof": (".pprof", ".pb.gz"),
     "table": (),
     "tree": (".txt",),
 }
-IN_FILES_ONLY = ("html", "pstats")
+IN_FILES_ONLY = ("html", "pstats", "pprof")
 
 
 def form_of(path: str) -> str | None:
@@ -123,9 +124,9 @@ def _export(form: str) -> Callable[[ProfilerResults, str], None]:
         from ..report import export_html
 
         return export_html
-    from ..export import export_pstats
+    from ..export import export_pprof, export_pstats
 
-    return export_pstats
+    return export_pprof if form == "pprof" else export_pstats
 
 
 def show(results: list[ProfilerResults], form: str, file: TextIO, **layout: Any) -> None:

@@ -24,6 +24,7 @@ forms:
   speedscope  for https://www.speedscope.app
   collapsed   folded stacks, for flamegraph.pl and others
   pstats      for the pstats module and what reads its files
+  pprof       for `go tool pprof`, Pyroscope, Parca
 
 examples:
   stichotrope report run.json

@@ -1,4 +1,4 @@
-"""Results as files: CSV for spreadsheets, JSON for programs, three formats for other viewers."""
+"""Results as files: CSV for spreadsheets, JSON for programs, four formats for other viewers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ __all__ = [
     "export_collapsed",
     "export_csv",
     "export_json",
+    "export_pprof",
     "export_pstats",
     "export_speedscope",
 ]
@@ -88,6 +89,24 @@ def export_pstats(results: object, path: StrPath) -> None:
     :raises OSError: when the target cannot be written.
     """
     from .pstats import render
+
+    checked_path(path)
+    write_bytes_whole(path, render(results_of(results)))
+
+
+def export_pprof(results: object, path: StrPath) -> None:
+    """Write the call trees to a file for ``go tool pprof`` and its kin, whole or not at all.
+
+    Its sample types are hits, total and self, both in nanoseconds, and its labels thread,
+    thread_key and pid.
+
+    :param results: a `ProfilerResults`, or a `Profiler`.
+    :param path: the target; pprof's own end in ``.pb.gz``.
+    :raises TypeError: when either is of the wrong type.
+    :raises ValueError: when a figure is too large for 64 bits.
+    :raises OSError: when the target cannot be written.
+    """
+    from .pprof import render
 
     checked_path(path)
     write_bytes_whole(path, render(results_of(results)))

@@ -10,6 +10,7 @@ A block is written as its name; where several blocks have that name, as ``name (
 from __future__ import annotations
 
 from .._format import printable
+from ._labels import label, shared_names
 from ._stacks import stacks
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -25,7 +26,7 @@ def render(results: ProfilerResults) -> str:
 
     :param results: the results.
     """
-    shared = _shared_names(results.tree)
+    shared = shared_names(results.tree)
     weights: dict[str, int] = {}
     for path, self_ns in stacks(results.tree):
         line = ";".join(_frame(node, shared) for node in path)
@@ -33,14 +34,5 @@ def render(results: ProfilerResults) -> str:
     return "".join(f"{line} {weight}\n" for line, weight in weights.items())
 
 
-def _shared_names(tree: CallNode) -> set[str]:
-    """Return the names that more than one block has."""
-    places: dict[str, set[tuple[int, str, int]]] = {}
-    for node, _ in tree.walk():
-        places.setdefault(node.name, set()).add((node.track_idx, node.file, node.line))
-    return {name for name, found in places.items() if len(found) > 1}
-
-
 def _frame(node: CallNode, shared: set[str]) -> str:
-    text = f"{node.name} ({node.file}:{node.line})" if node.name in shared else node.name
-    return printable(text).replace(";", ":")
+    return printable(label(node, shared)).replace(";", ":")

@@ -1,0 +1,169 @@
+"""The pprof export: a file for ``go tool pprof``, Pyroscope, Parca and what else reads theirs.
+
+The format is https://github.com/google/pprof/blob/main/proto/profile.proto, a protobuf in gzip. Of
+the few kinds of fields that it has, this writes them itself: no library that is kept up does.
+
+A sample is a path of the call tree in one thread, with its passes, its self time and its total.
+Readers add up what lies below a path: of self times that gives the total again; of totals it would
+count nested blocks twice, so that of these only a path's own ("flat") value means something.
+"""
+
+from __future__ import annotations
+
+from .._format import printable
+from .._version import __version__
+from ._labels import label, shared_names
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ..results import CallNode, ProfilerResults, ThreadResults
+
+SAMPLE_TYPES = (("hits", "count"), ("total", "nanoseconds"), ("self", "nanoseconds"))
+_DEFAULT = "self"
+_LARGEST = 2**63
+
+
+def render(results: ProfilerResults) -> bytes:
+    """Return results as a file for pprof; each sample says which thread and process it is of.
+
+    :param results: the results.
+    :raises ValueError: when a figure is too large for 64 bits.
+    """
+    from gzip import compress
+
+    profile = _Profile(results)
+    for tree, labels in _trees(results, profile):
+        profile.add(tree, labels)
+    return compress(profile.encoded(), mtime=0)
+
+
+def _trees(results: ProfilerResults, profile: _Profile) -> Iterator[tuple[CallNode, bytes]]:
+    """Yield the call tree of each thread with its labels, or the only one without."""
+    if not results.threads:
+        yield results.tree, b""
+    for thread in results.threads:
+        yield thread.tree, profile.labels(thread)
+
+
+class _Profile:
+    """A profile that is being written.
+
+    :param results: what it is of.
+    """
+
+    def __init__(self, results: ProfilerResults) -> None:
+        self._results = results
+        trees = [results.tree, *(thread.tree for thread in results.threads)]
+        self._shared = set().union(*map(shared_names, trees))
+        self._texts = {"": 0}
+        self._places: dict[tuple[int, str, int, str], int] = {}
+        self._functions: list[bytes] = []
+        self._samples: list[bytes] = []
+
+    def add(self, tree: CallNode, labels: bytes) -> None:
+        """Add a sample for each path that a tree has, with the labels of its thread."""
+        path: list[int] = []
+        for node, depth in tree.walk():
+            if depth == 0:
+                continue
+            del path[depth - 1 :]
+            path.append(self._place(node))
+            # Below 0 when nested blocks overlapped in time: then nothing is left to this one.
+            values = node.hit_count, node.total_time_ns, max(node.self_time_ns, 0)
+            if any(values):
+                sample = _packed(1, reversed(path)) + _packed(2, map(_checked, values)) + labels
+                self._samples.append(_bytes(2, sample))
+
+    def labels(self, thread: ThreadResults) -> bytes:
+        """Return the labels of a thread's samples, encoded."""
+        numbers = {"thread_key": thread.key}
+        if thread.process is not None:
+            numbers["pid"] = thread.process.pid
+        name = _number(1, self._text("thread")) + _number(2, self._text(thread.name))
+        return _bytes(3, name) + b"".join(
+            _bytes(3, _number(1, self._text(key)) + _number(3, number))
+            for key, number in numbers.items()
+        )
+
+    def encoded(self) -> bytes:
+        """Return the whole message."""
+        types = b"".join(_bytes(1, self._type(*one)) for one in SAMPLE_TYPES)
+        facts = self._facts()  # which may bring texts of their own
+        texts = b"".join(_bytes(6, text.encode()) for text in self._texts)
+        return types + b"".join(self._samples) + b"".join(self._functions) + texts + facts
+
+    def _facts(self) -> bytes:
+        metadata = self._results.metadata
+        start_ns, duration_ns = (
+            value if type(value) is int and 0 <= value < _LARGEST else 0
+            for value in (metadata.get("start_ns"), metadata.get("duration_ns"))
+        )
+        comment = f"{self._results.profiler_name}, recorded by stichotrope {__version__}"
+        return b"".join(
+            [
+                _number(9, start_ns),
+                _number(10, duration_ns),
+                _bytes(11, self._type(_DEFAULT, "nanoseconds")),
+                _number(12, 1),
+                _packed(13, [self._text(comment)]),
+                _number(14, self._text(_DEFAULT)),
+            ]
+        )
+
+    def _place(self, node: CallNode) -> int:
+        """Return the number of a block as a location; its function has the same."""
+        identity = node.track_idx, node.file, node.line, node.name
+        if identity not in self._places:
+            number = self._places[identity] = len(self._places) + 1
+            name = self._text(label(node, self._shared))
+            line = _checked(node.line)
+            function = (
+                _number(1, number)
+                + _number(2, name)
+                + _number(3, name)
+                + _number(4, self._text(node.file))
+                + _number(5, line)
+            )
+            location = _number(1, number) + _bytes(4, _number(1, number) + _number(2, line))
+            self._functions += [_bytes(4, location), _bytes(5, function)]
+        return self._places[identity]
+
+    def _type(self, name: str, unit: str) -> bytes:
+        return _number(1, self._text(name)) + _number(2, self._text(unit))
+
+    def _text(self, text: str) -> int:
+        """Return the place of a text in the table."""
+        return self._texts.setdefault(printable(text), len(self._texts))
+
+
+def _checked(value: int) -> int:
+    if not -_LARGEST <= value < _LARGEST:
+        raise ValueError(f"pprof holds numbers of 64 bits, and one of the results is {value:,}")
+    return value
+
+
+# Protobuf: https://protobuf.dev/programming-guides/encoding/
+
+
+def _varint(value: int) -> bytes:
+    value &= 2**64 - 1  # a number below 0 is its two's complement
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    found.append(value)
+    return bytes(found)
+
+
+def _number(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(value)
+
+
+def _bytes(field: int, value: bytes) -> bytes:
+    return _varint(field << 3 | 2) + _varint(len(value)) + value
+
+
+def _packed(field: int, values: Iterable[int]) -> bytes:
+    return _bytes(field, b"".join(map(_varint, values)))
