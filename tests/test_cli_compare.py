@@ -118,6 +118,8 @@ def test_the_comparison_can_be_written_to_a_file(versions, capfd):
         (("missing",), "missing says: gone"),
         (("new",), "new says: added"),
         (("unclear",), None),
+        (("hits-per-parent",), None),
+        (("new-path",), "new-path says: added"),
         (("faster,missing",), "missing says: gone"),
     ],
 )

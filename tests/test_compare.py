@@ -520,6 +520,9 @@ def test_a_comparison_becomes_a_document():
         "notes": [],
         "only_old": [],
         "only_new": [],
+        "counts": [],
+        "paths_only_old": [],
+        "paths_only_new": [],
     }
     expected = {
         "track": "track 0",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -10,8 +12,11 @@ if TYPE_CHECKING:
 
 EXPECTED = (
     "a condition is slower or faster, with a share if it is to be more than that (slower>5%), "
-    "or missing, new or unclear"
+    "missing, new or unclear, hits-per-parent, with a factor if it is to be more (such as "
+    "hits-per-parent>1.5x), missing-path or new-path"
 )
+_OF_TIMES = ("slower", "faster", "unclear")
+_OF_COUNTS = "hits-per-parent"
 
 
 class Condition:
@@ -21,26 +26,36 @@ class Condition:
       slower by more than 5 %, which is its verdict where the threshold is 5 %.
     - ``missing``, ``new``: a block that only the old version has, or only the new one.
     - ``unclear``: a block of which there is too little data.
+    - ``hits-per-parent``: a block that is passed more often in a pass of the block around it.
+      ``hits-per-parent>1.5x``: more than 1.5 times as often. In every new run, compared with the
+      old run that has the most.
+    - ``missing-path``, ``new-path``: a path of nested blocks that only one version passes.
 
     :param text: the condition.
     :ivar threshold: the share behind ``>``, None without.
+    :ivar is_of_times: whether it depends on how long something took, not on counts alone.
     :raises ValueError: when it is none.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
-        word, above, share = (part.strip() for part in text.partition(">"))
-        if word not in _WORDS or (above and word not in ("slower", "faster")):
+        word, above, amount = (part.strip() for part in text.partition(">"))
+        if word not in _WORDS or (above and word not in ("slower", "faster", _OF_COUNTS)):
             raise ValueError(f"{text!r} is no condition: {EXPECTED}")
-        self._word = word
-        self.threshold = _share(text, share) if above else None
+        self.is_of_times = word in _OF_TIMES
+        self.threshold = None
+        self._find = _WORDS[word]
+        if above and word == _OF_COUNTS:
+            self._find = _of_counts(_factor(text, amount))
+        elif above:
+            self.threshold = _share(text, amount)
 
     def blocks(self, comparison: Comparison) -> list[str]:
-        """Return the names of the blocks that meet it.
+        """Return the names of the blocks that meet it, or the paths with their counts.
 
         :param comparison: one that was made with its threshold, if it has one.
         """
-        return _WORDS[self._word](comparison)
+        return self._find(comparison)
 
 
 def parsed(texts: Iterable[str]) -> list[Condition]:
@@ -63,6 +78,26 @@ def _share(text: str, share: str) -> float:
     return value
 
 
+def _factor(text: str, factor: str) -> Fraction:
+    try:
+        value = Fraction(factor.removesuffix("x"))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{factor!r} in {text!r} is no factor, such as 1.5x") from None
+    if value < 1:
+        raise ValueError(f"the factor in {text!r} must be 1x or more")
+    return value
+
+
+def _of_counts(factor: Fraction) -> Callable[[Comparison], list[str]]:
+    return lambda comparison: [
+        str(count) for count in comparison.counts if count.is_more_than(factor)
+    ]
+
+
+def _paths(paths: Sequence[tuple[str, ...]]) -> list[str]:
+    return [" > ".join(path) for path in paths]
+
+
 def _of_verdict(verdict: str) -> Callable[[Comparison], list[str]]:
     return lambda comparison: [block.name for block in comparison.of_verdict(verdict)]
 
@@ -77,4 +112,7 @@ _WORDS: dict[str, Callable[[Comparison], list[str]]] = {
     "missing": lambda comparison: _names(comparison.only_old),
     "new": lambda comparison: _names(comparison.only_new),
     "unclear": _of_verdict("too little data"),
+    _OF_COUNTS: _of_counts(Fraction(1)),
+    "missing-path": lambda comparison: _paths(comparison.paths_only_old),
+    "new-path": lambda comparison: _paths(comparison.paths_only_new),
 }

@@ -25,11 +25,14 @@ conditions of --fail-on, of which any makes the exit status 1:
   slower>5%             a block is shown to be slower by more than 5 %
   missing, new          a block is in one version only
   unclear               there is too little data for a block
+  hits-per-parent>1.5x  a block is passed more often in a pass of the block around it, in every run:
+                        exact, on any machine, and one run of each is enough
+  missing-path, new-path  a path of nested blocks is in one version only
 
 examples:
   for i in 1 2 3 4 5; do stichotrope run -q -o old/$i.json bench.py; done
   stichotrope compare old/ new/
-  stichotrope compare old/ new/ --fail-on 'slower>5%'
+  stichotrope compare old/ new/ --fail-on 'slower>5%' --fail-on 'hits-per-parent>1.5x'
   stichotrope compare old.json new.json --metric median --format markdown"""
 
 FORMS = ("table", "markdown", "json")
@@ -83,6 +86,8 @@ def main(options: Any) -> int:
         raise
     except (OSError, ValueError) as error:
         raise CommandError(reason(error)) from None
+    if comparison.notes and any(condition.is_of_times for condition in conditions):
+        say(f"stichotrope compare: times may not compare: different {'; '.join(comparison.notes)}")
     for condition, blocks in met.items():
         if blocks:
             say(f"stichotrope compare: failed, as --fail-on {condition} says: {', '.join(blocks)}")
@@ -195,6 +200,15 @@ def _remarks(comparison: Comparison) -> list[str]:
     return remarks + [f"Different {note}" for note in comparison.notes]
 
 
+def _count_lines(comparison: Comparison) -> list[str]:
+    """Return a line for each path that is passed more or less often, is gone or is new."""
+    return [
+        *(f"{count}" for count in comparison.counts if count.is_changed),
+        *(f"{' > '.join(path)}: gone" for path in comparison.paths_only_old),
+        *(f"{' > '.join(path)}: new" for path in comparison.paths_only_new),
+    ]
+
+
 def _counted(runs: int) -> str:
     return f"{runs:,} run{'' if runs == 1 else 's'}"
 
@@ -227,6 +241,8 @@ def _table(comparison: Comparison) -> str:
     with console.capture() as capture:
         console.print(table)
         console.print()
+        for changed in _count_lines(comparison):
+            console.print(Text(printable(changed), style="yellow"))
         for remark in _remarks(comparison):
             console.print(Text(printable(remark), style="dim"))
     lines = (line.rstrip() for line in capture.get().splitlines())
@@ -237,11 +253,16 @@ def _table(comparison: Comparison) -> str:
 def _markdown(comparison: Comparison) -> str:
     from .._format import printable
 
-    def line(cells: Sequence[str]) -> str:
+    def escaped(text: str) -> str:
         # What would end a cell or begin markup; names come from the program.
-        escaped = ("".join(f"\\{c}" if c in "\\`*_[]<>|~" else c for c in cell) for cell in cells)
-        return f"| {' | '.join(map(printable, escaped))} |"
+        return printable("".join(f"\\{c}" if c in "\\`*_[]<>|~" else c for c in text))
+
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(map(escaped, cells))} |"
 
     rules = ("---", "---", "---:", "---:", "---:", "---:", "---")
     rows = [line(_HEADINGS), f"| {' | '.join(rules)} |", *map(line, _rows(comparison))]
+    counts = [f"- {escaped(changed)}" for changed in _count_lines(comparison)]
+    if counts:
+        rows += ["", "Passes of a block in one of the block around it:", "", *counts]
     return "\n".join([*rows, "", *(f"{remark}  " for remark in _remarks(comparison))]) + "\n"

@@ -20,6 +20,7 @@ from ._comparison import (
     LoneBlock,
     compare,
 )
+from ._counts import PathCount
 from ._runs import METRICS, Run, Runs, load_runs
 from ._samples import (
     bootstrap_interval,
@@ -44,6 +45,7 @@ __all__ = [
     "BlockComparison",
     "Comparison",
     "LoneBlock",
+    "PathCount",
     "Run",
     "Runs",
     "bootstrap_interval",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from math import exp, fsum, hypot, inf, log, log1p, sqrt
 
 from ..results import ProfilerResults, results_of
+from ._counts import PathCount, compared_counts, nested_in, only_in
 from ._matching import matched
 from ._runs import METRICS, Runs
 from ._samples import check_confidence, check_real, deviation, holm
@@ -38,6 +39,7 @@ RUNS, PASSES = "runs", "passes of one run"
 # ASPLOS 2009); a single run does not even show how far its own times move from run to run.
 THRESHOLDS = {RUNS: 0.02, PASSES: 0.05}
 
+_WITH_NESTED = ("mean", "median", "min", "total")  # figures that nested blocks are part of
 LEAST_RUNS = 3  # on one side at least
 LEAST_PASSES = 30  # on each side, where there is one run
 _HALF = Fraction(1, 2)
@@ -46,6 +48,7 @@ _MORE_RUNS = "it takes {} runs on one side, with the block in them"
 _MORE_PASSES = "it takes {} passes on each side where there is one run of each"
 _ONE_FIGURE = "one run of each has a single figure, and nothing tells how far it varies: give more"
 _ZERO = "a figure is 0, so there is no ratio"
+_NESTED = "its own time is not shown to be slower, but what is nested in it: {}"
 _OTHERS = "its interval alone would show it, but not among as many blocks as were compared"
 
 
@@ -157,6 +160,10 @@ class Comparison:
     :ivar old_runs: how many runs there were.
     :ivar new_runs: the same of the new version.
     :ivar notes: sentences on what else differs between the two: Python, machine, clock.
+    :ivar counts: how often each path of nested blocks is passed, of those that are in both.
+    :ivar paths_only_old: the names along each path that only the old version passes, the paths
+        below it left out.
+    :ivar paths_only_new: the same of the new version.
     """
 
     blocks: list[BlockComparison]
@@ -171,6 +178,9 @@ class Comparison:
     old_runs: int
     new_runs: int
     notes: list[str]
+    counts: list[PathCount]
+    paths_only_old: list[tuple[str, ...]]
+    paths_only_new: list[tuple[str, ...]]
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -206,6 +216,9 @@ class Comparison:
             "blocks": [block.to_dict() for block in self.blocks],
             "only_old": [block.to_dict() for block in self.only_old],
             "only_new": [block.to_dict() for block in self.only_new],
+            "counts": [count.to_dict() for count in self.counts],
+            "paths_only_old": [list(path) for path in self.paths_only_old],
+            "paths_only_new": [list(path) for path in self.paths_only_new],
         }
 
 
@@ -260,8 +273,14 @@ def compare(
     test = _Test(metric, confidence, threshold, basis)
     order = {id(one): place for place, one in enumerate(series[1])}
     pairs.sort(key=lambda pair: order[id(pair[1])])
+    counts = [[run.counts for run in side] for side in sides]
+    blocks = test.blocks(pairs)
+    # Single samples have no self time, and no paths.
+    if metric in _WITH_NESTED and all(run for side in counts for run in side):
+        own = _Test("self", confidence, threshold, basis).blocks(pairs)
+        blocks = _told_apart(blocks, own, nested_in(counts[1]))
     return Comparison(
-        blocks=test.blocks(pairs),
+        blocks=blocks,
         only_old=[_lone(one, metric) for one in only_old],
         only_new=[_lone(one, metric) for one in only_new],
         metric=metric,
@@ -273,7 +292,32 @@ def compare(
         old_runs=len(sides[0]),
         new_runs=len(sides[1]),
         notes=_differences(*sides),
+        counts=compared_counts(*counts),
+        paths_only_old=only_in(counts[0], counts[1]),
+        paths_only_new=only_in(counts[1], counts[0]),
     )
+
+
+def _told_apart(
+    blocks: list[BlockComparison],
+    own: list[BlockComparison],
+    nested: dict[tuple[str, str], set[tuple[str, str]]],
+) -> list[BlockComparison]:
+    """Return comparisons with a note where a block is slower for what is nested in it.
+
+    :param blocks: of times that nested blocks are part of.
+    :param own: the same of self times.
+    :param nested: the blocks directly below each.
+    """
+    slower = {(block.track, block.name) for block in blocks if block.verdict == SLOWER}
+    told = []
+    for block, alone in zip(blocks, own, strict=True):
+        place = block.track, block.name
+        below = sorted(name for _, name in slower & nested.get(place, set()) - {place})
+        if block.verdict == SLOWER and alone.verdict in (NO_DIFFERENCE, FASTER) and below:
+            block = replace(block, note=_NESTED.format(", ".join(below)))
+        told.append(block)
+    return told
 
 
 # What is given

@@ -8,6 +8,7 @@ from math import sqrt
 from .._document import Document, ResultsFormatError, parse
 from .._files import checked_path, files_in, read_whole
 from ..results import GATHERED_SUFFIX, ProfilerResults
+from ._counts import counts_of
 from ._samples import checked_samples, deviation, interpolated, quantile_ranks
 
 TYPE_CHECKING = False
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from .._files import StrPath
     from ..results import ProfileBlock, ProfileTrack
+    from ._counts import Counts
     from ._samples import Interval
 
 METRICS = ("mean", "median", "min", "total", "self")
@@ -152,13 +154,17 @@ class Run:
 
     :param blocks: what it tells of each block that was hit.
     :param facts: what it ran on and how, by name, as people read it.
+    :param counts: the passes of each path of nested blocks; nothing where no such are known.
     """
 
-    __slots__ = ("blocks", "facts")
+    __slots__ = ("blocks", "facts", "counts")
 
-    def __init__(self, blocks: list[Figures], facts: dict[str, str]) -> None:
+    def __init__(
+        self, blocks: list[Figures], facts: dict[str, str], counts: Counts | None = None
+    ) -> None:
         self.blocks = blocks
         self.facts = facts
+        self.counts: Counts = {} if counts is None else counts
 
 
 class Runs:
@@ -227,7 +233,7 @@ def _run_of(results: ProfilerResults) -> Run:
         for block in track.blocks
         if block.hit_count
     ]
-    return Run(blocks, _facts(results.metadata))
+    return Run(blocks, _facts(results.metadata), counts_of(results))
 
 
 def _sampled(run: Mapping[str, Iterable[float]]) -> list[Figures]:
