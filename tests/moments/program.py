@@ -1,0 +1,515 @@
+"""Programs of small steps, each played on the core and on its model, and a comparison of all their figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from stichotrope import Profiler, _core
+
+from .model import Model, Pass, Site, Strand, Thread
+from .tables import Figures, defined, differences, observed
+from .worker import (
+    CALLS,
+    FUNCTIONS,
+    INLINE,
+    KEPT,
+    LAYERS,
+    MOST_OPEN,
+    WATCHDOG_SECONDS,
+    Step,
+    Thing,
+    Worker,
+    plain,
+)
+
+# A kind, and as which of its blocks it is tracked, outermost first.
+Setup = tuple[str, tuple[int, ...]]
+
+SITES = [*CALLS, *INLINE, *KEPT, *(site for sites in LAYERS.values() for site in sites)]
+
+
+class DifferenceError(AssertionError):
+    """Results are not what they are defined to be."""
+
+
+class Player:
+    """A worker, its thread in the model, and the levels that both are in, outermost first."""
+
+    def __init__(self, program: Program, name: str) -> None:
+        self.worker = Worker(program, name)
+        self.thread = Thread(name)
+        # Each is told how it ends: "" or "error".
+        self.levels: list[Callable[[str], None]] = []
+        self.shown = 0  # on the worker's clock
+
+    @property
+    def strand(self) -> Strand:
+        """The one that is running innermost."""
+        return self.thread.stack[-1]
+
+
+class Resumed:
+    """The level of what a thread resumed; called when all of it ends at once."""
+
+    def __init__(self, program: Program, player: Player, first: Thing) -> None:
+        self.program = program
+        self.player = player
+        self.first = first
+
+    def __call__(self, left_by: str) -> None:
+        for thing in reversed(self.first.chain()):
+            self.program.has_ended(thing, left_by)
+
+
+class Program:
+    """Plays steps on the core and on the model, leaving out those that make no sense where they stand.
+
+    :param setups: what there is to be suspended. A new one is made when the one before has ended.
+    :param has_context: whether threads have a context of their own from the beginning.
+    :param reduced: takes from figures what is not to be compared.
+    """
+
+    def __init__(
+        self,
+        setups: list[Setup] | None = None,
+        has_context: bool = True,
+        reduced: Callable[[Figures], Figures] = lambda figures: figures,
+    ) -> None:
+        self.setups = setups or []
+        self.has_context = has_context
+        self.reduced = reduced
+        self.model = Model()
+        self.profiler = Profiler("moments")
+        for site in INLINE:
+            self.inline_block(site)
+        self.functions = [self.profiler.track(site.track, site.name)(plain) for site in CALLS]
+        self.blocks = [self.profiler.block(site.track, site.name) for site in KEPT]
+        for kind in FUNCTIONS:
+            self.tracked(Thing(kind, LAYERS[kind]))
+        self.things: dict[int, Thing] = {}
+        self.players: dict[int, Player] = {}
+        self.threads: list[
+            Thread
+        ] = []  # those that recorded since the last clear(), ended ones too
+        self.made = 0
+        self.busy: Player | None = None  # only one thread does steps at a time
+        self.started = True
+        self.disabled: set[int] = set()
+        self.was_off = False
+
+    def inline_block(self, site: Site) -> Any:
+        """A block as `with` gets it, new each time."""
+        return self.profiler.block(site.track, site.name)
+
+    def tracked(self, thing: Thing) -> Any:
+        """A function that gives a new one of a kind."""
+        function = FUNCTIONS[thing.kind]
+        for site in reversed(thing.layers):
+            function = self.profiler.track(site.track, site.name)(function)
+        return function
+
+    # ---- playing --------------------------------------------------------------------------------
+
+    def play(self, steps: list[Step]) -> None:
+        """Do all steps, and compare when all that is open has been left, and when all threads have ended."""
+        try:
+            for kind, *arguments in steps:
+                getattr(self, kind)(*arguments)
+            self.leave_everything()
+            self.check()
+            for number in list(self.players):
+                self.end(number)
+            self.check()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        for player in self.players.values():
+            with suppress(BaseException):
+                player.worker.do("raise", 1_000_000)
+                player.worker.end()
+        for thing in self.things.values():
+            with suppress(BaseException):
+                made = thing.made
+                made.aclose().send(None) if thing.kind == "asynchronous" else made.close()
+
+    def leave_everything(self) -> None:
+        """Leave all that is open, on each thread and in each context that has anything open."""
+        for number in list(self.players):
+            self.throw(number, 1_000_000)
+        for number in list(self.things):
+            for thread in list(self.players)[:1]:
+                self.cancel(thread, number)
+        for number, player in list(self.players.items()):
+            self._leave_by_hand(number, player)
+            for context in list(player.thread.contexts):
+                self.run(number, context)
+                self._leave_by_hand(number, player)
+                self.ret(number)
+
+    def _leave_by_hand(self, number: int, player: Player) -> None:
+        for p in reversed(player.strand.passes.copy()):
+            self.leave(number, KEPT.index(p.site))
+
+    def player(self, number: int) -> Player:
+        """The thread of a number, its clock at the time of all: a new one at first, and after its end."""
+        if number not in self.players:
+            self.made += 1
+            self.players[number] = Player(self, f"moments {self.made}")
+        player = self.players[number]
+        if player is not self.busy:
+            self.settle()
+            self.busy = player
+        if player.shown != self.model.now:
+            player.shown = self.model.now
+            player.worker.do("tick", self.model.now)
+        return player
+
+    def settle(self) -> None:
+        """Wait until all steps are done."""
+        for player in self.players.values():
+            player.worker.settle()
+
+    def is_on(self, site: Site) -> bool:
+        """Whether a pass of the site that begins now is recorded."""
+        return self.started and site.track not in self.disabled
+
+    def tick(self, thread: int, step: int) -> None:
+        """Let time pass, on all threads."""
+        self.model.advance(step)
+
+    # ---- blocks and calls -----------------------------------------------------------------------
+
+    def _enter(self, player: Player, site: Site) -> Pass:
+        return self.model.enter(site, player.strand, self.is_on(site))
+
+    def _level(self, player: Player, kind: str, number: int, site: Site) -> None:
+        p = self._enter(player, site)
+        p.is_level = True
+        strand = p.strand
+        player.worker.do(kind, number)
+        player.levels.append(lambda left_by: self._leave(strand, site, left_by))
+
+    def _leave(self, strand: Strand, site: Site, left_by: str) -> None:
+        """A level ends: with it the innermost pass of its block, also one that was entered by hand."""
+        innermost = self.model.innermost(site, strand)
+        if not innermost.is_level:
+            [p for p in strand.passes if p.site == site and p.is_level][-1].is_level = False
+        self.model.leave(innermost, left_by)
+
+    def call(self, thread: int, number: int) -> None:
+        """Call a tracked function; the steps that follow are done in it."""
+        self._level(self.player(thread), "call", number, CALLS[number])
+
+    def inline(self, thread: int, number: int) -> None:
+        """Begin a `with` statement; the steps that follow are done in it."""
+        self._level(self.player(thread), "inline", number, INLINE[number])
+
+    def hold(self, thread: int, number: int) -> None:
+        """Begin a `with` statement of a kept block; the steps that follow are done in it."""
+        self._level(self.player(thread), "hold", number, KEPT[number])
+
+    def enter(self, thread: int, number: int) -> None:
+        """Enter a kept block by hand."""
+        player = self.player(thread)
+        player.worker.do("enter", number)
+        self._enter(player, KEPT[number])
+
+    def leave(self, thread: int, number: int) -> None:
+        """Leave a kept block by hand, where it is open; or in vain where it is open nowhere."""
+        player = self.player(thread)
+        site = KEPT[number]
+        found = self.model.innermost(site, player.strand)
+        if found is not None:
+            if not found.is_level:  # a `with` statement's own is left by that
+                player.worker.do("leave", number)
+                self.model.leave(found)
+        elif not self.was_off and not any(
+            p.site == site for p in self.model.open_on(player.thread)
+        ):
+            player.worker.do("leave_in_vain", number)
+
+    def run(self, thread: int, number: int) -> None:
+        """Enter a context; the steps that follow are done in it."""
+        player = self.player(thread)
+        contexts = player.thread.contexts
+        strand = contexts.setdefault(number, Strand("context", player.thread))
+        if not strand.is_running:
+            player.worker.do("run", number)
+            self.model.resume(strand, player.thread)
+            player.levels.append(lambda left_by: self.model.suspend(strand, waiting=True))
+
+    def ret(self, thread: int) -> None:
+        """End what is running innermost: a body, a call, a `with` statement or a context."""
+        player = self.player(thread)
+        level, thing = self._innermost(player)
+        if thing is not None:
+            player.worker.do("return")
+            self.has_ended(thing, "")
+            if thing is level.first:
+                player.levels.pop()
+        elif player.levels:
+            player.worker.do("return")
+            player.levels.pop()("")
+
+    def throw(self, thread: int, levels: int) -> None:
+        """Raise an exception that is caught so many levels further out."""
+        player = self.player(thread)
+        levels = min(levels, len(player.levels))
+        if levels:
+            player.worker.do("raise", levels)
+            for _ in range(levels):
+                player.levels.pop()("error")
+
+    def end(self, thread: int) -> None:
+        """Let a thread end that has nothing open."""
+        player = self.players.get(thread)
+        if player is None or player.levels or any(self.model.open_on(player.thread)):
+            return
+        self.settle()
+        del self.players[thread]
+        player.worker.end()
+        if player.thread.has_entered:
+            self.threads.append(player.thread)
+            self._await_end(player.thread.name)
+
+    def _await_end(self, name: str) -> None:
+        """Wait until the system has taken the thread down: Python may say so a moment earlier."""
+        deadline = time.monotonic() + WATCHDOG_SECONDS
+        while any(
+            share.name == name and share.alive for share in self.profiler.get_results().threads
+        ):
+            assert time.monotonic() < deadline, f"thread {name} was never seen to end"
+            time.sleep(0)
+
+    # ---- what can be suspended ------------------------------------------------------------------
+
+    def make(self, thread: int, number: int) -> None:
+        """Make a new one, if there is none that has not ended."""
+        if number < len(self.setups) and (number not in self.things or self.things[number].over):
+            player = self.player(thread)
+            kind, layers = self.setups[number]
+            thing = self.things[number] = Thing(kind, [LAYERS[kind][layer] for layer in layers])
+            player.worker.do("make", thing)
+            # Made while its track is off, it is the bare one.
+            thing.layers = [site for site in thing.layers if self.is_on(site)]
+
+    def _available(self, player: Player, number: int, ends: bool = False) -> Thing | None:
+        """What has a number, if it can be resumed, or ended, now and here."""
+        thing = self.things.get(number)
+        if thing is None or thing.is_running or thing.over or thing.outer is not None:
+            return None
+        # What closing one in the midst of a step does differs from version to version.
+        return None if ends and any(each.waiting for each in thing.chain()) else thing
+
+    def resume(self, thread: int, number: int) -> None:
+        """Resume something; the steps that follow are done in it."""
+        self.make(thread, number)
+        self._go_on(thread, number, "resume")
+
+    def nudge(self, thread: int, number: int) -> None:
+        """Resume something by an exception that it catches."""
+        thing = self.things.get(number)
+        if thing is not None and thing.touched:
+            self._go_on(thread, number, "nudge")
+
+    def _go_on(self, thread: int, number: int, how: str) -> None:
+        player = self.player(thread)
+        thing = self._available(player, number)
+        if thing is not None:
+            player.worker.do(how, thing)
+            self._has_resumed(player, thing)
+            player.levels.append(Resumed(self, player, thing))
+
+    def suspend(self, thread: int) -> None:
+        """Have what is running innermost yield, or wait."""
+        self._suspend(thread, "yield")
+
+    def wait(self, thread: int) -> None:
+        """Have an asynchronous generator wait in the midst of a step."""
+        self._suspend(thread, "wait")
+
+    def _suspend(self, thread: int, how: str) -> None:
+        player = self.player(thread)
+        level, thing = self._innermost(player)
+        if thing is None or (how == "wait" and thing.kind != "asynchronous"):
+            return
+        player.worker.do(how)
+        thing.waiting = how == "wait"
+        is_given = thing.kind == "asynchronous" and how == "yield" and thing.outer is not None
+        if is_given:
+            self._part(thing)
+        chain = [thing] if is_given else level.first.chain()
+        for each in reversed(chain):
+            is_step = each.kind == "asynchronous" and not thing.waiting
+            self.model.suspend(each.strand, each.kind != "generator" and not is_step)
+        if not is_given:
+            player.levels.pop()
+
+    def open(self, thread: int, number: int) -> None:
+        """Have what is running innermost enter a `with` statement of its own."""
+        player = self.player(thread)
+        _, thing = self._innermost(player)
+        if thing is not None and thing.depth < MOST_OPEN:
+            player.worker.do("open", number)
+            thing.depth += 1
+            self._enter(player, INLINE[number])
+
+    def shut(self, thread: int) -> None:
+        """Have what is running innermost leave its innermost `with` statement."""
+        player = self.player(thread)
+        _, thing = self._innermost(player)
+        if thing is not None and thing.depth:
+            player.worker.do("shut")
+            self._shut(thing, "")
+
+    def _shut(self, thing: Thing, left_by: str) -> None:
+        thing.depth -= 1
+        self.model.leave([p for p in thing.strand.passes if p.site in INLINE][-1], left_by)
+
+    def delegate(self, thread: int, number: int) -> None:
+        """Have what is running innermost wait for another."""
+        player = self.player(thread)
+        _, thing = self._innermost(player)
+        if thing is None or thing.kind == "asynchronous":
+            return
+        self.make(thread, number)
+        inner = self._available(player, number)
+        if inner is None or (thing.kind == "generator") != (inner.kind == "generator"):
+            return
+        if inner.waiting or (inner.kind == "coroutine" and inner.touched):
+            return
+        player.worker.do("delegate", inner)
+        thing.inner, inner.outer = inner, thing
+        self._has_resumed(player, inner)
+        inner.strand.outer = thing.strand
+
+    def close(self, thread: int, number: int) -> None:
+        """Close something that is suspended."""
+        self._finish(thread, number, "close", ends=True)
+
+    def cancel(self, thread: int, number: int) -> None:
+        """Throw an exception into something that is suspended, which ends by it."""
+        self._finish(thread, number, "cancel")
+
+    def abandon(self, thread: int, number: int) -> None:
+        """Let go of something that is suspended."""
+        self._finish(thread, number, "abandon", ends=True)
+
+    def _finish(self, thread: int, number: int, how: str, ends: bool = False) -> None:
+        player = self.player(thread)
+        thing = self._available(player, number, ends)
+        if thing is None:
+            return
+        if how == "abandon" and not thing.touched:
+            how = "close"  # a coroutine that nobody awaited would complain
+        player.worker.do(how, thing)
+        if thing.strand is not None:
+            self._has_resumed(player, thing)
+            for each in reversed(thing.chain()):
+                self.has_ended(each, "cancelled")
+        thing.over = True
+
+    # ---- what the model does of them ------------------------------------------------------------
+
+    def _innermost(self, player: Player) -> Any:
+        """What a thread resumed last, if it is in nothing else, and what is running of that."""
+        level = player.levels[-1] if player.levels else None
+        return (level, level.first.chain()[-1]) if isinstance(level, Resumed) else (None, None)
+
+    def _has_resumed(self, player: Player, first: Thing) -> None:
+        for thing in first.chain():
+            thing.touched = True
+            if thing.strand is None:
+                kind = "generator" if thing.kind == "generator" else "coroutine"
+                thing.strand = Strand(kind, player.thread)
+                self.model.resume(thing.strand, player.thread)
+                for site in thing.layers:
+                    if self.is_on(site):
+                        self._enter(player, site)
+                thing.strand.is_tracked = bool(thing.strand.passes)
+            else:
+                self.model.resume(thing.strand, player.thread)
+
+    def has_ended(self, thing: Thing, left_by: str) -> None:
+        """A body has come to its end, and left what it had open."""
+        while thing.depth:
+            self._shut(thing, left_by)
+        for p in reversed(thing.strand.passes.copy()):
+            if p.site not in KEPT:
+                self.model.leave(p, left_by)
+        self.model.end(thing.strand)
+        thing.over = True
+        self._part(thing)
+
+    def _part(self, thing: Thing) -> None:
+        if thing.outer is not None:
+            thing.strand.outer = None
+            thing.outer.inner = thing.outer = None
+
+    # ---- steps of the program -------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """Forget what is recorded."""
+        self.settle()
+        self.profiler.clear()
+        self.model.clear()
+        self.threads.clear()
+        for player in self.players.values():
+            player.thread.has_entered = False
+
+    def start(self) -> None:
+        """Switch everything on."""
+        self.settle()
+        self.profiler.start()
+        self.started = True
+
+    def stop(self) -> None:
+        """Switch everything off."""
+        self.settle()
+        self.profiler.stop()
+        self.started = False
+        self.was_off = True
+
+    def switch(self, track: int, on: bool) -> None:
+        """Switch one track."""
+        self.settle()
+        self.profiler.set_track_enabled(track, on)
+        (self.disabled.discard if on else self.disabled.add)(track)
+        self.was_off |= not on
+
+    # ---- comparison -----------------------------------------------------------------------------
+
+    def look(self, thread: int) -> None:
+        """Compare what a thread sees of all, wherever it is."""
+        player = self.player(thread)
+        player.worker.do("look")
+        self.settle()
+        self._compare_all(player.worker.seen)
+
+    def check(self) -> None:
+        """Compare what is seen from outside of all threads."""
+        self.settle()
+        _core.set_manual_ticks(self.model.now)
+        self._compare_all(self.profiler.get_results())
+
+    def _compare_all(self, results: Any) -> None:
+        living = [player.thread for player in self.players.values() if player.thread.has_entered]
+        threads = self.threads + living
+        lines = {share.name: share for share in results.threads}
+        if set(lines) != {thread.name for thread in threads}:
+            raise DifferenceError(
+                f"threads: got {sorted(lines)}, expected {[t.name for t in threads]}"
+            )
+        for thread in threads:
+            self._compare(lines[thread.name], [thread], f"thread {thread.name}: ")
+        self._compare(results, threads, "")
+
+    def _compare(self, found: Any, threads: list[Thread], whose: str) -> None:
+        got, expected = observed(found), defined(self.model, threads, SITES)
+        got, expected = self.reduced(got), self.reduced(expected)
+        if got != expected:
+            raise DifferenceError(whose + differences(got, expected).replace("\n", "\n" + whose))
