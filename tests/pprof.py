@@ -8,7 +8,11 @@ from __future__ import annotations
 import gzip
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import (  # type: ignore[import-untyped]
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+)
 
 # Message → field → (number, type); in brackets, it is repeated.
 SCHEMA = {

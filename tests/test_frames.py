@@ -13,7 +13,7 @@ from stichotrope.results import ProfilerResults
 pytestmark = pytest.mark.unit
 
 KINDS = ("pandas", "polars", "arrow")
-DTYPES = {
+DTYPES: dict[str, dict[str, tuple[str, ...]]] = {
     "pandas": {
         "int64": ("int64",),
         "float64": ("float64",),
