@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+WORKERS ?= auto
 REPEAT ?= 5
 SECONDS ?= 300
 CC ?= cc
@@ -9,9 +10,9 @@ CC ?= cc
 VENV := .venv
 PY := $(VENV)/bin/python
 
+# Folders too: one in which a file was deleted has changed. Not src itself, where builds leave what they make.
 SOURCES := setup.py pyproject.toml $(wildcard MANIFEST.in README.md LICENSE) \
-	$(wildcard src/*.pyx src/*.h) \
-	$(shell find src/stichotrope \( -name __pycache__ -prune \) -o -print 2>/dev/null)
+	$(shell find src/_* src/stichotrope \( -name __pycache__ -o -name '*.c' \) -prune -o -print 2>/dev/null)
 
 # What the caller's shell has set up must not reach the environment made here.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -23,6 +24,10 @@ build_core = find build/$(1)/lib -name '*.py' -delete 2>/dev/null; \
 # Tests of the wheel's content look at the one that make has just built.
 export STICHOTROPE_DIST := $(CURDIR)/build/wheel
 PYTEST := $(PY) -m pytest
+# Tests in several processes, each of which takes from another what that has not begun; with WORKERS=0 all in one.
+PARALLEL := -n $(WORKERS) --dist worksteal
+# What runs all tests that say yes or no: those of make test and of make test-all.
+BOTH_TIERS := -m "not (stress or slow or performance or browser)"
 # Sanitizers map fixed addresses, which a randomised address space may already have taken.
 FIXED_ADDRESSES := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 preload = $(FIXED_ADDRESSES) env LD_PRELOAD="$$($(CC) -print-file-name=$(1))"
@@ -30,7 +35,7 @@ preload = $(FIXED_ADDRESSES) env LD_PRELOAD="$$($(CC) -print-file-name=$(1))"
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test browser stress soak fuzz lint format coverage bench bench-check conformance docs wheel sdist tsan asan valgrind clean FORCE
+.PHONY: help demo test test-all browser stress soak fuzz lint format coverage bench bench-check conformance docs wheel sdist tsan asan valgrind clean FORCE
 
 help: ## this list
 	@echo 'make TARGET [PYTHON=python3.13] [ARGS="..."]'
@@ -38,8 +43,9 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
 	@echo
 	@echo '  PYTHON  the interpreter to use; another one than last time makes $(VENV) again'
-	@echo '  ARGS    passed on: to pytest by test, stress, coverage, tsan, asan and valgrind;'
+	@echo '  ARGS    passed on: to pytest by test, test-all, stress, coverage, tsan, asan and valgrind;'
 	@echo '          to the program by demo, bench and bench-check'
+	@echo '  WORKERS processes of make test and make test-all (now $(WORKERS): one for each processor; 0: none but one)'
 	@echo '  REPEAT  rounds of make stress (now $(REPEAT)) and of make soak (50 unless given)'
 	@echo '  SECONDS how long make fuzz looks (now $(SECONDS))'
 
@@ -47,7 +53,10 @@ demo: $(VENV)/.installed ## profile a real program; the report, CSV and JSON als
 	$(PY) examples/stdlib_census.py --output-dir build/demo $(ARGS)
 
 test: $(VENV)/.installed ## run the tests against the built and installed wheel
-	$(PYTEST) $(ARGS)
+	$(PYTEST) $(PARALLEL) $(ARGS)
+
+test-all: $(VENV)/.installed ## run the second tier: what make test leaves out, but for stress and browser
+	$(PYTEST) $(PARALLEL) -m "extended and not (stress or slow or performance or browser)" $(ARGS)
 
 browser: $(VENV)/.installed $(VENV)/.browser build/speedscope/package/package.json ## look at the HTML report in Chromium, and at the speedscope export in speedscope
 	@$(PY) -c 'from benchmarks.html import chromium; chromium()' 2> /dev/null \
@@ -68,8 +77,8 @@ soak: $(VENV)/.installed ## run all tests 50 times in random order, half of them
 		seed=$$($(PY) -c 'import random; print(random.randrange(2**32))'); \
 		interval=$$([ $$((round % 2)) = 0 ] && echo 1e-6); \
 		echo "Round $$round of $(REPEAT), seed $$seed, switch interval $${interval:-as usual}"; \
-		STICHOTROPE_TEST_SWITCH_INTERVAL=$$interval $(PYTEST) -q -x -p no:cacheprovider --randomly-seed=$$seed $(ARGS) || { \
-			echo "Again: STICHOTROPE_TEST_SWITCH_INTERVAL=$$interval make test ARGS='-x --randomly-seed=$$seed'"; exit 1; }; \
+		STICHOTROPE_TEST_SWITCH_INTERVAL=$$interval $(PYTEST) $(BOTH_TIERS) -q -x -p no:cacheprovider --randomly-seed=$$seed $(ARGS) || { \
+			echo "Again: STICHOTROPE_TEST_SWITCH_INTERVAL=$$interval make test WORKERS=0 ARGS='$(subst ",\",$(BOTH_TIERS)) -x --randomly-seed=$$seed'"; exit 1; }; \
 	done
 
 fuzz: $(VENV)/.installed $(VENV)/.fuzz ## fuzz the reader of result files for SECONDS; new inputs go to build/fuzz
@@ -91,7 +100,7 @@ format: $(VENV)/.lint ## put the sources into the project's format
 coverage: $(VENV)/.installed $(VENV)/.coverage ## fail when under 95 % of the lines of the Python or the Cython are run
 	export STICHOTROPE_COVERAGE=1; $(call build_core,coverage)
 	@find build/coverage -name '*.gcda' -delete && rm -f build/coverage/data*
-	PYTHONPATH="$(CURDIR)/build/coverage/lib" $(PY) -m coverage run -m pytest -k "not exceptions_at_any_moment and not no_slope" $(ARGS)
+	PYTHONPATH="$(CURDIR)/build/coverage/lib" $(PY) -m coverage run -m pytest $(BOTH_TIERS) -k "not exceptions_at_any_moment and not no_slope" $(ARGS)
 	$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report; python=$$?; echo; \
 		$(PY) tools/core_coverage.py build/coverage --fail-under 95 && exit $$python
@@ -121,7 +130,7 @@ tsan: $(VENV)/.installed ## run the tests with ThreadSanitizer in the core
 	export STICHOTROPE_SANITIZE=thread; $(call build_core,tsan)
 	$(call preload,libtsan.so) PYTHONPATH="$(CURDIR)/build/tsan/lib" \
 		TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:die_after_fork=0:suppressions=$(CURDIR)/tools/tsan.supp" \
-		$(PYTEST) --capture=sys $(ARGS)
+		$(PYTEST) $(BOTH_TIERS) --capture=sys $(ARGS)
 
 # Without greenlets: they copy whole stretches of the C stack, with the zones between variables that must not be read.
 # Without plots: matplotlib throws exceptions of C++, which its runtime cannot pass on in a program of C.
@@ -130,13 +139,13 @@ asan: $(VENV)/.installed ## run the tests with AddressSanitizer and UndefinedBeh
 	export STICHOTROPE_SANITIZE=address,undefined; $(call build_core,asan)
 	$(call preload,libasan.so) PYTHONPATH="$(CURDIR)/build/asan/lib" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS="detect_leaks=0" UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1" \
-		$(PYTEST) --capture=sys -k "not greenlet and not gevent and not a_fork_from_a_thread and not test_bench_page" $(ARGS)
+		$(PYTEST) $(BOTH_TIERS) --capture=sys -k "not greenlet and not gevent and not a_fork_from_a_thread and not test_bench_page" $(ARGS)
 
 valgrind: $(VENV)/.installed ## run the tests under Valgrind's memcheck
 	export STICHOTROPE_DEBUG=1; $(call build_core,valgrind)
 	PYTHONPATH="$(CURDIR)/build/valgrind/lib" PYTHONMALLOC=malloc \
 		valgrind --quiet --leak-check=full --show-leak-kinds=definite --num-callers=16 \
-		--xml=yes --xml-file=build/valgrind/report.xml $(PYTEST) $(ARGS)
+		--xml=yes --xml-file=build/valgrind/report.xml $(PYTEST) $(BOTH_TIERS) $(ARGS)
 	$(PY) tools/valgrind_report.py build/valgrind/report.xml
 
 clean: ## remove everything that make has made

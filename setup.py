@@ -71,7 +71,9 @@ def core() -> Extension:
     extension = Extension(
         "stichotrope._core",
         ["src/_core.pyx"],
-        depends=["src/_platform.h", *sorted(glob("src/_core/*.pxi"))],
+        depends=sorted(
+            [*glob("src/**/*.pxi", recursive=True), *glob("src/**/*.h", recursive=True)]
+        ),
         # The C is generated into the build folder, away from the header that it includes.
         include_dirs=["src"],
         extra_compile_args=compile_args,

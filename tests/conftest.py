@@ -32,10 +32,11 @@ from stichotrope import (
 )
 from stichotrope.results import _Figures
 
-CHECKOUT_SOURCES = Path(__file__).resolve().parents[1] / "src"
+TESTS = Path(__file__).resolve().parent
+CHECKOUT_SOURCES = TESTS.parent / "src"
 
 # Far beyond what any wait in a test takes: reaching it means that somebody waits for ever.
-WATCHDOG_SECONDS = 120.0
+WATCHDOG_SECONDS = 300.0
 
 _failed = pytest.StashKey[bool]()
 
@@ -52,6 +53,18 @@ def pytest_configure() -> None:
     interval = os.environ.get("STICHOTROPE_TEST_SWITCH_INTERVAL")
     if interval:
         sys.setswitchinterval(float(interval))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what is no part of the package, the programs and the tool that measure it, into the second tier: make test-all.
+
+    First of all, as what is left out is chosen by marks.
+    """
+    for item in items:
+        place = item.path.relative_to(TESTS)
+        if place.parts[0] == "workloads" or place.name.startswith("test_bench"):
+            item.add_marker(pytest.mark.extended)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -269,7 +282,10 @@ def eventually() -> Callable[[Callable[[], bool]], None]:
     return wait
 
 
-@pytest.fixture(params=[None, 1e-6], ids=["usual switching", "frantic switching"])
+@pytest.fixture(
+    params=[None, pytest.param(1e-6, marks=pytest.mark.extended)],
+    ids=["usual switching", "frantic switching"],
+)
 def switching(request: pytest.FixtureRequest) -> None:
     """Run a test twice: as usual, and with threads taking turns as often as the interpreter can."""
     if request.param is not None:

@@ -217,6 +217,6 @@ def test_a_run_asks_ours_and_all_that_are_installed(monkeypatch):
     for name in ready:
         for work in works:
             assert len(accuracy.off_ns(stored, name, work)) == 2, (name, work)
-    assert all(stored["peers"][kind.name]["overhead_ns"] > 0 for kind in OURS)
+    assert all(stored["peers"][kind.name]["overhead_ns"] >= 0 for kind in OURS)
     assert accuracy.limits(stored) == []
     assert report.SUBJECTS["accuracy"] is accuracy

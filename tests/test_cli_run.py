@@ -8,6 +8,7 @@ import re
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -314,13 +315,15 @@ if __name__ == "__main__":
 def test_children_of_multiprocessing_are_recorded(folder, method):
     """Children are recorded like their parent, however they are started, and leave nothing behind."""
     write(folder, children=CHILDREN)
-    (folder / "temporary").mkdir()
-    done = stichotrope(
-        *("run", "-q", "-t", "__main__:work", "-t", "__main__:Thing.double", "-t", "shop:price"),
-        *("-o", "out.json", "children.py", method),
-        cwd=folder,
-        TMPDIR=str(folder / "temporary"),
-    )
+    # Its path is short: multiprocessing's sockets are made in it, and the path of a socket has 104 bytes at most.
+    with tempfile.TemporaryDirectory() as temporary:
+        done = stichotrope(
+            *("run", "-q", "-t", "__main__:work", "-t", "__main__:Thing.double"),
+            *("-t", "shop:price", "-o", "out.json", "children.py", method),
+            cwd=folder,
+            TMPDIR=temporary,
+        )
+        left = list(Path(temporary).glob("stichotrope-*"))
     assert (done.returncode, done.stdout) == (0, "180\n"), done.stderr
     assert recorded_hits(folder / "out.json") == {
         "__main__": {"work": 12, "Thing.double": 12},
@@ -328,7 +331,7 @@ def test_children_of_multiprocessing_are_recorded(folder, method):
         "marks": {"inside": 12},
     }
     assert len(ProfilerResults.load(folder / "out.json").processes) >= 3
-    assert list((folder / "temporary").glob("stichotrope-*")) == []
+    assert left == []
 
 
 def test_a_program_without_children_leaves_nothing_behind_however_it_ends(folder):

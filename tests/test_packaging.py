@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -132,12 +133,10 @@ def test_the_sdist_holds_what_it_takes_to_build_and_test(sdist):
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"setup.py", "pyproject.toml", "Makefile", "LICENSE", "README.md", "CHANGELOG.md"}
     wanted |= {"CONTRIBUTING.md", "src/_core.pyx", "src/_platform.h"}
-    folders = ("src/stichotrope", "tests", "tools", "benchmarks", "examples")
+    folders = ("src/_core", "src/stichotrope", "tests", "tools", "benchmarks", "examples")
+    written = {".c", ".css", ".h", ".html", ".js", ".json", ".pxi", ".py", ".pyi", ".supp"}
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*")):
-        if (
-            path.suffix in (".py", ".pyi", ".c", ".json", ".supp", ".html", ".css", ".js")
-            or path.name == "py.typed"
-        ):
+        if path.suffix in written or path.name == "py.typed":
             wanted.add(path.relative_to(ROOT).as_posix())
     assert wanted - names == set()
     assert [name for name in names if re.search(r"\.(so|pyd|py[cod])$|_core\.c$", name)] == []
@@ -277,6 +276,25 @@ def test_a_switch_adds_its_flags(monkeypatch, switches, expected):
     flags = set(extension(monkeypatch, **switches)["extra_compile_args"])
     switched = {"-O0", "-O1", "-O3", "-UNDEBUG", "--coverage"}
     assert {flag for flag in flags if flag in switched or "sanitize" in flag} == expected
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
+def test_make_builds_anew_after_an_edit_of_any_source():
+    """The wheel that is tested depends on every file that it is built from."""
+    done = subprocess.run(
+        ["make", "--print-data-base", "--question", "help"],
+        cwd=ROOT,
+        env={name: text for name, text in os.environ.items() if not name.startswith("MAKE")},
+        capture_output=True,
+        text=True,
+    )
+    (rule,) = re.findall("^build/wheel/.built: (.*)", done.stdout, re.MULTILINE)
+    sources = [
+        path
+        for kind in ("pyx", "pxi", "h", "py", "pyi")
+        for path in (ROOT / "src").rglob(f"*.{kind}")
+    ]
+    assert {path.relative_to(ROOT).as_posix() for path in sources} - set(rule.split()) == set()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from conftest import WATCHDOG_SECONDS, Threads, hits
-from production.conftest import Player, is_slowed_down
+from production.conftest import Player, is_disturbed
 from production.memory import resident, slope
 from production.subjects import KINDS, CallSites, Subject
 from stichotrope import Profiler, ProfilerResults, _core, profiler
@@ -209,7 +209,7 @@ NONE_FOR_A_THREAD = 150.0
 
 def is_level(bytes_each: float | None, none: float) -> bool:
     """Whether memory does not grow. Sanitizers keep what is freed, and some systems do not tell."""
-    return bytes_each is None or is_slowed_down() or bytes_each < none
+    return bytes_each is None or is_disturbed() or bytes_each < none
 
 
 def test_a_thousand_cycles_on_twenty_threads_leave_memory_as_it_was(
@@ -241,7 +241,7 @@ def test_a_thousand_short_lived_threads_leave_counts_and_no_slope(play: Player, 
 
 
 @pytest.mark.skipif(
-    resident() is None or is_slowed_down(), reason="the system does not say what is resident"
+    resident() is None or is_disturbed(), reason="the system does not say what is resident"
 )
 def test_a_leak_that_no_count_shows_is_a_slope(once: Player) -> None:
     """A thousand bytes for each cycle, kept by the program."""

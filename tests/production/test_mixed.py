@@ -202,11 +202,11 @@ def mix_operations(kind: str) -> Any:
     }
 
 
-def test_a_hundred_mixed_operations_inside_open_blocks_end_in_time(play: Player, kind: str) -> None:
-    """Reading, registering and switching inside open blocks, and in finalizers, within 8 s."""
+def test_a_hundred_mixed_operations_inside_open_blocks_all_end(play: Player, kind: str) -> None:
+    """Reading, registering and switching inside open blocks, and in finalizers: each once, and nobody waits for ever."""
     old = {f"{number}": 20 for number in range(6)}
     new = {f"{100 + thread}": 1 for thread in range(20)}
-    for facts in play(mix_operations, within=8, kind=kind):
+    for facts in play(mix_operations, kind=kind):
         assert facts["wrong"] == []
         twenty = ("finalize", "in finalizer", "register", "switch", "decorate")
         assert facts["done"] == {"read": 40, **dict.fromkeys(twenty, 20)}

@@ -1,4 +1,4 @@
-"""The watchdog of the scenarios: who hangs, fails, is late or leaves something behind is reported."""
+"""The watchdog of the scenarios: who hangs, fails or leaves something behind is reported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import faulthandler
 import re
 import sys
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -42,9 +41,9 @@ def embrace() -> Any:
 def test_a_scenario_that_hangs_is_ended_and_shows_all_stacks(once: Player) -> None:
     """Two threads in a deadly embrace, and the one that waits for them."""
     with pytest.raises(pytest.fail.Exception) as failed:
-        once(embrace, limit=1.0)
+        once(embrace, limit=3.0)
     said = str(failed.value)
-    assert said.startswith("exit status 1\nTimeout (0:00:01)!\n")
+    assert said.startswith("exit status 1\nTimeout (0:00:03)!\n")
     assert said.count("Thread 0x") == 3
     for place in ("take_left_first", "take_right_first", "join_in_time", "embrace"):
         assert re.search(rf"line \d+ in (\S+\.)?{place}\n", said), said
@@ -59,7 +58,7 @@ def hold_the_interpreter() -> Any:
 def test_a_scenario_that_hangs_while_no_other_thread_can_run_is_ended_too(once: Player) -> None:
     """The watchdog needs nothing of the interpreter."""
     with pytest.raises(pytest.fail.Exception, match=r"Timeout(.|\n)*in hold_the_interpreter\n"):
-        once(hold_the_interpreter, limit=1.0)
+        once(hold_the_interpreter, limit=3.0)
 
 
 def hang_without_watchdog() -> Any:
@@ -117,33 +116,3 @@ def test_a_scenario_that_leaves_a_profiler_behind_fails(once: Player) -> None:
     """With what there is of it."""
     with pytest.raises(AssertionError, match="'stores': 1"):
         once(keep)
-
-
-def idle() -> Any:
-    """Do nothing, for some time."""
-    time.sleep(0.05)
-    return {}
-
-
-def played(once: Player, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one at each attempt."""
-    attempts: list[int] = []
-    original = once._play
-
-    def counted(*arguments: Any) -> Any:
-        attempts.append(len(attempts))
-        return original(*arguments)
-
-    monkeypatch.setattr(once, "_play", counted)
-    return attempts
-
-
-def test_a_scenario_that_is_late_fails(once: Player, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When it was late three times, and not when it was in time."""
-    monkeypatch.setattr(sys.modules[Player.__module__], "is_slowed_down", lambda: False)
-    made = played(once, monkeypatch)
-    with pytest.raises(pytest.fail.Exception, match=r"to stay below 0\.04 s; took"):
-        once(idle, within=0.04)
-    assert len(made) == 3
-    assert once(idle, within=60.0) == [{}]
-    assert len(made) == 4

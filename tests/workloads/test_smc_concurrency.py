@@ -20,7 +20,6 @@ from benchmarks.workloads.smc.simulation import STARTS, simulate  # noqa: E402
 from benchmarks.workloads.smc.tuner import Problem, tune  # noqa: E402
 from conftest import hits  # noqa: E402
 from stichotrope import _core  # noqa: E402
-from workloads.conftest import within  # noqa: E402
 
 pytestmark = [pytest.mark.concurrent, pytest.mark.usefixtures("switching")]
 
@@ -50,15 +49,14 @@ def version(number):
 
 
 def test_a_hundred_controllers_at_once(factory, threads, recorded_blocks):
-    """50 threads make two each, all different objects, in under 10 s."""
+    """50 threads make two each, all different objects."""
     made: list[Controller] = []
 
     def create(place):
         for i in range(2):
             made.append(factory.create(KINDS[(place + i) % 4], 0.01))
 
-    with within(10):
-        threads.together(*(lambda i=i: create(i) for i in range(50)))
+    threads.together(*(lambda i=i: create(i) for i in range(50)))
     assert len({id(controller) for controller in made}) == 100
     assert len({id(controller.gains) for controller in made}) == 100
     assert recorded_blocks() == {"create": 100}
@@ -148,7 +146,7 @@ def test_particles_are_isolated():
 
 
 def test_a_thousand_reads_of_the_registry(factory, threads, recorded_blocks):
-    """By 100 threads, in under 2 s; each sees all four kinds."""
+    """By 100 threads; each sees all four kinds."""
 
     def read():
         seen = []
@@ -157,8 +155,7 @@ def test_a_thousand_reads_of_the_registry(factory, threads, recorded_blocks):
             seen.append(factory.info(KINDS[i % 4]).name)
         return seen
 
-    with within(2):
-        seen = threads.together(*(read for _ in range(100)))
+    seen = threads.together(*(read for _ in range(100)))
     counted = Counter(chain.from_iterable(seen))
     assert counted.pop(KINDS) == 500
     assert counted == dict(zip(KINDS, (200, 100, 100, 100), strict=True))
