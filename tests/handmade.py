@@ -21,12 +21,16 @@ def block(
     file: str = "/srv/app/io.py",
     line: int = 10,
     self_ns: int | None = None,
+    total_ns: int | None = None,
+    now_open: int = 0,
+    errors: int = 0,
+    cancelled: int = 0,
 ) -> ProfileBlock:
-    """Return a block whose passes took the given times, none of them recursive."""
+    """Return a block whose passes took the given times, one after the other unless a total is given."""
     histogram = Histogram()
     for duration in durations:
         histogram.add(duration)
-    total = sum(durations)
+    total = sum(durations) if total_ns is None else total_ns
     return ProfileBlock(
         name=name,
         file=file,
@@ -39,9 +43,12 @@ def block(
         active_time_ns=total,
         min_time_ns=min(durations, default=0),
         max_time_ns=max(durations, default=0),
-        sum_time_ns=total,
+        sum_time_ns=sum(durations),
         sum_squares_ns2=sum(duration * duration for duration in durations),
         histogram=histogram,
+        open_count=now_open,
+        error_count=errors,
+        cancelled_count=cancelled,
     )
 
 
@@ -57,6 +64,10 @@ def node(of: ProfileBlock, *children: CallNode) -> CallNode:
         total_time_ns=of.total_time_ns,
         self_time_ns=of.self_time_ns,
         children=list(children),
+        sum_time_ns=of.sum_time_ns,
+        open_count=of.open_count,
+        error_count=of.error_count,
+        cancelled_count=of.cancelled_count,
     )
 
 
@@ -82,7 +93,7 @@ def single(
         profiler_name=name,
         tracks=tracks,
         total_time_ns=sum(track.total_time_ns for track in tracks.values()),
-        tree=root(*(node(item) for item in blocks if item.hit_count)),
+        tree=root(*(node(item) for item in blocks if item.was_entered)),
         threads=threads or [],
     )
 
@@ -102,7 +113,7 @@ def thread(key: int, *blocks: ProfileBlock, name: str = "worker") -> ThreadResul
 
 
 def sample() -> ProfilerResults:
-    """Return the results that `data/results-v1.json` holds: two tracks, two threads, a tree."""
+    """Return two tracks, two threads, a tree; all of it, and only that, ended by returning."""
     read = block("read", (100, 200, 300), self_ns=350)
     decode = block("decode µ", (50, 200), idx=1, line=20)
     parse = block("parse", (1_000_000,), track=1, file="/srv/app/parse.py", line=5)
@@ -142,4 +153,30 @@ def sample() -> ProfilerResults:
             "overhead_ns_per_pass": 32.0,
             "warnings": [],
         },
+    )
+
+
+def troubled() -> ProfilerResults:
+    """Return the results that `data/results-v2.json` holds: a server that was looked at in the middle.
+
+    ``serve`` is open and nothing of it has ended; of 4 requests at once, 2 failed and one was
+    cancelled; and one more is open.
+    """
+    serve = block("serve", total_ns=900, self_ns=500, now_open=1)
+    handle = block(
+        "handle",
+        (100, 200, 300, 400),
+        idx=1,
+        line=20,
+        total_ns=400,
+        now_open=1,
+        errors=2,
+        cancelled=1,
+    )
+    track = ProfileTrack(0, "web", True, [serve, handle], 900)
+    tree = root(node(serve, node(handle)))
+    main = ThreadResults(1, 140_000, "MainThread", True, {0: track}, 900, tree)
+    idle = ThreadResults(2, 140_001, "idle", True)
+    return ProfilerResults(
+        "server", {0: track}, 900, tree, [main, idle], metadata={"process": 4711, "host": "web-1"}
     )

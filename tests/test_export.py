@@ -102,7 +102,7 @@ def test_json_names_the_figures_of_a_block() -> None:
     """The names of the contract, the derived figures among them."""
     document = json.loads(json_export.render(sample()))
     assert document["profiler_name"] == "census"
-    assert (document["format"], document["format_version"]) == ("stichotrope-results", 1)
+    assert (document["format"], document["format_version"]) == ("stichotrope-results", 2)
     track = document["tracks"][0]
     assert (track["track_idx"], track["track_name"], track["enabled"]) == (0, "I/O", True)
     assert (track["total_time_ns"], track["total_hits"]) == (600, 5)
@@ -112,6 +112,9 @@ def test_json_names_the_figures_of_a_block() -> None:
         "line": 20,
         "block_idx": 1,
         "hit_count": 2,
+        "error_count": 0,
+        "cancelled_count": 0,
+        "open_count": 0,
         "total_time_ns": 250,
         "avg_time_ns": 125.0,
         "min_time_ns": 50,
@@ -122,6 +125,7 @@ def test_json_names_the_figures_of_a_block() -> None:
         "p50_time_ns": 50,
         "p95_time_ns": 200,
         "p99_time_ns": 200,
+        "concurrency": 1.0,
         "sum_time_ns": 250,
         "sum_squares_ns2": 42_500,
         "histogram": [[50, 1], [200, 1]],

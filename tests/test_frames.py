@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from handmade import block, sample, single
+from handmade import block, sample, single, troubled
 from stichotrope._frames import SCHEMAS, columns
 from stichotrope.results import ProfilerResults
 
@@ -85,6 +85,10 @@ def test_a_row_of_a_block_has_its_figures() -> None:
         "p95_time_ns": sample().tracks[0].blocks[0].percentile(95),
         "p99_time_ns": sample().tracks[0].blocks[0].percentile(99),
         "max_time_ns": 300,
+        "open_count": 0,
+        "error_count": 0,
+        "cancelled_count": 0,
+        "concurrency": 1.0,
     }
     assert (never["block"], never["hit_count"], never["avg_time_ns"]) == ("never", 0, 0.0)
 
@@ -115,8 +119,27 @@ def test_a_row_of_a_thread_has_its_sums() -> None:
         "alive": True,
         "hit_count": 5,
         "total_time_ns": 600,
+        "open_count": 0,
+        "error_count": 0,
+        "cancelled_count": 0,
     }
     assert (second["thread"], second["alive"], second["hit_count"]) == ("pool_0", False, 1)
+
+
+@pytest.mark.parametrize("level", ["block", "node", "thread-block"])
+def test_a_row_tells_how_passes_ended_and_which_are_open(level: str) -> None:
+    """Of a block without hits, too."""
+    names = ("hit_count", "open_count", "error_count", "cancelled_count", "concurrency")
+    found = {row["block"]: tuple(row[name] for name in names) for row in plain(troubled(), level)}
+    assert found["serve"] == (0, 1, 0, 0, 1.0)
+    assert found["handle"] == (4, 1, 2, 1, 2.5)
+
+
+def test_a_row_of_a_thread_has_the_sums_of_these() -> None:
+    """All of them of the thread that has recorded."""
+    names = ("hit_count", "open_count", "error_count", "cancelled_count")
+    found = [tuple(row[name] for name in names) for row in plain(troubled(), "thread")]
+    assert found == [(4, 2, 2, 1), (0, 0, 0, 0)]
 
 
 def test_blocks_of_threads_are_told_apart() -> None:
@@ -177,5 +200,9 @@ def test_the_names_of_columns_are_those_that_are_documented() -> None:
     assert list(SCHEMAS) == ["block", "node", "thread", "thread-block"]
     where = ["profiler", "track_idx", "track", "block_idx", "block", "file", "line"]
     passes = ["hit_count", "total_time_ns", "self_time_ns"]
-    assert list(SCHEMAS["node"]) == ["node", "parent", "depth", *where, *passes]
+    ended = ["open_count", "error_count", "cancelled_count"]
+    since = ["sum_time_ns", *ended, "concurrency"]
+    assert list(SCHEMAS["node"]) == ["node", "parent", "depth", *where, *passes, *since]
+    assert list(SCHEMAS["thread"])[-3:] == ended
+    assert list(SCHEMAS["block"])[-4:] == [*ended, "concurrency"]
     assert list(SCHEMAS["block"])[:10] == [*where, *passes]

@@ -644,7 +644,7 @@ def test_a_corrupt_file_among_good_ones_is_named_and_left_out(tmp_path: Path) ->
         "foreign": ('{"hello": "world"}', "not a stichotrope results file"),
         "list": ("[]", "not a stichotrope results file"),
         "later": (
-            whole.replace('"format_version": 1', '"format_version": 99'),
+            whole.replace('"format_version": 2', '"format_version": 99'),
             "results format 99",
         ),
         "wrong": (whole.replace('"alive"', '"a live"'), 'field "alive" is missing'),

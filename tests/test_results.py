@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handmade import block, node, root, sample, single, thread
+from handmade import block, node, root, sample, single, thread, troubled
 from stichotrope.results import (
     FORMAT_VERSION,
     CallNode,
@@ -68,6 +68,56 @@ def test_a_block_that_was_never_hit_is_all_zeros() -> None:
     """No division by its hits takes place."""
     never = block("b")
     assert (never.avg_time_ns, never.stddev_time_ns, never.percentile(99)) == (0.0, 0.0, 0)
+
+
+def test_a_block_may_be_open_and_have_a_total_without_any_hit() -> None:
+    """What is of passes that ended is 0, and the block is not one that was never entered."""
+    serve = troubled().tracks[0].blocks[0]
+    assert (serve.hit_count, serve.open_count, serve.total_time_ns) == (0, 1, 900)
+    assert (serve.avg_time_ns, serve.stddev_time_ns, serve.percentile(50)) == (0.0, 0.0, 0)
+    assert serve.was_entered
+    assert not block("b").was_entered
+
+
+@pytest.mark.parametrize(
+    ("durations", "total", "now_open", "at_a_time"),
+    [
+        ((10, 20), 30, 0, 1.0),  # one after the other
+        ((50, 50, 50, 50), 80, 0, 2.5),  # at once, for a part of it
+        ((), 0, 0, 1.0),  # never hit
+        ((), 70, 1, 1.0),  # nothing has ended: one at least was open
+        ((10,), 70, 1, 1.0),  # what is open is in the total, and not yet in the sum
+        ((100, 100), 100, 1, 2.0),
+        ((10, 20), 31, 0, 1.0),  # rounded
+    ],
+)
+def test_concurrency_is_how_many_passes_were_open_at_a_time(
+    durations: tuple[int, ...], total: int, now_open: int, at_a_time: float
+) -> None:
+    """Sum by total, where any was open: so never fewer than one."""
+    one = block("b", durations, total_ns=total, now_open=now_open)
+    assert one.concurrency == at_a_time
+    assert node(one).concurrency == at_a_time
+
+
+def test_totals_tell_what_is_open_and_how_passes_ended() -> None:
+    """Of a track, a thread, a process and everybody."""
+    results = troubled()
+    for share in (results, results.tracks[0], results.threads[0], results.processes[0]):
+        found = (share.total_hits, share.total_open, share.total_errors, share.total_cancelled)
+        assert found == (4, 2, 2, 1)
+    assert results.was_entered
+    assert results.tracks[0].was_entered
+    assert results.threads[0].was_entered
+    assert not results.threads[1].was_entered
+    assert not ProfilerResults("x").was_entered
+
+
+def test_open_passes_alone_are_something() -> None:
+    """A program that is looked at within its first block has recorded."""
+    results = single(block("main", total_ns=5, now_open=1))
+    assert results.was_entered
+    assert results.total_hits == 0
 
 
 def test_percentiles_0_and_100_are_the_exact_extremes() -> None:
@@ -257,8 +307,12 @@ CHANGES: dict[str, Callable[[ProfilerResults], Any]] = {
     "track name": lambda r: setattr(r.tracks[0], "track_name", "other"),
     "track off": lambda r: setattr(r.tracks[0], "enabled", False),
     "block": lambda r: setattr(r.tracks[0].blocks[0], "hit_count", 99),
+    "open": lambda r: setattr(r.tracks[0].blocks[0], "open_count", 1),
+    "error": lambda r: setattr(r.tracks[0].blocks[0], "error_count", 1),
+    "cancelled": lambda r: setattr(r.tracks[0].blocks[0], "cancelled_count", 1),
     "histogram": lambda r: r.tracks[0].blocks[0].histogram.add(5),
     "tree": lambda r: setattr(r.tree.children[0].children[0], "hit_count", 99),
+    "error on a path": lambda r: setattr(r.tree.children[0], "error_count", 1),
     "thread": lambda r: setattr(r.threads[1], "alive", True),
     "metadata": lambda r: r.metadata["clock"].update(source="monotonic"),
 }
@@ -386,6 +440,20 @@ def test_merging_does_not_depend_on_how_runs_are_grouped(
     at_once = first.merge(second, third)
     assert first.merge(second).merge(third) == at_once == first.merge(second.merge(third))
     assert at_once.tracks[0].blocks == [block("a", a + b + c)]
+
+
+def test_merging_adds_open_passes_and_how_passes_ended() -> None:
+    """In blocks, on paths, in threads and in processes."""
+    merged = troubled().merge(troubled())
+    serve, handle = merged.tracks[0].blocks
+    assert (serve.hit_count, serve.open_count, serve.total_time_ns) == (0, 2, 1800)
+    ended = (handle.hit_count, handle.open_count, handle.error_count, handle.cancelled_count)
+    assert ended == (8, 2, 4, 2)
+    assert (handle.sum_time_ns, handle.concurrency, handle.min_time_ns) == (2000, 2.5, 100)
+    inner = merged.tree.children[0].children[0]
+    assert inner._values()[-4:] == (2000, 2, 4, 2)
+    (process,) = merged.processes
+    assert process._values()[-5:] == (8, 1800, 4, 4, 2)
 
 
 def test_a_block_that_was_never_hit_does_not_pull_the_minimum_to_0() -> None:
@@ -641,16 +709,44 @@ def test_a_self_time_below_zero_is_kept() -> None:
     assert ProfilerResults.from_dict(odd.to_dict()) == odd
 
 
-def test_results_of_format_1_are_still_read() -> None:
+def of_format_1(results: ProfilerResults) -> ProfilerResults:
+    """Results as format 1 could tell them: it had no sums of paths."""
+    for tree in (results.tree, *(share.tree for share in results.threads)):
+        for step, _ in tree.walk():
+            step.sum_time_ns = 0
+    return results
+
+
+def load_again(path: Path) -> ProfilerResults:
+    """Results that were loaded, saved as this version saves them, and loaded."""
+    return ProfilerResults.from_dict(json.loads(ProfilerResults.load(path).to_json()))
+
+
+@pytest.mark.parametrize("loaded", [ProfilerResults.load, load_again])
+def test_results_of_format_1_are_still_read(loaded: Callable[[Path], ProfilerResults]) -> None:
     """The stored file, and through it the files of every user, stays readable."""
-    assert ProfilerResults.load(DATA / "results-v1.json") == sample()
+    assert loaded(DATA / "results-v1.json") == of_format_1(sample())
+
+
+@pytest.mark.parametrize("loaded", [ProfilerResults.load, load_again])
+def test_results_of_format_2_are_read(loaded: Callable[[Path], ProfilerResults]) -> None:
+    """With what is open, and how passes ended."""
+    assert loaded(DATA / "results-v2.json") == troubled()
 
 
 def test_the_stored_file_is_what_this_version_writes() -> None:
     """A change of the document calls for a new format version, and a new stored file."""
-    stored = json.loads((DATA / "results-v1.json").read_text(encoding="utf-8"))
+    stored = json.loads((DATA / "results-v2.json").read_text(encoding="utf-8"))
     assert stored["format_version"] == FORMAT_VERSION
-    assert sample().to_dict() == stored
+    assert troubled().to_dict() == stored
+
+
+def test_what_format_1_did_not_tell_is_not_read_from_it() -> None:
+    """A field of that name meant something else, or nothing."""
+    document = json.loads((DATA / "results-v1.json").read_text(encoding="utf-8"))
+    document["tracks"][0]["blocks"][0]["error_count"] = "?"
+    document["tree"][1]["open_count"] = 5
+    assert ProfilerResults.from_dict(document) == of_format_1(sample())
 
 
 def test_fields_of_a_later_version_are_ignored() -> None:
@@ -713,11 +809,11 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
 def test_results_of_a_newer_format_ask_for_an_update(tmp_path: Path) -> None:
     """Even when nothing else in the file is as this version knows it."""
     target = tmp_path / "newer.json"
-    target.write_text('{"format": "stichotrope-results", "format_version": 2}')
+    target.write_text('{"format": "stichotrope-results", "format_version": 3}')
     with pytest.raises(ResultsFormatError) as caught:
         ProfilerResults.load(target)
     assert str(caught.value) == (
-        f"{target}: written in results format 2; this version reads up to 1; update stichotrope"
+        f"{target}: written in results format 3; this version reads up to 2; update stichotrope"
     )
 
 
@@ -741,6 +837,11 @@ WRONG: list[tuple[list[str | int], Any, str]] = [
         ["tracks", 0, "blocks", 1, "name"],
         None,
         'field "name" at tracks[0].blocks[1] must be a text, not None',
+    ),
+    (
+        ["tree", 1, "cancelled_count"],
+        -1,
+        'field "cancelled_count" at tree[1] must be a whole number',
     ),
     (["tracks", 0, "blocks", 1, "histogram"], [[1, 2, 3]], "a list of pairs of whole numbers"),
     (["tracks", 0, "blocks", 1, "histogram"], [[1, -2]], "whole numbers, 0 or more"),
@@ -776,6 +877,8 @@ def test_a_field_of_the_wrong_kind_is_reported_with_its_place(
     [
         (["tracks"], 'field "tracks" is missing'),
         (["tracks", 0, "blocks", 1, "hit_count"], "is missing at tracks[0].blocks[1]"),
+        (["tracks", 0, "blocks", 1, "open_count"], "is missing at tracks[0].blocks[1]"),
+        (["tree", 1, "error_count"], "is missing at tree[1]"),
         (["threads", 0, "key"], "is missing at threads[0]"),
         (["tree", 1, "parent"], "is missing at tree[1]"),
     ],

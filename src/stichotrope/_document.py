@@ -76,9 +76,12 @@ def parse(raw: bytes) -> Any:
 
 
 class Document:
-    """A JSON object of a document, and where in the document it stands."""
+    """A JSON object of a document, and where in the document it stands.
 
-    def __init__(self, value: object, where: str) -> None:
+    :ivar version: that of the document's format; 0 as long as it is not known.
+    """
+
+    def __init__(self, value: object, where: str, version: int = 0) -> None:
         if not isinstance(value, dict):
             raise ResultsFormatError(
                 f"not a stichotrope results file: expected an object "
@@ -86,6 +89,7 @@ class Document:
             )
         self.value: dict[str, Any] = value
         self.where = where
+        self.version = version
 
     def text(self, key: str) -> str:
         return self._take(key, str, "a text")  # type: ignore[no-any-return]
@@ -103,7 +107,14 @@ class Document:
         self._check_size(key, value)
         return value  # type: ignore[no-any-return]
 
-    def count(self, key: str) -> int:
+    def count(self, key: str, since: int = 0) -> int:
+        """Return a whole number, 0 or more; 0 where the document is of an earlier format.
+
+        :param key: the field.
+        :param since: the version of the format that has brought it.
+        """
+        if self.version < since:
+            return 0
         value = self.integer(key)
         if value < 0:
             raise self._wrong(key, "a whole number, 0 or more")
@@ -111,7 +122,7 @@ class Document:
 
     def objects(self, key: str) -> Iterator[Document]:
         for i, item in enumerate(self._take(key, list, "a list")):
-            yield Document(item, f"{self._path(key)}[{i}]")
+            yield Document(item, f"{self._path(key)}[{i}]", self.version)
 
     def pairs(self, key: str) -> Iterator[tuple[int, int]]:
         """Yield the pairs of counts in a list such as ``[[1, 2], [3, 4]]``."""

@@ -22,6 +22,11 @@ _WHERE = {
     "line": _INTEGER,
 }
 _PASSES = {"hit_count": _INTEGER, "total_time_ns": _INTEGER, "self_time_ns": _INTEGER}
+_OPEN_AND_ENDED = {
+    "open_count": _INTEGER,
+    "error_count": _INTEGER,
+    "cancelled_count": _INTEGER,
+}
 _BLOCK = {
     **_WHERE,
     **_PASSES,
@@ -34,13 +39,16 @@ _BLOCK = {
     "p95_time_ns": _INTEGER,
     "p99_time_ns": _INTEGER,
     "max_time_ns": _INTEGER,
+    **_OPEN_AND_ENDED,
+    "concurrency": _REAL,
 }
+_NODE = {**_PASSES, "sum_time_ns": _INTEGER, **_OPEN_AND_ENDED, "concurrency": _REAL}
 _THREAD = {"thread_key": _INTEGER, "thread": _TEXT, "host": _TEXT, "pid": _INTEGER}
 
 # Level → column → type.
 SCHEMAS: dict[str, dict[str, str]] = {
     "block": _BLOCK,
-    "node": {"node": _INTEGER, "parent": _INTEGER, "depth": _INTEGER, **_WHERE, **_PASSES},
+    "node": {"node": _INTEGER, "parent": _INTEGER, "depth": _INTEGER, **_WHERE, **_NODE},
     "thread": {
         "profiler": _TEXT,
         **_THREAD,
@@ -48,6 +56,7 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "alive": _FLAG,
         "hit_count": _INTEGER,
         "total_time_ns": _INTEGER,
+        **_OPEN_AND_ENDED,
     },
     "thread-block": {**_THREAD, **_BLOCK},
 }
@@ -141,7 +150,7 @@ def _node_rows(results: Any) -> Iterator[dict[str, Any]]:
             "parent": path[-1] if path else -1,
             "depth": depth,
             **_where(node, results.profiler_name, track.track_name if track else ""),
-            **{name: getattr(node, name) for name in _PASSES},
+            **{name: getattr(node, name) for name in _NODE},
         }
         path.append(number)
 
@@ -155,6 +164,9 @@ def _thread_rows(results: Any) -> Iterator[dict[str, Any]]:
             "alive": thread.alive,
             "hit_count": thread.total_hits,
             "total_time_ns": thread.total_time_ns,
+            "open_count": thread.total_open,
+            "error_count": thread.total_errors,
+            "cancelled_count": thread.total_cancelled,
         }
 
 

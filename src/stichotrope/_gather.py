@@ -188,7 +188,7 @@ class Gathering:
         if self._is_written(state, last):
             return
         results = view.results()
-        if not results.total_hits and self._folder not in self._files:
+        if not results.was_entered and self._folder not in self._files:
             return
         if self._failures:
             results.metadata["warnings"].append(

@@ -180,7 +180,7 @@ def call_tree(sites: Sequence[Site], nodes: Sequence[RawNode], rate: Rate) -> Ca
             site = sites[number]
             node = CallNode(
                 site.name, site.track_idx, site.block_idx, site.file, site.line,
-                hits, rate.time(total - nested), rate.time(total - child), [],
+                hits, rate.time(total - nested), rate.time(total - child), [], rate.time(total),
             )  # fmt: skip
         made.append(node)
         (root if parent < 0 else made[parent]).children.append(node)

@@ -138,7 +138,7 @@ class StichotropeMagics(Magics):  # type: ignore[misc]
             value = self._run(code, profiler, options.name, patterns)
         finally:
             results = profiler.get_results()
-            if results.total_hits and not options.returns:
+            if results.was_entered and not options.returns:
                 display(Report(results, options.sort, options.limit))
         if options.is_cell:
             sys.displayhook(value)

@@ -190,7 +190,7 @@ class _Session:
             self._remarks += self._instrumentation.unmatched()
         self._own.append(self._profiler.get_results())
         self._others[:0] = self._of_the_program()
-        found = [[one for one in some if one.total_hits] for some in (self._own, self._others)]
+        found = [[one for one in some if one.was_entered] for some in (self._own, self._others)]
         if self._is_worker:
             output: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]
             output[_FROM_WORKER] = [[one.to_json(indent=None) for one in some] for some in found]

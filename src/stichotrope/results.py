@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._files import StrPath
 
 FORMAT = "stichotrope-results"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 GATHERED_SUFFIX = ".stichotrope.json"  # of the files that `load_all` reads
 OTHER_PATHS = "(other paths)"
 OVERHEAD_FACTOR = 5  # see `is_mostly_overhead`
@@ -31,6 +31,18 @@ OVERHEAD_FACTOR = 5  # see `is_mostly_overhead`
 
 # What a block is known by, in every run: track index, file, line, name.
 _Identity = tuple[int, str, int, str]
+
+# What is added up when passes are taken together: of a path, and of a block.
+_SUMS = (
+    "hit_count",
+    "error_count",
+    "cancelled_count",
+    "open_count",
+    "total_time_ns",
+    "self_time_ns",
+    "sum_time_ns",
+)
+_BLOCK_SUMS = (*_SUMS, "active_time_ns", "sum_squares_ns2")
 
 
 class _Record:
@@ -54,8 +66,44 @@ class _Record:
         return f"{type(self).__name__}({fields})"
 
 
-class ProfileBlock(_Record):
+class _Passes(_Record):
+    """What a block and a node of the call tree have in common."""
+
+    hit_count: int
+    error_count: int
+    cancelled_count: int
+    open_count: int
+    total_time_ns: int
+    sum_time_ns: int
+
+    @property
+    def was_entered(self) -> bool:
+        """Whether there is any pass: one that ended, or one that is open."""
+        return self.hit_count > 0 or self.open_count > 0
+
+    @property
+    def concurrency(self) -> float:
+        """How many passes were open at a time, on average over the time in which any was.
+
+        That is ``sum_time_ns`` ÷ ``total_time_ns``: the depth of a recursion, the number of tasks
+        that wait at once. Never below 1.0, and 1.0 where there was no such time. While passes are
+        open (``open_count``), it is a lower bound: the total goes on with them, and the sum takes
+        them in when they end.
+        """
+        if not self.total_time_ns:
+            return 1.0
+        return max(self.sum_time_ns / self.total_time_ns, 1.0)
+
+    def _add_sums(self, other: _Passes, names: tuple[str, ...]) -> None:
+        for name in names:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class ProfileBlock(_Passes):
     """The figures of one block: all its passes, in all threads or in one.
+
+    A time is the length of the set of moments that it is defined by, up to the moment at which the
+    results were taken: what is open counts as far as it has come. Threads add up.
 
     :param name: the name that the program gave it.
     :param file: the file of its call site.
@@ -63,14 +111,19 @@ class ProfileBlock(_Record):
     :param track_idx: the track that it belongs to.
     :param block_idx: its number within the track.
     :param hit_count: passes that ended, by return or by exception.
-    :param total_time_ns: time in which at least one pass was open: recursion counts once.
+    :param total_time_ns: time in which at least one pass was open on the thread: recursion counts
+        once, and so do tasks that wait at the same time.
     :param self_time_ns: that time less what nested blocks took.
     :param active_time_ns: that time less what coroutines and generators spent suspended.
-    :param min_time_ns: the shortest pass; 0 when never hit.
-    :param max_time_ns: the longest pass.
-    :param sum_time_ns: the sum over all passes, recursive ones included.
+    :param min_time_ns: the shortest pass that ended; 0 when none did.
+    :param max_time_ns: the longest.
+    :param sum_time_ns: the durations of the passes that ended added up, recursive ones included.
     :param sum_squares_ns2: the sum of their squares, in ns².
-    :param histogram: how long the passes took.
+    :param histogram: how long they took.
+    :param open_count: passes that are open; a block may have these and no hits.
+    :param error_count: those of the hits that were left by an exception, cancellation apart.
+    :param cancelled_count: those of the hits that were cancelled: left by a ``CancelledError``, a
+        ``GeneratorExit`` or trio's ``Cancelled``.
     """
 
     __match_args__ = (
@@ -88,6 +141,9 @@ class ProfileBlock(_Record):
         "sum_time_ns",
         "sum_squares_ns2",
         "histogram",
+        "open_count",
+        "error_count",
+        "cancelled_count",
     )
 
     def __init__(
@@ -106,6 +162,9 @@ class ProfileBlock(_Record):
         sum_time_ns: int = 0,
         sum_squares_ns2: int = 0,
         histogram: Histogram | None = None,
+        open_count: int = 0,
+        error_count: int = 0,
+        cancelled_count: int = 0,
     ) -> None:
         self.name = name
         self.file = file
@@ -121,15 +180,18 @@ class ProfileBlock(_Record):
         self.sum_time_ns = sum_time_ns
         self.sum_squares_ns2 = sum_squares_ns2
         self.histogram = Histogram() if histogram is None else histogram
+        self.open_count = open_count
+        self.error_count = error_count
+        self.cancelled_count = cancelled_count
 
     @property
     def avg_time_ns(self) -> float:
-        """The mean over all passes in nanoseconds; 0.0 when never hit."""
+        """The mean over the passes that ended, in nanoseconds; 0.0 when none did."""
         return self.sum_time_ns / self.hit_count if self.hit_count else 0.0
 
     @property
     def stddev_time_ns(self) -> float:
-        """The population standard deviation over all passes in nanoseconds; 0.0 when never hit."""
+        """The population standard deviation over them in nanoseconds; 0.0 when there are none."""
         hits = self.hit_count
         if not hits:
             return 0.0
@@ -138,10 +200,10 @@ class ProfileBlock(_Record):
         return sqrt(max(spread, 0) / hits**2)
 
     def percentile(self, q: float) -> int:
-        """Return the time in nanoseconds that ``q`` percent of the passes do not exceed.
+        """Return the time in ns that ``q`` percent of the passes that ended do not exceed.
 
         It is read from the histogram, so it is as coarse as a bucket; 0 and 100 are the exact
-        minimum and maximum. 0 when never hit.
+        minimum and maximum. 0 when none ended.
 
         :param q: a number from 0 to 100.
         :raises TypeError: when ``q`` is not a real number.
@@ -165,16 +227,44 @@ class ProfileBlock(_Record):
             shortest = other.min_time_ns
             self.min_time_ns = min(self.min_time_ns, shortest) if self.hit_count else shortest
             self.max_time_ns = max(self.max_time_ns, other.max_time_ns)
-        self.hit_count += other.hit_count
-        self.total_time_ns += other.total_time_ns
-        self.self_time_ns += other.self_time_ns
-        self.active_time_ns += other.active_time_ns
-        self.sum_time_ns += other.sum_time_ns
-        self.sum_squares_ns2 += other.sum_squares_ns2
+        self._add_sums(other, _BLOCK_SUMS)
         self.histogram.merge(other.histogram)
 
 
-class ProfileTrack(_Record):
+class _Totals:
+    """How many passes there are in all blocks together."""
+
+    def _sum(self, name: str) -> int:
+        """Return a figure of `ProfileBlock` summed over all blocks."""
+        raise NotImplementedError
+
+    @property
+    def total_hits(self) -> int:
+        """Passes that ended, of all blocks."""
+        return self._sum("hit_count")
+
+    @property
+    def total_open(self) -> int:
+        """Passes that are open, of all blocks."""
+        return self._sum("open_count")
+
+    @property
+    def total_errors(self) -> int:
+        """Passes left by an exception, of all blocks."""
+        return self._sum("error_count")
+
+    @property
+    def total_cancelled(self) -> int:
+        """Passes that were cancelled, of all blocks."""
+        return self._sum("cancelled_count")
+
+    @property
+    def was_entered(self) -> bool:
+        """Whether there is any pass: one that ended, or one that is open."""
+        return self.total_hits > 0 or self.total_open > 0
+
+
+class ProfileTrack(_Record, _Totals):
     """A numbered group of blocks.
 
     :param track_idx: its number, 0 or more.
@@ -200,10 +290,8 @@ class ProfileTrack(_Record):
         self.blocks = [] if blocks is None else blocks
         self.total_time_ns = total_time_ns
 
-    @property
-    def total_hits(self) -> int:
-        """Passes of all its blocks."""
-        return sum(block.hit_count for block in self.blocks)
+    def _sum(self, name: str) -> int:
+        return sum(getattr(block, name) for block in self.blocks)
 
     def get_block(self, block_idx: int) -> ProfileBlock:
         """Return a block by its number.
@@ -220,7 +308,7 @@ class ProfileTrack(_Record):
         )
 
 
-class CallNode(_Record):
+class CallNode(_Passes):
     """A block as reached by one path of nested blocks: a node of the call tree.
 
     The root stands for the program outside all blocks: its name is empty and its indices are -1. A
@@ -233,9 +321,14 @@ class CallNode(_Record):
     :param file: the file of its call site.
     :param line: the line of its call site.
     :param hit_count: passes that ended on this path.
-    :param total_time_ns: time spent on this path, nested blocks included.
+    :param total_time_ns: time in which a pass was open on this path, nested blocks included.
     :param self_time_ns: that time less what the children took.
     :param children: the nodes directly below.
+    :param sum_time_ns: the durations of the passes that ended added up; 0 in results that were
+        saved in format 1, which did not tell it.
+    :param open_count: passes that are open on this path.
+    :param error_count: those of the hits that were left by an exception; see `ProfileBlock`.
+    :param cancelled_count: those of the hits that were cancelled.
     """
 
     __match_args__ = (
@@ -247,6 +340,10 @@ class CallNode(_Record):
         "hit_count",
         "total_time_ns",
         "self_time_ns",
+        "sum_time_ns",
+        "open_count",
+        "error_count",
+        "cancelled_count",
     )
 
     def __init__(
@@ -260,6 +357,10 @@ class CallNode(_Record):
         total_time_ns: int = 0,
         self_time_ns: int = 0,
         children: list[CallNode] | None = None,
+        sum_time_ns: int = 0,
+        open_count: int = 0,
+        error_count: int = 0,
+        cancelled_count: int = 0,
     ) -> None:
         self.name = name
         self.track_idx = track_idx
@@ -270,6 +371,17 @@ class CallNode(_Record):
         self.total_time_ns = total_time_ns
         self.self_time_ns = self_time_ns
         self.children = [] if children is None else children
+        self.sum_time_ns = sum_time_ns
+        self.open_count = open_count
+        self.error_count = error_count
+        self.cancelled_count = cancelled_count
+
+    def add(self, other: CallNode) -> None:
+        """Take in the passes of another node; each keeps its children.
+
+        :param other: the node; it stays as it is.
+        """
+        self._add_sums(other, _SUMS)
 
     @classmethod
     def root(cls) -> CallNode:
@@ -319,24 +431,22 @@ def _tree_from_rows(rows: Iterable[tuple[int, tuple[Any, ...]]]) -> CallNode:
     """Return the tree that `_tree_rows` wrote down."""
     nodes: list[CallNode] = []
     for parent, values in rows:
-        node = CallNode(*values)
+        node = CallNode(**dict(zip(CallNode.__match_args__, values, strict=True)))
         if nodes:
             nodes[parent].children.append(node)
         nodes.append(node)
     return nodes[0]
 
 
-class _Figures(_Record):
+class _Figures(_Record, _Totals):
     """What the results of one thread and of all threads have in common."""
 
     tracks: dict[int, ProfileTrack]
     total_time_ns: int
     tree: CallNode
 
-    @property
-    def total_hits(self) -> int:
-        """Passes of all blocks."""
-        return sum(track.total_hits for track in self.tracks.values())
+    def _sum(self, name: str) -> int:
+        return sum(track._sum(name) for track in self.tracks.values())
 
     def get_track(self, track_idx: int) -> ProfileTrack:
         """Return a track by its number.
@@ -352,6 +462,9 @@ class _Figures(_Record):
             ) from None
 
 
+_PROCESS_SUMS = ("total_hits", "total_time_ns", "total_open", "total_errors", "total_cancelled")
+
+
 class ProcessResults(_Record):
     """One process's share of the results.
 
@@ -360,8 +473,11 @@ class ProcessResults(_Record):
     :param instance: a random name that no other process has; empty when it is not known.
     :param start_ns: when recording began in it, in ns since the epoch; 0 when it is not known.
     :param duration_ns: for how long it had been recorded.
-    :param total_hits: passes of all blocks.
+    :param total_hits: passes of all blocks that ended.
     :param total_time_ns: time with at least one block open, summed over its threads.
+    :param total_open: passes of all blocks that are open.
+    :param total_errors: passes of all blocks that were left by an exception.
+    :param total_cancelled: passes of all blocks that were cancelled.
     """
 
     __match_args__ = (
@@ -372,6 +488,9 @@ class ProcessResults(_Record):
         "duration_ns",
         "total_hits",
         "total_time_ns",
+        "total_open",
+        "total_errors",
+        "total_cancelled",
     )
 
     def __init__(
@@ -383,6 +502,9 @@ class ProcessResults(_Record):
         duration_ns: int = 0,
         total_hits: int = 0,
         total_time_ns: int = 0,
+        total_open: int = 0,
+        total_errors: int = 0,
+        total_cancelled: int = 0,
     ) -> None:
         self.host = host
         self.pid = pid
@@ -391,6 +513,9 @@ class ProcessResults(_Record):
         self.duration_ns = duration_ns
         self.total_hits = total_hits
         self.total_time_ns = total_time_ns
+        self.total_open = total_open
+        self.total_errors = total_errors
+        self.total_cancelled = total_cancelled
 
     def _identity(self) -> tuple[str, int, str, int]:
         # Without a name of its own, only when it began tells it from others of its number.
@@ -401,8 +526,8 @@ class ProcessResults(_Record):
         end_ns = max(self.start_ns + self.duration_ns, other.start_ns + other.duration_ns)
         self.start_ns = min(self.start_ns, other.start_ns)
         self.duration_ns = end_ns - self.start_ns
-        self.total_hits += other.total_hits
-        self.total_time_ns += other.total_time_ns
+        for name in _PROCESS_SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 class ThreadResults(_Figures):
@@ -528,8 +653,8 @@ class ProfilerResults(_Figures):
     def to_dict(self) -> dict[str, Any]:
         """Return the results as the document that `save` writes: dicts, lists, str, numbers.
 
-        Means, standard deviations and percentiles are in it for readers; `from_dict` computes them
-        anew.
+        Means, standard deviations, percentiles, how many passes were open at a time and the totals
+        of counts are in it for readers; `from_dict` computes them anew.
 
         :raises TypeError: when the metadata holds what JSON cannot.
         """
@@ -543,7 +668,8 @@ class ProfilerResults(_Figures):
     def from_dict(cls, data: dict[str, Any]) -> ProfilerResults:
         """Return the results that a document holds.
 
-        :param data: what `to_dict` returned; fields that this version does not know are ignored.
+        :param data: what `to_dict` returned, now or in an earlier version: what it did not count
+            then is 0. Fields that this version does not know are ignored.
         :raises ResultsFormatError: when it is no such document, or one of a newer format.
         """
         document = Document(data, "")
@@ -862,9 +988,7 @@ def _add_tree(
     stack = [(into, tree)]
     while stack:
         target, source = stack.pop()
-        target.hit_count += source.hit_count
-        target.total_time_ns += source.total_time_ns
-        target.self_time_ns += source.self_time_ns
+        target.add(source)
         below = {child._identity(): child for child in target.children}
         for child in source.children:
             identity = _placed(child, places)
@@ -930,8 +1054,7 @@ def _own_process(results: ProfilerResults) -> list[ProcessResults]:
             instance=instance if isinstance(instance, str) else "",
             start_ns=start_ns if isinstance(start_ns, int) else 0,
             duration_ns=duration_ns if isinstance(duration_ns, int) else 0,
-            total_hits=results.total_hits,
-            total_time_ns=results.total_time_ns,
+            **{name: getattr(results, name) for name in _PROCESS_SUMS},
         )
     ]
 
@@ -1058,7 +1181,7 @@ def _process_to_dict(process: ProcessResults) -> dict[str, Any]:
 def _figures_to_dict(figures: _Figures) -> dict[str, Any]:
     return {
         "total_time_ns": figures.total_time_ns,
-        "total_hits": figures.total_hits,
+        **_totals_to_dict(figures),
         "tracks": [_track_to_dict(track) for _, track in sorted(figures.tracks.items())],
         "tree": [
             {"parent": parent, **dict(zip(CallNode.__match_args__, values, strict=True))}
@@ -1067,13 +1190,18 @@ def _figures_to_dict(figures: _Figures) -> dict[str, Any]:
     }
 
 
+def _totals_to_dict(totals: _Totals) -> dict[str, int]:
+    names = ("total_hits", "total_open", "total_errors", "total_cancelled")
+    return {name: getattr(totals, name) for name in names}
+
+
 def _track_to_dict(track: ProfileTrack) -> dict[str, Any]:
     return {
         "track_idx": track.track_idx,
         "track_name": track.track_name,
         "enabled": track.enabled,
         "total_time_ns": track.total_time_ns,
-        "total_hits": track.total_hits,
+        **_totals_to_dict(track),
         "blocks": [_block_to_dict(block) for block in track.blocks],
     }
 
@@ -1085,6 +1213,9 @@ def _block_to_dict(block: ProfileBlock) -> dict[str, Any]:
         "line": block.line,
         "block_idx": block.block_idx,
         "hit_count": block.hit_count,
+        "error_count": block.error_count,
+        "cancelled_count": block.cancelled_count,
+        "open_count": block.open_count,
         "total_time_ns": block.total_time_ns,
         "avg_time_ns": block.avg_time_ns,
         "min_time_ns": block.min_time_ns,
@@ -1095,6 +1226,7 @@ def _block_to_dict(block: ProfileBlock) -> dict[str, Any]:
         "p50_time_ns": block.percentile(50),
         "p95_time_ns": block.percentile(95),
         "p99_time_ns": block.percentile(99),
+        "concurrency": block.concurrency,
         "sum_time_ns": block.sum_time_ns,
         "sum_squares_ns2": block.sum_squares_ns2,
         "histogram": [[lower, count] for lower, _, count in block.histogram],
@@ -1128,6 +1260,7 @@ def _check_format(document: Document) -> None:
             f"written in results format {version}; this version reads up to {FORMAT_VERSION}; "
             "update stichotrope"
         )
+    document.version = version
 
 
 def _metadata_from(document: Document) -> Any:
@@ -1182,6 +1315,9 @@ def _block_from(document: Document, track_idx: int) -> ProfileBlock:
         sum_time_ns=document.count("sum_time_ns"),
         sum_squares_ns2=document.count("sum_squares_ns2"),
         histogram=histogram,
+        open_count=document.count("open_count", since=2),
+        error_count=document.count("error_count", since=2),
+        cancelled_count=document.count("cancelled_count", since=2),
     )
 
 
@@ -1197,6 +1333,9 @@ def _processes_from(document: Document) -> list[ProcessResults] | None:
             duration_ns=process.count("duration_ns"),
             total_hits=process.count("total_hits"),
             total_time_ns=process.count("total_time_ns"),
+            total_open=process.count("total_open", since=2),
+            total_errors=process.count("total_errors", since=2),
+            total_cancelled=process.count("total_cancelled", since=2),
         )
         for process in document.objects("processes")
     ]
@@ -1254,4 +1393,8 @@ def _node_values(document: Document) -> tuple[Any, ...]:
         document.count("hit_count"),
         document.count("total_time_ns"),
         document.integer("self_time_ns"),
+        document.count("sum_time_ns", since=2),
+        document.count("open_count", since=2),
+        document.count("error_count", since=2),
+        document.count("cancelled_count", since=2),
     )

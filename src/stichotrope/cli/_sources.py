@@ -86,7 +86,7 @@ def by_profiler(parts: Iterable[ProfilerResults]) -> list[ProfilerResults]:
 
 def _merged(parts: list[ProfilerResults]) -> ProfilerResults:
     """Return the results of one profiler in several processes or runs."""
-    hit = [part for part in parts if part.total_hits] or parts[:1]
+    hit = [part for part in parts if part.was_entered] or parts[:1]
     if len(hit) == 1:
         return hit[0]
     merged = hit[0].merge(*hit[1:])
@@ -193,7 +193,7 @@ def without_idle(results: ProfilerResults) -> ProfilerResults:
     tracks = results.tracks.values()
     if all(t.blocks and all(_identity(b) in entered for b in t.blocks) for t in tracks):
         return results
-    return _reduced(results, lambda one: one.hit_count > 0 or _identity(one) in entered)
+    return _reduced(results, lambda one: one.was_entered or _identity(one) in entered)
 
 
 def _identity(one: ProfileBlock | CallNode) -> tuple[int, str, int, str]:
@@ -244,9 +244,7 @@ def _added(parent: CallNode, node: CallNode, known: dict[Any, CallNode]) -> Call
             node.name, node.track_idx, node.block_idx, node.file, node.line
         )
         parent.children.append(child)
-    child.hit_count += node.hit_count
-    child.total_time_ns += node.total_time_ns
-    child.self_time_ns += node.self_time_ns
+    child.add(node)
     return child
 
 

@@ -238,7 +238,7 @@ class _Run:
 
     def _report(self) -> None:
         results = self.session.results()
-        recorded = [one for one in results if one.total_hits]
+        recorded = [one for one in results if one.was_entered]
         if self._output is not None:
             self._save(recorded or results[:1])
         if recorded and not self._quiet:
@@ -267,7 +267,7 @@ class _Run:
             *self.session.failures,
             *instrumentation.failures(),
             *instrumentation.unmatched(),
-            *instrumentation.uncalled({block.name for block in blocks if block.hit_count}),
+            *instrumentation.uncalled({block.name for block in blocks if block.was_entered}),
         ]
         if recorded or remarks or self._quiet:
             return remarks
