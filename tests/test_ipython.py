@@ -21,7 +21,7 @@ from traitlets.config import Config
 
 import stichotrope
 from conftest import hits
-from handmade import block, single
+from handmade import block, single, troubled
 from stichotrope import ProfilerResults, profiler
 from stichotrope.report.console import SORTS
 from stichotrope.report.notebook import render
@@ -297,6 +297,18 @@ def test_the_table_has_each_block_with_its_figures() -> None:
         assert expected in page.texts
     assert [attrs.get("class") for tag, attrs in page.elements if tag == "tr"].count("unhit") == 1
     assert {"script", "link", "img", "iframe"} & set(tags) == set()
+
+
+def test_the_table_has_columns_that_say_something() -> None:
+    """Of open passes, and of how they ended; a plain table has none of them."""
+    page = Reader(render(troubled()))
+    for expected in ("Open", "Errors", "Cancelled", "At a time", "≥2.5"):
+        assert expected in page.texts
+    assert [attrs.get("class") for tag, attrs in page.elements if tag == "tr"].count("unhit") == 0
+    plain = Reader(render(single(block("read", (100,)))))
+    assert {"Open", "Errors", "Cancelled", "At a time"} & set(plain.texts) == set()
+    spans = {attrs["colspan"] for _, attrs in plain.elements if "colspan" in attrs}
+    assert spans == {str([tag for tag, _ in plain.elements].count("td"))}
 
 
 def test_the_table_says_when_there_is_nothing_and_when_there_is_more() -> None:

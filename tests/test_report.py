@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from handmade import block, sample, single, thread
+from handmade import block, sample, single, thread, troubled
 from stichotrope.report import print_results
 from stichotrope.results import ProfilerResults, ProfileTrack
 
@@ -109,8 +109,67 @@ def test_a_report_shows_tracks_blocks_and_where_they_come_from() -> None:
     ]
 
 
+def test_a_report_tells_what_is_open_and_how_passes_ended() -> None:
+    """A block may have a total and no hit; what only passes that ended have is left empty then."""
+    assert report(troubled()).splitlines() == [
+        "server",
+        "900 ns in blocks · 4 hits · 2 open · 2 errors · 1 cancelled · 2 threads · process 4711",
+        "",
+        "Track 0  web  900 ns  100.0 %",
+        "Block   Hits  Open  Errors  Cancelled  At a time   Total    Self    Share              "
+        "Mean     p50     p95     p99",
+        "─" * 115,
+        "serve      0     1                                900 ns  500 ns  100.0 %  ████████",
+        "handle     4     1       2          1       ≥2.5  400 ns  400 ns   44.4 %  ███▌      "
+        "250 ns  200 ns  400 ns  400 ns",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "heading", "said"),
+    [
+        ({"now_open": 1}, "Open", "3 hits · 1 open · 0 threads"),
+        ({"errors": 1}, "Errors", "3 hits · 1 error · 0 threads"),
+        ({"cancelled": 1}, "Cancelled", "3 hits · 1 cancelled · 0 threads"),
+        ({"total_ns": 200}, "At a time", "3 hits · 0 threads"),
+        ({"total_ns": 291}, None, "3 hits · 0 threads"),  # 1.03, and the rest is as good as 1
+        ({}, None, "3 hits · 0 threads"),
+    ],
+)
+def test_a_column_is_there_where_it_says_something(
+    changed: dict[str, Any], heading: str | None, said: str
+) -> None:
+    """Of any block that is shown; so the report of a plain program stays plain."""
+    text = report(single(block("plain", (1,), idx=1), block("a", (100, 200), **changed)))
+    assert said in text
+    found = [one for one in ("Open", "Errors", "Cancelled", "At a time") if f" {one} " in text]
+    assert found == ([heading] if heading else [])
+
+
+@pytest.mark.parametrize("sort", ["open", "errors", "cancelled", "concurrency"])
+def test_blocks_are_sorted_by_what_is_open_and_how_passes_ended(sort: str) -> None:
+    """Most first; a block that is open comes before one that was never entered."""
+    results = single(
+        block("never"),
+        block("plain", (900,), idx=1),
+        block("within", total_ns=10, now_open=1, idx=2),
+        block("much", (5,) * 9, total_ns=5, now_open=3, errors=4, cancelled=4, idx=3),
+    )
+    expected = ["much", "within", "plain", "never"]
+    if sort != "open":
+        expected[1:3] = ["plain", "within"]
+    assert names(report(results, sort=sort)) == expected
+
+
+def test_open_blocks_alone_are_a_report() -> None:
+    """What is open counts as far as it has come: something was recorded."""
+    text = report(single(block("main", total_ns=1000, now_open=1)))
+    assert "Nothing was recorded" not in text
+    assert re.search(r"^main +0 +1 +1\.00 µs +1\.00 µs +100\.0 %", text, re.MULTILINE)
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 160, 300])
-@pytest.mark.parametrize("results", [sample(), many(), ProfilerResults("x" * 400)])
+@pytest.mark.parametrize("results", [sample(), many(), troubled(), ProfilerResults("x" * 400)])
 def test_a_report_fits_its_width(results: ProfilerResults, width: int) -> None:
     """Wide characters take two columns."""
     lines = report(results, width=width).splitlines()
@@ -133,6 +192,17 @@ def test_a_narrow_report_drops_the_least_important_columns(width: int, headings:
     """The name keeps 24 columns, the total and the share stay to the end."""
     lines = report(many(), width=width).splitlines()
     assert [line.split() for line in lines if line.startswith("Block")] == [headings.split()] * 2
+
+
+def test_errors_stay_in_a_narrow_report() -> None:
+    """Longer than hits, times but the total, and what is open or was cancelled."""
+    headings = {
+        width: next(line for line in report(results, width=width).splitlines() if "Share" in line)
+        for results in [single(block("a_name_that_takes_room", (9,) * 9, errors=3, cancelled=2))]
+        for width in (40, 64)
+    }
+    assert headings[40].split() == ["Block", "Errors", "Total", "Share"]
+    assert headings[64].split() == ["Block", "Hits", "Errors", "Cancelled", "Total", "Share"]
 
 
 def test_a_long_name_loses_its_middle() -> None:
@@ -414,7 +484,7 @@ def test_a_profiler_can_be_reported_directly() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "sentence"),
     [
-        ({"sort": "time"}, ValueError, "one of total, self, hits, mean, max, name, not 'time'"),
+        ({"sort": "time"}, ValueError, "one of total, self, hits, mean, max, open, "),
         ({"sort": None}, ValueError, "sort must be one of total, "),
         ({"sort": ["total"]}, ValueError, "sort must be one of total, "),
         ({"limit": 0}, ValueError, "limit must be 1 or more, not 0"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from handmade import block, node, root, sample, single
+from handmade import block, node, root, sample, single, troubled
 from stichotrope.report import print_tree
 from stichotrope.results import CallNode, ProfilerResults
 
@@ -58,6 +58,38 @@ def test_each_path_has_a_line_with_its_figures():
         "│  └─ token     4   200 ns  200 ns   20.0 %  /srv/app/io.py:40",
         "└─ load         2   300 ns  300 ns   30.0 %  /srv/app/io.py:20",
     ]
+
+
+def test_a_path_tells_what_is_open_and_how_passes_ended():
+    """The columns are those of the table, and are there where they say something."""
+    assert tree(troubled()) == [
+        "Block      Hits  Open  Errors  Cancelled  At a time   Total    Self    Share",
+        "─" * 95,
+        "serve         0     1                                900 ns  500 ns  100.0 %"
+        "  /srv/app/io.py:10",
+        "└─ handle     4     1       2          1       ≥2.5  400 ns  400 ns   44.4 %"
+        "  /srv/app/io.py:20",
+    ]
+    heading = tree(troubled(), width=50)[0].split()
+    assert heading == ["Block", "Hits", "Open", "Errors", "Total", "Share"]
+
+
+@pytest.mark.parametrize("sort", ["open", "errors", "cancelled", "concurrency"])
+def test_paths_are_sorted_by_what_is_open_and_how_passes_ended(sort):
+    """Most first."""
+    much = block("much", (5,) * 9, total_ns=5, now_open=3, errors=4, cancelled=4)
+    found = single(block("plain", (900,), idx=1), much)
+    assert names(tree(found, sort=sort)) == ["much", "plain"]
+    assert names(tree(found)) == ["plain", "much"]
+
+
+def test_the_mean_of_a_path_counts_overlapping_passes():
+    """Sorted by it, ten passes of 50 ns at once come before one of 40 ns."""
+    found = single(block("one", (40,)), block("ten", (50,) * 10, total_ns=60, idx=1))
+    assert names(tree(found, sort="mean")) == ["ten", "one"]
+    for node_ in found.tree.children:  # as loaded from a format that had no sums
+        node_.sum_time_ns = 0
+    assert names(tree(found, sort="mean")) == ["one", "ten"]
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ def print_tree(
 
     :param results: a `ProfilerResults`, or a `Profiler`.
     :param file: the text stream to print to; standard output unless given.
-    :param sort: what the blocks below one are sorted by, most first: ``total``, ``self``, ``hits``
-        or ``mean`` (total by hits); or ``name``. ``max`` is not known of paths, and is ``total``.
+    :param sort: what the blocks below one are sorted by, most first; see `print_results`. ``max``
+        is not known of paths, and is ``total``.
     :param limit: how many blocks to show below each; all unless given.
     :param width: the width in columns; that of the terminal, or 120 elsewhere, unless given.
     :param color: whether to use colours; see `print_results`.

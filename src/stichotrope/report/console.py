@@ -6,6 +6,7 @@ import sys
 
 from .._format import format_count, format_percent, format_time_ns, printable, shorten
 from ..results import OVERHEAD_FACTOR, is_mostly_overhead, results_of
+from . import _passes
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     # A line of the report: pieces of text, each with the name of a rich style.
     Line: TypeAlias = "list[tuple[str, str]]"
 
-SORTS = ("total", "self", "hits", "mean", "max", "name")
+SORTS = ("total", "self", "hits", "mean", "max", *_passes.HEADINGS, "name")
 
 _PLAIN_WIDTH = 120  # where the report goes to a file or a pipe
 _LEAST_WIDTH = 40
@@ -29,9 +30,11 @@ _BAR = 8
 _NAME_ROOM = 24  # columns are dropped rather than names cut shorter than this, where it is possible
 _WHERE_ROOM = 14
 
-# The columns between the block's name and its place, in order, with their headings.
+# The columns between the block's name and its place, in order, with their headings. Those of
+# `_passes` are there where they say something.
 _HEADINGS = {
     "hits": "Hits",
+    **_passes.HEADINGS,
     "total": "Total",
     "self": "Self",
     "share": "Share",
@@ -43,9 +46,16 @@ _HEADINGS = {
     "min": "Min",
     "max": "Max",
 }
-_STYLES = {"total": "bold", "min": "dim", "max": "dim", "p95": "dim", "p50": "dim", "p99": "dim"}
+_STYLES = {
+    **_passes.STYLES,
+    "total": "bold",
+    **dict.fromkeys(("min", "max", "p50", "p95", "p99"), "dim"),
+}
 # What goes first when there is little room (the block's place goes before any of these).
-_DROPPED_FIRST = ("min", "max", "p95", "p50", "p99", "bar", "self", "mean", "hits", "share")
+_DROPPED_FIRST = (
+    *("min", "max", "p95", "p50", "p99", "bar", "concurrency", "self", "mean"),
+    *("cancelled", "open", "hits", "errors", "share"),
+)
 
 _NOTHING = (
     "Nothing was recorded yet. Name the functions or the lines that you want to time, run them "
@@ -68,10 +78,14 @@ def print_results(
 ) -> None:
     """Print a report: the tracks, and in each its blocks with times, shares and percentiles.
 
+    Columns of open passes, of errors (left by an exception), of cancelled ones and of how many were
+    open at a time are there where they say something.
+
     :param results: a `ProfilerResults`, or a `Profiler`.
     :param file: the text stream to print to; standard output unless given.
     :param sort: what the blocks of a track are sorted by, most first: ``total``, ``self``,
-        ``hits``, ``mean`` or ``max``; or ``name``. Blocks that were never hit come last.
+        ``hits``, ``mean``, ``max``, ``open``, ``errors``, ``cancelled`` or ``concurrency``; or
+        ``name``. Blocks that were never entered come last.
     :param limit: how many blocks to show of each track; all unless given.
     :param width: the width in columns; that of the terminal, or 120 elsewhere, unless given.
     :param color: whether to use colours; unless given, on terminals that have them, and not when
@@ -181,14 +195,14 @@ class _Glyphs:
 
     def __init__(self, encoding: str) -> None:
         try:
-            "µ…·─≈█▏▎▍▌▋▊▉".encode(encoding)
+            "µ…·─≈≥█▏▎▍▌▋▊▉".encode(encoding)
         except (UnicodeEncodeError, LookupError):
             self.micro, self.ellipsis, self.dot, self.rule = "u", "..", "|", "-"
-            self.about = "~"
+            self.about, self.at_least = "~", ">="
             self._bar: tuple[str, ...] = ("", "#")
         else:
             self.micro, self.ellipsis, self.dot, self.rule = "µ", "…", "·", "─"
-            self.about = "≈"
+            self.about, self.at_least = "≈", "≥"
             self._bar = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█")
         self._encoding = encoding
 
@@ -223,35 +237,47 @@ class _Row:
     """A block as a row of its table, its figures turned into text."""
 
     def __init__(self, block: ProfileBlock, results: ProfilerResults, glyphs: _Glyphs) -> None:
-        whole_ns = results.total_time_ns
         self.name = glyphs.clean(block.name)
         self.where = f"{glyphs.clean(block.file)}:{block.line}" if block.file else ""
-        self.hit = block.hit_count > 0
-        self.heat = _heat(block.total_time_ns, whole_ns)
+        self.was_entered = block.was_entered
+        self.heat = _heat(block.total_time_ns, results.total_time_ns)
         self.cells = dict.fromkeys(_HEADINGS, "")
         self.cells["hits"] = format_count(block.hit_count)
-        if self.hit:
-            times = {
-                "total": block.total_time_ns,
-                "self": block.self_time_ns,
-                "mean": block.avg_time_ns,
-                "p50": block.percentile(50),
-                "p95": block.percentile(95),
-                "p99": block.percentile(99),
-                "min": block.min_time_ns,
-                "max": block.max_time_ns,
-            }
-            self.cells.update((key, glyphs.time(ns)) for key, ns in times.items())
+        if self.was_entered:
+            self.cells.update(_of_all_passes(block, results.total_time_ns, glyphs))
+        if block.hit_count:
+            self.cells.update(_of_ended_passes(block, glyphs))
             if is_mostly_overhead(block, results.metadata):
                 self.cells["mean"] = glyphs.about + self.cells["mean"]
-            self.cells["share"] = format_percent(block.total_time_ns, whole_ns)
-            self.cells["bar"] = glyphs.bar(block.total_time_ns, whole_ns)
 
     def style(self, key: str) -> str:
         """Return the style of a cell."""
-        if not self.hit:
+        if not self.was_entered:
             return "dim"
         return self.heat if key in ("share", "bar") else _STYLES.get(key, "")
+
+
+def _of_all_passes(block: ProfileBlock, whole_ns: int, glyphs: _Glyphs) -> dict[str, str]:
+    """Return the cells that a block has also while none of its passes has ended."""
+    return {
+        **{key: _passes.cell(block, key, glyphs.at_least) for key in _passes.HEADINGS},
+        "total": glyphs.time(block.total_time_ns),
+        "self": glyphs.time(block.self_time_ns),
+        "share": format_percent(block.total_time_ns, whole_ns),
+        "bar": glyphs.bar(block.total_time_ns, whole_ns),
+    }
+
+
+def _of_ended_passes(block: ProfileBlock, glyphs: _Glyphs) -> dict[str, str]:
+    times = {
+        "mean": block.avg_time_ns,
+        "p50": block.percentile(50),
+        "p95": block.percentile(95),
+        "p99": block.percentile(99),
+        "min": block.min_time_ns,
+        "max": block.max_time_ns,
+    }
+    return {key: glyphs.time(ns) for key, ns in times.items()}
 
 
 def _heat(part: int, whole: int) -> str:
@@ -271,6 +297,7 @@ class _Columns:
         self.widths = {
             key: max([len(heading), *(len(row.cells[key]) for row in rows)])
             for key, heading in _HEADINGS.items()
+            if key not in _passes.HEADINGS or any(row.cells[key] for row in rows)
         }
         self.widths["bar"] = _BAR
         longest = max(_cells(name) for name in ["Block", *(row.name for row in rows)])
@@ -278,7 +305,7 @@ class _Columns:
         for key in _DROPPED_FIRST:
             if width - self._taken() >= wanted:
                 break
-            del self.widths[key]
+            self.widths.pop(key, None)
         self.name = max(min(longest, width - self._taken()), 1)
         left = width - self._taken() - self.name - _GAP
         longest_where = max((_cells(row.where) for row in rows), default=0)
@@ -313,7 +340,7 @@ class _Page:
         :param limit: how many blocks to show of each track, or None for all.
         """
         lines = self._title()
-        if not self._results.total_hits:
+        if not self._results.was_entered:
             lines += [[], *self._nothing()]
         lines += self._tables(sort, limit)
         footer = self._footer()
@@ -325,6 +352,7 @@ class _Page:
         facts = [
             f"{glyphs.time(results.total_time_ns)} in blocks",
             _counted(results.total_hits, "hit"),
+            *(f"{format_count(number)} {what}" for what, number in _passes.facts(results)),
             _counted(_thread_count(results), "thread"),
             *_origin(results),
         ]
@@ -384,7 +412,7 @@ class _Page:
 
     def _row(self, row: _Row, columns: _Columns) -> Line:
         name = self._glyphs.fit(row.name, columns.name)
-        line: Line = [(_padded(name, columns.name), "" if row.hit else "dim")]
+        line: Line = [(_padded(name, columns.name), "" if row.was_entered else "dim")]
         for key, width in columns.widths.items():
             cell = row.cells[key]
             cell = cell.ljust(width) if key == "bar" else cell.rjust(width)
@@ -432,6 +460,7 @@ def _counted(count: int, thing: str) -> str:
     return f"{format_count(count)} {thing}{'' if count == 1 else 's'}"
 
 
+# What is missing here is a column of `_passes`.
 _KEYS: dict[str, Callable[[ProfileBlock], Any]] = {
     "total": lambda block: -block.total_time_ns,
     "self": lambda block: -block.self_time_ns,
@@ -443,8 +472,8 @@ _KEYS: dict[str, Callable[[ProfileBlock], Any]] = {
 
 
 def _sorted(blocks: Iterable[ProfileBlock], sort: str) -> list[ProfileBlock]:
-    key = _KEYS[sort]
-    return sorted(blocks, key=lambda block: (not block.hit_count, key(block), block.block_idx))
+    key = _KEYS.get(sort) or (lambda block: -_passes.figure(block, sort))
+    return sorted(blocks, key=lambda block: (not block.was_entered, key(block), block.block_idx))
 
 
 # What the metadata tells; each entry may be missing, or of an unknown shape in a later version.

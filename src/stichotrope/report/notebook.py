@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 
 from ..results import results_of
-from .console import _HEADINGS, _Glyphs, _Page, _Row, _sorted
+from . import _passes
+from .console import _HEADINGS, _blocks, _Glyphs, _Page, _Row, _sorted
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from .console import Line
 
 _WIDE = 1 << 20  # so many columns that nothing is shortened: a notebook scrolls
-_COLUMNS = {key: heading for key, heading in _HEADINGS.items() if key != "bar"}
 
 # Colours are those around it, so that it is right on a light and on a dark page.
 _STYLE = """
@@ -44,18 +44,26 @@ def render(results: object, *, sort: str = "total", limit: int | None = None) ->
     page = _Page(found, _WIDE, "utf-8")
     name, *facts = map(_text, page._title())
     parts = [f"<style>{_STYLE}</style>", f"<b>{name}</b>", *_paragraphs(facts)]
-    if found.total_hits:
-        headings = "".join(f"<th>{heading}</th>" for heading in _COLUMNS.values())
+    if found.was_entered:
+        columns = _columns(found)
+        headings = "".join(f"<th>{_HEADINGS[key]}</th>" for key in columns)
         parts.append(
             f'<table><thead><tr><th class="text">Block</th>{headings}<th></th></tr></thead>'
         )
         for _, track in sorted(found.tracks.items()):
-            parts += _track(track, found, page, sort, limit)
+            parts += _track(track, found, page, columns, sort, limit)
         parts.append("</table>")
     else:
         parts.append("<p>Nothing was recorded.</p>")
     parts += _paragraphs(map(_text, page._footer()))
     return f'<div class="stichotrope-report">{"".join(parts)}</div>'
+
+
+def _columns(results: ProfilerResults) -> list[str]:
+    """Return the columns, of those that are not always there the ones that say something."""
+    telling = _passes.columns(_blocks(results))
+    always = (key for key in _HEADINGS if key != "bar")
+    return [key for key in always if key not in _passes.HEADINGS or key in telling]
 
 
 def _text(line: Line) -> str:
@@ -67,30 +75,36 @@ def _paragraphs(texts: Iterable[str]) -> list[str]:
 
 
 def _track(
-    track: ProfileTrack, results: ProfilerResults, page: _Page, sort: str, limit: int | None
+    track: ProfileTrack,
+    results: ProfilerResults,
+    page: _Page,
+    columns: list[str],
+    sort: str,
+    limit: int | None,
 ) -> Iterator[str]:
-    yield f"<tbody><tr>{_across('th', _text(page._track(track)))}</tr>"
+    width = len(columns) + 2  # with the name and the place
+    yield f"<tbody><tr>{_across('th', width, _text(page._track(track)))}</tr>"
     shown = _sorted(track.blocks, sort)[:limit]
     glyphs = _Glyphs("utf-8")
     for block in shown:
         share = 100 * block.total_time_ns / max(results.total_time_ns, 1)
-        yield _row(_Row(block, results, glyphs), min(share, 100.0))
+        yield _row(_Row(block, results, glyphs), columns, min(share, 100.0))
     hidden = len(track.blocks) - len(shown)
     if hidden:
-        yield f'<tr class="unhit">{_across("td", f"… and {hidden:,} more")}</tr>'
+        yield f'<tr class="unhit">{_across("td", width, f"… and {hidden:,} more")}</tr>'
     yield "</tbody>"
 
 
-def _across(tag: str, text: str) -> str:
-    return f'<{tag} class="text" colspan="{len(_COLUMNS) + 2}">{text}</{tag}>'
+def _across(tag: str, width: int, text: str) -> str:
+    return f'<{tag} class="text" colspan="{width}">{text}</{tag}>'
 
 
-def _row(row: _Row, share: float) -> str:
-    bar = f'<span class="bar" style="width:{share:.1f}%"></span>' if row.hit else ""
+def _row(row: _Row, columns: list[str], share: float) -> str:
+    bar = f'<span class="bar" style="width:{share:.1f}%"></span>' if row.was_entered else ""
     cells = "".join(
-        f"<td>{escape(row.cells[key])}{bar if key == 'share' else ''}</td>" for key in _COLUMNS
+        f"<td>{escape(row.cells[key])}{bar if key == 'share' else ''}</td>" for key in columns
     )
     name = f'<td class="text">{escape(row.name)}</td>'
     place = f'<td class="text place">{escape(row.where)}</td>'
-    unhit = "" if row.hit else ' class="unhit"'
+    unhit = "" if row.was_entered else ' class="unhit"'
     return f"<tr{unhit}>{name}{cells}{place}</tr>"

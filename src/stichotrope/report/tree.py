@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._format import format_count, format_percent
 from ..results import is_mostly_overhead, results_of
-from . import console
+from . import _passes, console
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -14,8 +14,16 @@ if TYPE_CHECKING:
     from ..results import CallNode, ProfileBlock, ProfilerResults
     from .console import Line
 
-# No mean: of a recursive block, the total counts once what its hits count more often.
-_HEADINGS = ("Hits", "Total", "Self", "Share")
+# No mean: what a path took is its total. Those of `_passes` are there where they say something.
+_HEADINGS = {
+    "hits": "Hits",
+    **_passes.HEADINGS,
+    "total": "Total",
+    "self": "Self",
+    "share": "Share",
+}
+# What goes before a name is cut short.
+_DROPPED_FIRST = ("concurrency", "self", "cancelled", "open", "hits", "errors")
 _LEAST_NAME = 16  # columns; of a name that is deep in the tree, its place there is cut first
 _WHERE_ROOM = 14
 _GAP = 2
@@ -46,12 +54,18 @@ class _Row:
         self.name = glyphs.clean(node.name)
         self.where = f"{glyphs.clean(node.file)}:{node.line}" if node.file else ""
         self.heat = console._heat(node.total_time_ns, whole_ns)
-        self.cells = (
-            format_count(node.hit_count),
-            about + glyphs.time(node.total_time_ns),
-            glyphs.time(node.self_time_ns),
-            format_percent(node.total_time_ns, whole_ns),
-        )
+        self.cells = {
+            "hits": format_count(node.hit_count),
+            **{key: _passes.cell(node, key, glyphs.at_least) for key in _passes.HEADINGS},
+            "total": about + glyphs.time(node.total_time_ns),
+            "self": glyphs.time(node.self_time_ns),
+            "share": format_percent(node.total_time_ns, whole_ns),
+        }
+
+    def style(self, key: str) -> str:
+        """Return the style of a cell."""
+        own = {**_passes.STYLES, "total": "bold", "share": self.heat}
+        return own.get(key, "")
 
 
 class _More:
@@ -95,7 +109,8 @@ class _Page:
         if not self._results.tree.children:
             lines += [[], *self._frame._nothing()]
         else:
-            lines += [[], *self._tree(list(self._rows(_KEYS[sort], limit)))]
+            key = _KEYS.get(sort) or (lambda node: -_passes.figure(node, sort))
+            lines += [[], *self._tree(list(self._rows(key, limit)))]
         footer = self._frame._footer()
         return [*lines, [], *footer] if footer else lines
 
@@ -128,42 +143,40 @@ class _Page:
     def _tree(self, rows: list[_Row | _More]) -> list[Line]:
         """Return the tree with its headings, each column as wide as it must be."""
         nodes = [row for row in rows if isinstance(row, _Row)]
-        widths = [
-            max(len(heading), *(len(row.cells[place]) for row in nodes))
-            for place, heading in enumerate(_HEADINGS)
-        ]
-        shown = list(range(len(_HEADINGS)))
-        figures = sum(_GAP + width for width in widths)
+        widths = {
+            key: max(len(heading), *(len(row.cells[key]) for row in nodes))
+            for key, heading in _HEADINGS.items()
+            if key not in _passes.HEADINGS or any(row.cells[key] for row in nodes)
+        }
         wanted = max(len(row.guide) + console._cells(row.name) for row in nodes)
-        for place in (2, 0):  # self time and hits go before a name is cut short
-            if self._width - figures >= min(wanted, _LEAST_NAME + _WHERE_ROOM):
+        for key in _DROPPED_FIRST:
+            if self._width - _taken(widths) >= min(wanted, _LEAST_NAME + _WHERE_ROOM):
                 break
-            shown.remove(place)
-            figures -= _GAP + widths[place]
+            widths.pop(key, None)
+        figures = _taken(widths)
         name = max(min(wanted, self._width - figures), 1)
         left = self._width - figures - name - _GAP
         longest = max(console._cells(row.where) for row in nodes)
         where = min(longest, left) if left >= _WHERE_ROOM else 0
         heading: Line = [(console._padded("Block", name), "dim")]
-        heading += [(" " * _GAP + _HEADINGS[place].rjust(widths[place]), "dim") for place in shown]
+        heading += [
+            (" " * _GAP + _HEADINGS[key].rjust(width), "dim") for key, width in widths.items()
+        ]
         whole = name + figures + (_GAP + where if where else 0)
         lines: list[Line] = [heading, [(self._glyphs.rule * whole, "dim")]]
         for row in rows:
-            lines.append(self._line(row, name, [(place, widths[place]) for place in shown], where))
+            lines.append(self._line(row, name, widths, where))
         return lines
 
-    def _line(
-        self, row: _Row | _More, room: int, columns: list[tuple[int, int]], where: int
-    ) -> Line:
+    def _line(self, row: _Row | _More, room: int, widths: dict[str, int], where: int) -> Line:
         if isinstance(row, _More):
             text = f"{self._glyphs.ellipsis} and {format_count(row.count)} more"
             return [(self._cut(row.guide, self._width - len(text)) + text, "dim")]
         guide = self._cut(row.guide, room - min(console._cells(row.name), _LEAST_NAME))
         name = self._glyphs.fit(row.name, room - len(guide))
         line: Line = [(guide, "dim"), (console._padded(name, room - len(guide)), "")]
-        for place, width in columns:
-            style = {1: "bold", 3: row.heat}.get(place, "")
-            line += [(" " * _GAP, ""), (row.cells[place].rjust(width), style)]
+        for key, width in widths.items():
+            line += [(" " * _GAP, ""), (row.cells[key].rjust(width), row.style(key))]
         if where:
             line += [(" " * _GAP, ""), (self._glyphs.fit(row.where, where), "dim")]
         return line
@@ -177,15 +190,25 @@ class _Page:
         return ellipsis + guide[len(guide) - most + len(ellipsis) :]
 
 
+def _taken(widths: dict[str, int]) -> int:
+    return sum(_GAP + width for width in widths.values())
+
+
 def _place(one: ProfileBlock | CallNode) -> tuple[int, str, int, str]:
     return one.track_idx, one.file, one.line, one.name
 
 
+def _mean(node: CallNode) -> float:
+    # Results of format 1 have no sum of a path.
+    return (node.sum_time_ns or node.total_time_ns) / node.hit_count if node.hit_count else 0.0
+
+
+# What is missing here is a column of `_passes`.
 _KEYS: dict[str, Callable[[CallNode], Any]] = {
     "total": lambda node: -node.total_time_ns,
     "self": lambda node: -node.self_time_ns,
     "hits": lambda node: -node.hit_count,
-    "mean": lambda node: -(node.total_time_ns / node.hit_count) if node.hit_count else 0.0,
+    "mean": lambda node: -_mean(node),
     "max": lambda node: -node.total_time_ns,
     "name": lambda node: node.name,
 }

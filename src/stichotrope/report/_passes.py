@@ -1,0 +1,91 @@
+"""What reports say of passes beside their times: open ones, how they ended, how many at a time.
+
+A column of these appears where it says something, so that the report of a program without errors,
+recursion and tasks has none of them.
+"""
+
+from __future__ import annotations
+
+from .._format import format_count
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..results import CallNode, ProfileBlock, ProfilerResults
+
+# Column → heading, in their order.
+HEADINGS = {
+    "open": "Open",
+    "errors": "Errors",
+    "cancelled": "Cancelled",
+    "concurrency": "At a time",
+}
+STYLES = {"open": "cyan", "errors": "red", "cancelled": "yellow", "concurrency": ""}
+_FIGURES = {
+    "open": "open_count",
+    "errors": "error_count",
+    "cancelled": "cancelled_count",
+    "concurrency": "concurrency",
+}
+
+
+def figure(one: ProfileBlock | CallNode, column: str) -> float:
+    """Return what a column has of a block or of a path.
+
+    :param one: the block or the path.
+    :param column: one of `HEADINGS`.
+    """
+    found: float = getattr(one, _FIGURES[column])
+    return found
+
+
+def says(one: ProfileBlock | CallNode, column: str) -> bool:
+    """Return whether a column says something of a block or of a path.
+
+    :param one: the block or the path.
+    :param column: one of `HEADINGS`.
+    """
+    if column == "concurrency":
+        return _at_a_time(one) != _at_a_time(None)
+    return figure(one, column) > 0
+
+
+def columns(them: Iterable[ProfileBlock | CallNode]) -> list[str]:
+    """Return the columns that say something of any of several, in their order.
+
+    :param them: what is shown.
+    """
+    shown = list(them)
+    return [column for column in HEADINGS if any(says(one, column) for one in shown)]
+
+
+def cell(one: ProfileBlock | CallNode, column: str, at_least: str) -> str:
+    """Return what stands in a column; empty where it says nothing.
+
+    :param one: the block or the path.
+    :param column: one of `HEADINGS`.
+    :param at_least: what stands before a number that is a lower bound.
+    """
+    if not says(one, column):
+        return ""
+    if column == "concurrency":
+        return (at_least if one.open_count else "") + _at_a_time(one)
+    return format_count(int(figure(one, column)))
+
+
+def _at_a_time(one: ProfileBlock | CallNode | None) -> str:
+    return f"{one.concurrency if one else 1.0:,.1f}"
+
+
+def facts(results: ProfilerResults) -> list[tuple[str, int]]:
+    """Return what there is of open passes, errors and cancelled ones, each with its name.
+
+    :param results: the results.
+    """
+    found = (
+        ("open", results.total_open),
+        ("errors" if results.total_errors != 1 else "error", results.total_errors),
+        ("cancelled", results.total_cancelled),
+    )
+    return [(name, number) for name, number in found if number]
