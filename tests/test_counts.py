@@ -41,6 +41,22 @@ def test_a_query_for_each_row_is_found_in_one_run() -> None:
     assert found == ["list orders > query: 1 → 50 in a pass of list orders"]
 
 
+def within(queries: int) -> ProfilerResults:
+    """Results that were taken within the only pass of `main`, and within the last query."""
+    main_ = block("main", total_ns=1000, now_open=1)
+    query = block("query", (10,) * (queries - 1), idx=1, line=20, now_open=1)
+    results = single(main_, query)
+    results.tree = root(node(main_, node(query)))
+    return results
+
+
+def test_passes_that_are_open_count() -> None:
+    """They have begun, in results that are taken before the program ends."""
+    assert failed("hits-per-parent>1.5x", within(2), within(4)) == [
+        "main > query: 2 → 4 in a pass of main"
+    ]
+
+
 def test_more_load_is_no_change() -> None:
     """Ten times the requests with ten times the queries."""
     assert failed("hits-per-parent", orders(10, 20), orders(100, 200)) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from handmade import block, node, root, sample, single
+from handmade import block, node, root, sample, single, troubled
 from pprof import Profile
 from stichotrope import export_pprof
 from stichotrope.export import pprof
@@ -28,13 +28,24 @@ def test_a_sample_is_a_path_in_a_thread() -> None:
     pool = {"thread": "pool_0", "thread_key": 2, "pid": 4711}
     assert of(sample()).types() == [
         ("hits", "count"),
+        ("errors", "count"),
+        ("cancelled", "count"),
+        ("open", "count"),
         ("total", "nanoseconds"),
         ("self", "nanoseconds"),
     ]
     assert of(sample()).samples() == [
-        ("read", (3, 600, 350), main),
-        ("read;decode µ", (2, 250, 250), main),
-        ("parse", (1, 1_000_000, 1_000_000), pool),
+        ("read", (3, 0, 0, 0, 600, 350), main),
+        ("read;decode µ", (2, 0, 0, 0, 250, 250), main),
+        ("parse", (1, 0, 0, 0, 1_000_000, 1_000_000), pool),
+    ]
+
+
+def test_a_sample_tells_what_is_open_and_how_passes_ended() -> None:
+    """Also where no pass has ended."""
+    assert [(path, values) for path, values, _ in of(troubled()).samples()] == [
+        ("serve", (0, 0, 0, 1, 900, 500)),
+        ("serve;handle", (4, 2, 1, 1, 400, 400)),
     ]
 
 
@@ -42,7 +53,7 @@ def test_self_times_add_up_to_the_total() -> None:
     """What a reader calls cumulative is our total, when it looks at the default type."""
     profile = of(sample())
     assert profile.texts[profile.message.default_sample_type] == "self"
-    below = [values[2] for path, values, _ in profile.samples() if path.startswith("read")]
+    below = [values[-1] for path, values, _ in profile.samples() if path.startswith("read")]
     assert sum(below) == sample().tracks[0].blocks[0].total_time_ns
 
 
@@ -88,14 +99,14 @@ def test_overlapping_blocks_leave_no_less_than_nothing() -> None:
     outer = block("outer", (400,), self_ns=-200)
     results = single(outer)
     results.tree = root(node(outer))
-    assert of(results).samples() == [("outer", (1, 400, 0), {})]
+    assert of(results).samples() == [("outer", (1, 0, 0, 0, 400, 0), {})]
 
 
 def test_names_and_numbers_of_any_kind_survive() -> None:
     """Escaped where a text cannot hold them; numbers up to 64 bits."""
     name = "a;b \udc80 読む \x1b"
     (found,) = of(single(block(name, (2**62,)))).samples()
-    assert found == ("a;b \\udc80 読む \\x1b", (1, 2**62, 2**62), {})
+    assert found == ("a;b \\udc80 読む \\x1b", (1, 0, 0, 0, 2**62, 2**62), {})
 
 
 def test_a_deep_tree_is_written() -> None:

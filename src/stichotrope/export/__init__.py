@@ -97,8 +97,8 @@ def export_pstats(results: object, path: StrPath) -> None:
 def export_pprof(results: object, path: StrPath) -> None:
     """Write the call trees to a file for ``go tool pprof`` and its kin, whole or not at all.
 
-    Its sample types are hits, total and self, both in nanoseconds, and its labels thread,
-    thread_key and pid.
+    Its sample types are hits, errors, cancelled, open, total and self, the last two in nanoseconds,
+    and its labels thread, thread_key and pid.
 
     :param results: a `ProfilerResults`, or a `Profiler`.
     :param path: the target; pprof's own end in ``.pb.gz``.

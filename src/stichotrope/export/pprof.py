@@ -3,7 +3,8 @@
 The format is https://github.com/google/pprof/blob/main/proto/profile.proto, a protobuf in gzip. Of
 the few kinds of fields that it has, this writes them itself: no library that is kept up does.
 
-A sample is a path of the call tree in one thread, with its passes, its self time and its total.
+A sample is a path of the call tree in one thread, with its passes (those that ended, by errors and
+by cancellation, and those that are open), its total and its self time.
 Readers add up what lies below a path: of self times that gives the total again; of totals it would
 count nested blocks twice, so that of these only a path's own ("flat") value means something.
 """
@@ -20,7 +21,15 @@ if TYPE_CHECKING:
 
     from ..results import CallNode, ProfilerResults, ThreadResults
 
-SAMPLE_TYPES = (("hits", "count"), ("total", "nanoseconds"), ("self", "nanoseconds"))
+# Name, unit, field of a node. Readers that know no default take the last.
+_SAMPLE_TYPES = (
+    ("hits", "count", "hit_count"),
+    ("errors", "count", "error_count"),
+    ("cancelled", "count", "cancelled_count"),
+    ("open", "count", "open_count"),
+    ("total", "nanoseconds", "total_time_ns"),
+    ("self", "nanoseconds", "self_time_ns"),
+)
 _DEFAULT = "self"
 _LARGEST = 2**63
 
@@ -71,7 +80,7 @@ class _Profile:
             del path[depth - 1 :]
             path.append(self._place(node))
             # Below 0 when nested blocks overlapped in time: then nothing is left to this one.
-            values = node.hit_count, node.total_time_ns, max(node.self_time_ns, 0)
+            values = [max(getattr(node, field), 0) for *_, field in _SAMPLE_TYPES]
             if any(values):
                 sample = _packed(1, reversed(path)) + _packed(2, map(_checked, values)) + labels
                 self._samples.append(_bytes(2, sample))
@@ -89,7 +98,7 @@ class _Profile:
 
     def encoded(self) -> bytes:
         """Return the whole message."""
-        types = b"".join(_bytes(1, self._type(*one)) for one in SAMPLE_TYPES)
+        types = b"".join(_bytes(1, self._type(*one)) for *one, _ in _SAMPLE_TYPES)
         facts = self._facts()  # which may bring texts of their own
         texts = b"".join(_bytes(6, text.encode()) for text in self._texts)
         return types + b"".join(self._samples) + b"".join(self._functions) + texts + facts

@@ -4,8 +4,8 @@ It is what `cProfile.Profile.dump_stats` writes: (file, line, name) → (primiti
 seconds, cumulative seconds, callers), by `marshal`; callers are the same with the first two
 numbers swapped. See ``Lib/cProfile.py`` and ``Lib/pstats.py``.
 
-Results do not count recursive passes apart, so every pass is a primitive call. Cumulative times
-count recursion once all the same.
+Calls are passes that ended. Results do not count recursive ones apart, so each is a primitive
+call. Cumulative times count recursion once all the same, and what is open as far as it has come.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NO_FILE = "~"  # what cProfile writes for functions of C
 
 
 def render(results: ProfilerResults) -> bytes:
-    """Return results as a file for `pstats`, all threads merged; blocks never hit have no calls.
+    """Return results as a file for `pstats`, all threads merged; blocks without hits have no calls.
 
     :param results: the results.
     :raises ValueError: when there are no blocks: `pstats` refuses to open a file without functions.

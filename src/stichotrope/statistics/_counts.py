@@ -1,4 +1,7 @@
-"""How often a block is passed in one pass of the block around it: exact, on any machine."""
+"""How often a block is passed in one pass of the block around it: exact, on any machine.
+
+Passes are counted when they begin: of a program that was looked at within its `main`, too.
+"""
 
 from __future__ import annotations
 
@@ -83,10 +86,12 @@ def counts_of(results: ProfilerResults) -> Counts:
         path.append((names.get(node.track_idx, ""), node.name))
         if node.track_idx >= 0:  # what is beyond a thread's limit has no path
             place = tuple(path)
-            hits = found.get(place, (0, 0))[0] + node.hit_count
-            found[place] = hits, found.get(place[:-1], (0, 0))[0]
+            passes = found.get(place, (0, 0))[0] + node.hit_count + node.open_count
+            found[place] = passes, found.get(place[:-1], (0, 0))[0]
     # Namesakes may come after their siblings' children.
-    return {place: (hits, found.get(place[:-1], (0, 0))[0]) for place, (hits, _) in found.items()}
+    return {
+        place: (passes, found.get(place[:-1], (0, 0))[0]) for place, (passes, _) in found.items()
+    }
 
 
 def compared_counts(old: Iterable[Counts], new: Iterable[Counts]) -> list[PathCount]:
@@ -128,7 +133,7 @@ def nested_in(runs: Iterable[Counts]) -> dict[tuple[str, str], set[tuple[str, st
 
 
 def _passed(run: Mapping[Path, tuple[int, int]]) -> Iterator[Path]:
-    return (path for path, (hits, _) in run.items() if hits)
+    return (path for path, (passes, _) in run.items() if passes)
 
 
 def _by_path(runs: Iterable[Counts]) -> dict[Path, list[Fraction]]:
@@ -137,9 +142,9 @@ def _by_path(runs: Iterable[Counts]) -> dict[Path, list[Fraction]]:
     found: dict[Path, list[Fraction]] = {}
     for path in {path: None for run in kept for path in run if len(path) > 1}:
         for run in kept:
-            hits, around = run.get(path, (0, run.get(path[:-1], (0, 0))[0]))
+            passes, around = run.get(path, (0, run.get(path[:-1], (0, 0))[0]))
             if around:
-                found.setdefault(path, []).append(Fraction(hits, around))
+                found.setdefault(path, []).append(Fraction(passes, around))
     return found
 
 
