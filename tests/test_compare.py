@@ -546,6 +546,7 @@ def test_a_comparison_becomes_a_document():
         "verdict": "slower",
         "basis": "runs",
         "note": "",
+        "figure": "mean",
     }
     assert blocks == [expected]
     lone = compare(single(block("a", (1,)), block("b", (2,))), passes(1, name="a")).to_dict()
@@ -595,7 +596,7 @@ def test_a_side_is_made_of_results(given):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"metric": "p99"}, ValueError, "metric must be one of mean, median, min, total, self"),
+        ({"metric": "p99"}, ValueError, "metric must be one of mean, typical, median, min"),
         ({"metric": None}, ValueError, "metric must be one of"),
         ({"confidence": 95}, ValueError, "a confidence must lie between 0 and 1"),
         ({"threshold": 1}, ValueError, r"a threshold is a share from 0 on and below 1 \(5 % is"),
@@ -612,7 +613,7 @@ def test_options_that_make_no_sense_are_refused(options, error, message):
 
 def test_single_values_have_neither_total_nor_self_time():
     """They are no passes of a program."""
-    message = "metric 'total' takes a profiler's results; single samples have mean, median and min"
+    message = "metric 'total' takes a profiler's results; single samples have mean, typical, median and min"
     with pytest.raises(ValueError, match=message):
         compare(runs(1, 2, 3), runs(1, 2, 3), metric="total")
 

@@ -64,7 +64,7 @@ LAZY: dict[str, set[str]] = {
     "config": {"_clock", "report"},
     "profiler": {"_gather", "_open", "export", "report", "repetition"},
     "cli": {
-        *("_clock", "_core", "_format", "_version"),
+        *("_clock", "_core", "_format", "_progress", "_version"),
         *("config", "export", "report", "statistics"),
     },
     "_default": {"config", "report"},

@@ -345,7 +345,7 @@ def _comparison_lines(comparison: Comparison) -> Iterator[tuple[str, dict[str, b
             change = f"{_percent(block.ratio)} ({_percent(block.low)} … {_percent(block.high)})"
             name = printable(f"{block.track}: {block.name}")
             yield f"{verdict}  {name}  {times}  {change}", {color: True}
-    if not comparison.blocks or comparison.basis == "runs":
+    if not comparison.blocks or comparison.is_of_runs:
         return
     yield (
         "one earlier run tells nothing of how times vary from run to run; give "

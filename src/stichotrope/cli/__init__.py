@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "run a program and report on it",
     "report": "show saved results, in one of many forms",
     "compare": "say what became faster or slower between two versions",
+    "ab": "run two versions in turns, and say what became faster or slower",
     "info": "show the clock, the cost per pass, and what is installed",
     "completion": "print what makes a shell complete these commands",
 }
@@ -37,6 +38,7 @@ examples:
   stichotrope run -o new.json script.py           save what the script's own marks record
   stichotrope report new.json -o new.html         look at it in a browser
   stichotrope compare old.json new.json           see what changed
+  stichotrope ab 'OLD COMMAND' 'NEW COMMAND'      measure what changed, on a machine that is busy
 
 `stichotrope COMMAND --help` has more."""
 
@@ -112,6 +114,10 @@ def _module(name: str) -> ModuleType:
         from . import compare
 
         return compare
+    if name == "ab":
+        from . import ab
+
+        return ab
     if name == "info":
         from . import info
 

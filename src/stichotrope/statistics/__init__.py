@@ -9,6 +9,7 @@ from __future__ import annotations
 from ._comparison import (
     FASTER,
     NO_DIFFERENCE,
+    PAIRS,
     PASSES,
     RUNS,
     SLOWER,
@@ -19,8 +20,10 @@ from ._comparison import (
     Comparison,
     LoneBlock,
     compare,
+    differing,
 )
 from ._counts import PathCount
+from ._pairs import compare_pairs
 from ._runs import METRICS, Run, Runs, load_runs
 from ._samples import (
     bootstrap_interval,
@@ -36,6 +39,7 @@ __all__ = [
     "FASTER",
     "METRICS",
     "NO_DIFFERENCE",
+    "PAIRS",
     "PASSES",
     "RUNS",
     "SLOWER",
@@ -50,6 +54,8 @@ __all__ = [
     "Runs",
     "bootstrap_interval",
     "compare",
+    "compare_pairs",
+    "differing",
     "holm",
     "load_runs",
     "mean_interval",

@@ -32,14 +32,20 @@ FASTER, SLOWER = "faster", "slower"
 NO_DIFFERENCE, TOO_LITTLE = "no difference shown", "too little data"
 VERDICTS = (FASTER, SLOWER, NO_DIFFERENCE, TOO_LITTLE)
 
-RUNS, PASSES = "runs", "passes of one run"
+RUNS, PASSES, PAIRS = "runs", "passes of one run", "pairs of runs"
 # How large a change must be, as a share, before it counts, unless the caller says otherwise. Where
 # code and data happen to lie in memory alone moves a program's times by some percent between
 # builds (T. Mytkowicz et al., "Producing Wrong Data Without Doing Anything Obviously Wrong!",
 # ASPLOS 2009); a single run does not even show how far its own times move from run to run.
-THRESHOLDS = {RUNS: 0.02, PASSES: 0.05}
+THRESHOLDS = {RUNS: 0.02, PASSES: 0.05, PAIRS: 0.02}
 
-_WITH_NESTED = ("mean", "median", "min", "total")  # figures that nested blocks are part of
+_WITH_NESTED = (
+    "mean",
+    "typical",
+    "median",
+    "min",
+    "total",
+)  # figures that nested blocks are part of
 LEAST_RUNS = 3  # on one side at least
 LEAST_PASSES = 30  # on each side, where there is one run
 _HALF = Fraction(1, 2)
@@ -63,7 +69,8 @@ class BlockComparison:
     :ivar old_line: the line of its call site.
     :ivar new_file: the same of the new version.
     :ivar new_line: the same of the new version.
-    :ivar old_ns: the figure compared, in ns: the mean over the runs of each run's figure.
+    :ivar old_ns: the figure compared, in ns: the mean over the runs of each run's figure; in pairs
+        of runs, their median.
     :ivar new_ns: the same of the new version.
     :ivar old_hits: passes, in all runs.
     :ivar new_hits: the same of the new version.
@@ -76,8 +83,9 @@ class BlockComparison:
     :ivar p_value: how likely a change as clear as this would be in any of the blocks compared, were
         there none beyond the threshold; None when there is no interval.
     :ivar verdict: one of `VERDICTS`.
-    :ivar basis: what the interval is of: "runs" or "passes of one run".
+    :ivar basis: what the interval is of: "runs", "passes of one run" or "pairs of runs".
     :ivar note: what to know of the verdict; empty when there is nothing.
+    :ivar figure: which figure it is that is compared, one of `METRICS`.
     """
 
     track: str
@@ -100,6 +108,7 @@ class BlockComparison:
     verdict: str
     basis: str
     note: str
+    figure: str
 
     @property
     def change(self) -> float | None:
@@ -150,11 +159,12 @@ class Comparison:
     :ivar blocks: the blocks that are in both, in the order of the new version.
     :ivar only_old: blocks that were hit in the old version only.
     :ivar only_new: blocks that were hit in the new version only.
-    :ivar metric: the figure compared, one of `METRICS`.
+    :ivar metric: the figure compared, one of `METRICS`; in pairs of runs, that of blocks in one
+        version only.
     :ivar confidence: of the intervals, and of all verdicts together.
     :ivar threshold: the change, as a share, that a verdict has to show to be exceeded.
-    :ivar basis: what the intervals are of: "runs", or "passes of one run", which know nothing of
-        how times vary from run to run.
+    :ivar basis: what the intervals are of: "runs", "pairs of runs", or "passes of one run", which
+        know nothing of how times vary from run to run.
     :ivar old_label: where the old runs come from; empty when that has no name.
     :ivar new_label: the same of the new version.
     :ivar old_runs: how many runs there were.
@@ -190,6 +200,16 @@ class Comparison:
 
     def __getitem__(self, place: int) -> BlockComparison:
         return self.blocks[place]
+
+    @property
+    def is_of_pairs(self) -> bool:
+        """Whether runs were compared in pairs; see `compare_pairs`."""
+        return self.basis == PAIRS
+
+    @property
+    def is_of_runs(self) -> bool:
+        """Whether the intervals know how times vary from run to run."""
+        return self.basis != PASSES
 
     def of_verdict(self, verdict: str) -> list[BlockComparison]:
         """Return the blocks of one verdict.
@@ -240,7 +260,7 @@ def compare(
 
     With one run of each, the passes are the samples (``basis`` says so). Such an interval tells
     nothing of how times vary from run to run, which is often more than all else. It has to be 30
-    passes on each side, and ``min``, ``total`` and ``self`` have no interval.
+    passes on each side, and only ``mean`` and ``median`` have an interval.
 
     Percentiles come from a histogram, so the interval of a ratio of medians is widened by the width
     of its buckets, some 6 %.
@@ -253,8 +273,10 @@ def compare(
     :param old: what the old version measured: `ProfilerResults`, `Runs`, or several of them, each
         a run.
     :param new: the same of the new version.
-    :param metric: the figure to compare: the ``mean``, ``median`` or ``min`` of the passes, or the
-        ``total`` or ``self`` time of the block.
+    :param metric: the figure to compare: the ``mean``, ``median`` or ``min`` of the passes; what a
+        pass takes that is ``typical``, which is the mean of those up to one and a half times the
+        median; the ``total`` or ``self`` time of the block; or ``self-mean``, its self time by
+        pass.
     :param confidence: how often an interval holds the ratio, more than 0 and less than 1.
     :param threshold: the change, as a share from 0 on, below 1, that must be exceeded for a
         verdict; 0.02 for several runs and 0.05 for one run of each unless given.
@@ -265,37 +287,14 @@ def compare(
     check_confidence(confidence)
     sides = runs_of(old, "old"), runs_of(new, "new")
     basis = PASSES if len(sides[0]) == len(sides[1]) == 1 else RUNS
-    threshold = _checked_threshold(threshold, basis)
-    series = _series(sides[0]), _series(sides[1])
-    pairs, only_old, only_new = matched(*series)
-    if not pairs:
-        raise ValueError(_nothing_in_common(series))
-    test = _Test(metric, confidence, threshold, basis)
-    order = {id(one): place for place, one in enumerate(series[1])}
-    pairs.sort(key=lambda pair: order[id(pair[1])])
-    counts = [[run.counts for run in side] for side in sides]
-    blocks = test.blocks(pairs)
+    threshold = checked_threshold(threshold, basis)
+    known = Sides(*sides)
+    blocks = _Test(metric, confidence, threshold, basis).blocks(known.pairs)
     # Single samples have no self time, and no paths.
-    if metric in _WITH_NESTED and all(run for side in counts for run in side):
-        own = _Test("self", confidence, threshold, basis).blocks(pairs)
-        blocks = _told_apart(blocks, own, nested_in(counts[1]))
-    return Comparison(
-        blocks=blocks,
-        only_old=[_lone(one, metric) for one in only_old],
-        only_new=[_lone(one, metric) for one in only_new],
-        metric=metric,
-        confidence=confidence,
-        threshold=threshold,
-        basis=basis,
-        old_label=sides[0].label,
-        new_label=sides[1].label,
-        old_runs=len(sides[0]),
-        new_runs=len(sides[1]),
-        notes=_differences(*sides),
-        counts=compared_counts(*counts),
-        paths_only_old=only_in(counts[0], counts[1]),
-        paths_only_new=only_in(counts[1], counts[0]),
-    )
+    if metric in _WITH_NESTED and all(run.counts for side in sides for run in side):
+        own = _Test("self", confidence, threshold, basis).blocks(known.pairs)
+        blocks = _told_apart(blocks, own, nested_in(run.counts for run in sides[1]))
+    return known.comparison(blocks, metric, confidence, threshold, basis)
 
 
 def _told_apart(
@@ -364,7 +363,7 @@ def _check_metric(metric: str) -> None:
         raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}")
 
 
-def _checked_threshold(threshold: float | None, basis: str) -> float:
+def checked_threshold(threshold: float | None, basis: str) -> float:
     if threshold is None:
         return THRESHOLDS[basis]
     check_real(threshold, "a threshold")
@@ -375,14 +374,14 @@ def _checked_threshold(threshold: float | None, basis: str) -> float:
     return threshold
 
 
-def _differences(old: Runs, new: Runs) -> list[str]:
-    """Return a sentence for each fact in which the two sides differ."""
+def differing(old: Runs, new: Runs) -> dict[str, str]:
+    """Return the facts in which the two sides differ: name → a phrase that says how."""
     facts = [_facts(side) for side in (old, new)]
-    return [
-        f"{key}: {' and '.join(facts[0][key])} in old, {' and '.join(facts[1][key])} in new"
+    return {
+        key: f"{' and '.join(facts[0][key])} in old, {' and '.join(facts[1][key])} in new"
         for key in facts[0]
         if key in facts[1] and facts[0][key] != facts[1][key]
-    ]
+    }
 
 
 def _facts(runs: Runs) -> dict[str, list[str]]:
@@ -396,11 +395,16 @@ def _facts(runs: Runs) -> dict[str, list[str]]:
 # One block in all runs of a side
 
 
-class _Series:
-    """One block in the runs that hit it."""
+class Series:
+    """One block in the runs that hit it.
 
-    def __init__(self, first: Figures) -> None:
+    :param first: what the first of them tells.
+    :param place: which of the runs that is, from 0 on.
+    """
+
+    def __init__(self, first: Figures, place: int) -> None:
         self.parts = [first]
+        self.places = [place]
         self.track_idx = first.track_idx
         self.track = first.track
         self.name = first.name
@@ -421,18 +425,66 @@ class _Series:
         return fsum(self.figures(metric)) / len(self.parts)
 
 
-def _series(runs: Runs) -> list[_Series]:
+def _series(runs: Runs) -> list[Series]:
     """Return each block of all runs; the runs may have been made from different places."""
-    found: list[_Series] = []
-    for run in runs:
+    found: list[Series] = []
+    for place, run in enumerate(runs):
         pairs, _, fresh = matched(found, run.blocks)
         for series, figures in pairs:
             series.parts.append(figures)
-        found += map(_Series, fresh)
+            series.places.append(place)
+        found += (Series(figures, place) for figures in fresh)
     return found
 
 
-def _lone(series: _Series, metric: str) -> LoneBlock:
+class Sides:
+    """The blocks of both sides, those that are the same in pairs, in the order of the new version.
+
+    :param old: the runs of the old version.
+    :param new: the same of the new version.
+    :raises ValueError: when the two have no block in common.
+    """
+
+    def __init__(self, old: Runs, new: Runs) -> None:
+        self._runs = old, new
+        series = _series(old), _series(new)
+        self.pairs, self._only_old, self._only_new = matched(*series)
+        if not self.pairs:
+            raise ValueError(_nothing_in_common(series))
+        order = {id(one): place for place, one in enumerate(series[1])}
+        self.pairs.sort(key=lambda pair: order[id(pair[1])])
+
+    def comparison(
+        self,
+        blocks: list[BlockComparison],
+        metric: str,
+        confidence: float,
+        threshold: float,
+        basis: str,
+    ) -> Comparison:
+        """Return the comparison that has these blocks, with all else that is known of the sides."""
+        old, new = self._runs
+        counts = [[run.counts for run in side] for side in self._runs]
+        return Comparison(
+            blocks=blocks,
+            only_old=[_lone(one, metric) for one in self._only_old],
+            only_new=[_lone(one, metric) for one in self._only_new],
+            metric=metric,
+            confidence=confidence,
+            threshold=threshold,
+            basis=basis,
+            old_label=old.label,
+            new_label=new.label,
+            old_runs=len(old),
+            new_runs=len(new),
+            notes=[f"{key}: {what}" for key, what in differing(old, new).items()],
+            counts=compared_counts(*counts),
+            paths_only_old=only_in(counts[0], counts[1]),
+            paths_only_new=only_in(counts[1], counts[0]),
+        )
+
+
+def _lone(series: Series, metric: str) -> LoneBlock:
     return LoneBlock(
         track=series.track,
         track_idx=series.track_idx,
@@ -445,7 +497,7 @@ def _lone(series: _Series, metric: str) -> LoneBlock:
     )
 
 
-def _nothing_in_common(sides: tuple[list[_Series], list[_Series]]) -> str:
+def _nothing_in_common(sides: tuple[list[Series], list[Series]]) -> str:
     old, new = (_named(side) for side in sides)
     return (
         "there is nothing to compare: old and new have no block in common (same track, same name); "
@@ -453,7 +505,7 @@ def _nothing_in_common(sides: tuple[list[_Series], list[_Series]]) -> str:
     )
 
 
-def _named(side: list[_Series], most: int = 5) -> str:
+def _named(side: list[Series], most: int = 5) -> str:
     names = [
         f"{series.name!r} on {series.track!r}" if series.track else f"{series.name!r}"
         for series in side[:most]
@@ -528,7 +580,7 @@ class _Test:
         self._threshold = threshold
         self._basis = basis
 
-    def blocks(self, pairs: Sequence[tuple[_Series, _Series]]) -> list[BlockComparison]:
+    def blocks(self, pairs: Sequence[tuple[Series, Series]]) -> list[BlockComparison]:
         """Return a comparison for each pair, with verdicts that hold for all of them together."""
         found = [self._difference(old, new) for old, new in pairs]
         tested = [one.p_value(self._threshold) for one in found if isinstance(one, _Difference)]
@@ -538,7 +590,7 @@ class _Test:
             for pair, one in zip(pairs, found, strict=True)
         ]
 
-    def _difference(self, old: _Series, new: _Series) -> _Difference | str:
+    def _difference(self, old: Series, new: Series) -> _Difference | str:
         """Return the difference of the two sides, or a sentence why there is none."""
         if not (old.figure(self._metric) and new.figure(self._metric)):
             return _ZERO
@@ -546,7 +598,7 @@ class _Test:
             return self._of_passes(old.parts[0], new.parts[0])
         return self._of_runs(old, new)
 
-    def _of_runs(self, old: _Series, new: _Series) -> _Difference | str:
+    def _of_runs(self, old: Series, new: Series) -> _Difference | str:
         many, few = sorted((old, new), key=lambda side: -len(side.parts))
         if len(many.parts) < LEAST_RUNS:
             return _MORE_RUNS.format(LEAST_RUNS)
@@ -597,7 +649,7 @@ class _Test:
         return _Estimate(median, error, inf, _resolution(side, median))
 
     def _block(
-        self, old: _Series, new: _Series, found: _Difference | str, p_value: float | None
+        self, old: Series, new: Series, found: _Difference | str, p_value: float | None
     ) -> BlockComparison:
         old_ns, new_ns = old.figure(self._metric), new.figure(self._metric)
         low, high, verdict, note = None, None, TOO_LITTLE, found if isinstance(found, str) else ""
@@ -625,6 +677,7 @@ class _Test:
             verdict=verdict,
             basis=self._basis,
             note=note,
+            figure=self._metric,
         )
 
     def _verdict(self, low: float, high: float, p_value: float) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from .._files import checked_path, files_in, read_whole
 from ..results import GATHERED_SUFFIX, ProfilerResults
 from ._counts import counts_of
 from ._samples import checked_samples, deviation, interpolated, quantile_ranks
+from ._typical import typical_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from ._counts import Counts
     from ._samples import Interval
 
-METRICS = ("mean", "median", "min", "total", "self")
-_OF_SAMPLES = ("mean", "median", "min")
+METRICS = ("mean", "typical", "median", "min", "total", "self", "self-mean")
+_OF_SAMPLES = ("mean", "typical", "median", "min")
 _JSON = ".json"
 _NS = 1e9  # in a second
+_HALF_BUCKET = 1 / 32  # of the core's histogram at its widest, as a share of its middle
 
 
 class Figures:
@@ -86,11 +88,22 @@ class _BlockFigures(Figures):
         block = self._block
         if metric == "mean":
             return block.avg_time_ns
+        if metric == "typical":
+            return self._typical()
         if metric == "median":
             return block.percentile(50)
         if metric == "min":
             return block.min_time_ns
+        if metric == "self-mean":
+            return block.self_time_ns / block.hit_count
         return block.total_time_ns if metric == "total" else block.self_time_ns
+
+    def _typical(self) -> float:
+        block = self._block
+        passes = [((lower + upper - 1) / 2, count) for lower, upper, count in block.histogram]
+        if sum(count for _, count in passes) < block.hit_count:
+            return block.avg_time_ns  # some are missing from the histogram, for want of memory
+        return typical_mean(passes, block.sum_time_ns, _HALF_BUCKET)
 
     def deviation(self) -> float:
         return self._block.stddev_time_ns * sqrt(self.hits / (self.hits - 1))
@@ -111,7 +124,7 @@ class _BlockFigures(Figures):
 
     def median_error(self, median: float) -> float:
         # The core's histogram has 16 buckets in an octave, and such of one tick below that.
-        return 1 / 16 if median < 12 else 1 / 32
+        return 1 / 16 if median < 12 else _HALF_BUCKET
 
 
 class _SampleFigures(Figures):
@@ -127,6 +140,8 @@ class _SampleFigures(Figures):
     def figure(self, metric: str) -> float:
         if metric == "mean":
             return sum(self._values) / self.hits
+        if metric == "typical":
+            return typical_mean([(value, 1) for value in self._ordered], sum(self._values), 0.0)
         if metric == "median":
             return interpolated(self._ordered, 1, 2)
         if metric == "min":

@@ -1,0 +1,261 @@
+"""What two versions differ in, for people and programs, and whether that counts as failed."""
+
+from __future__ import annotations
+
+import sys
+
+from . import _fail_on, _output, say
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from ..statistics import BlockComparison, Comparison, LoneBlock
+
+FORMS = ("table", "markdown", "json")
+NOT_FULFILLED = 1  # the exit status when a condition is met
+CONDITIONS = """\
+conditions of --fail-on, of which any makes the exit status 1:
+  slower, faster        a block has that verdict
+  slower>5%             a block is shown to be slower by more than 5 %
+  missing, new          a block is in one version only
+  unclear               there is too little data for a block
+  hits-per-parent>1.5x  a block is passed more often in a pass of the block around it, in every run:
+                        exact, on any machine, and one run of each is enough
+  missing-path, new-path  a path of nested blocks is in one version only
+"""
+_HEADINGS = ("Track", "Block", "Old", "New", "Change", "Interval", "Verdict")
+_NUMBERS = ("Old", "New", "Change", "Interval")  # of these
+_STYLES = {"faster": "green", "slower": "red", "too little data": "dim", "no difference shown": ""}
+# What a comparison of pairs calls the figure that it tells of a block.
+_FIGURES = {"typical": "typical pass", "mean": "all passes", "self-mean": "own time"}
+
+
+def configure(parser: argparse.ArgumentParser, confidence: float) -> None:
+    """Add the options that say what is shown, and what fails.
+
+    :param parser: the command's parser.
+    :param confidence: of the intervals, unless another is given.
+    """
+    add = parser.add_argument
+    add("-f", "--format", choices=FORMS, default="table", help="the form (table)")
+    add("-o", "--output", metavar="FILE", help="write it to a file")
+    add(
+        "--fail-on", metavar="WHAT", action="append", default=[], help="exit with 1 when that is so"
+    )
+    of = f"of the intervals ({confidence})"
+    add("--confidence", metavar="SHARE", type=float, default=confidence, help=of)
+    add("--threshold", metavar="SHARE", type=float, help="the least change that counts, as 0.05")
+
+
+class Gate:
+    """What the options say is shown, and what fails.
+
+    :param command: who speaks, such as "stichotrope compare".
+    :param options: what the parser found.
+    :raises ValueError: when a condition is none.
+    :raises CommandError: when the file that is asked for cannot be written.
+    """
+
+    def __init__(self, command: str, options: Any) -> None:
+        self._command = command
+        self._format = options.format
+        self._conditions = _fail_on.parsed(options.fail_on)
+        self._target = None if options.output is None else _output.checked_target(options.output)
+        self._threshold = _threshold(options.threshold, self._conditions)
+        self.is_of_times = any(condition.is_of_times for condition in self._conditions)
+
+    def status(self, compared: Callable[[float | None], Comparison]) -> int:
+        """Show a comparison, say which conditions it meets; return the exit status.
+
+        :param compared: what compares, given a threshold.
+        """
+        comparison = compared(self._threshold)
+        met = {
+            condition.text: condition.blocks(
+                comparison
+                if condition.threshold in (None, comparison.threshold)
+                else compared(condition.threshold)
+            )
+            for condition in self._conditions
+        }
+        self._write(_rendered(comparison, self._format, {key: met[key] for key in met if met[key]}))
+        if comparison.notes and self.is_of_times:
+            differences = "; ".join(comparison.notes)
+            say(f"{self._command}: times may not compare: different {differences}")
+        for condition, blocks in met.items():
+            if blocks:
+                said = f"failed, as --fail-on {condition} says: {', '.join(blocks)}"
+                say(f"{self._command}: {said}")
+        return NOT_FULFILLED if any(met.values()) else 0
+
+    def _write(self, text: str) -> None:
+        if self._target is None:
+            sys.stdout.write(text)
+            return
+        from .._files import write_whole
+
+        write_whole(self._target, text)
+
+
+def _threshold(given: float | None, conditions: Sequence[_fail_on.Condition]) -> float | None:
+    """Return the least change that counts: what is shown is to agree with what fails."""
+    shares = {one.threshold for one in conditions if one.threshold is not None}
+    return shares.pop() if given is None and len(shares) == 1 else given
+
+
+# Forms
+
+
+def _rendered(comparison: Comparison, form: str, met: dict[str, list[str]]) -> str:
+    if form == "json":
+        import json
+
+        document = {**comparison.to_dict(), "failed": met}
+        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return _markdown(comparison) if form == "markdown" else _table(comparison)
+
+
+def _cells(block: BlockComparison, is_of_pairs: bool) -> tuple[str, ...]:
+    from .._format import format_time_ns
+
+    interval = ""
+    if block.low is not None and block.high is not None:
+        interval = f"{_percent(block.low)} … {_percent(block.high)}"
+    return (
+        block.track,
+        block.name,
+        *((_FIGURES[block.figure],) if is_of_pairs else ()),
+        format_time_ns(block.old_ns),
+        format_time_ns(block.new_ns),
+        "" if block.ratio is None else _percent(block.ratio),
+        interval,
+        block.verdict,
+    )
+
+
+def _lone_cells(block: LoneBlock, is_old: bool, is_of_pairs: bool) -> tuple[str, ...]:
+    from .._format import format_time_ns
+
+    time = format_time_ns(block.ns)
+    old, new, verdict = (time, "", "missing") if is_old else ("", time, "new")
+    figure = (_FIGURES["typical"],) if is_of_pairs else ()
+    return block.track, block.name, *figure, old, new, "", "", verdict
+
+
+def _percent(ratio: float) -> str:
+    change = 100 * (ratio - 1)
+    return f"{change:+.1f} %".replace("-0.0", "0.0").replace("+0.0", "0.0")
+
+
+def _headings(comparison: Comparison) -> tuple[str, ...]:
+    track, block, *rest = _HEADINGS
+    return (track, block, *(("Of",) if comparison.is_of_pairs else ()), *rest)
+
+
+def _rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    is_of_pairs = comparison.is_of_pairs
+    return [
+        *(_cells(block, is_of_pairs) for block in comparison),
+        *(_lone_cells(block, True, is_of_pairs) for block in comparison.only_old),
+        *(_lone_cells(block, False, is_of_pairs) for block in comparison.only_new),
+    ]
+
+
+def _remarks(comparison: Comparison) -> list[str]:
+    """Return the sentences below the table."""
+    remarks = [
+        f"{_measured(comparison)}; intervals of {comparison.confidence:.0%}; "
+        f"changes within {comparison.threshold:.1%} do not count"
+    ]
+    if not comparison.is_of_runs:
+        remarks.append(
+            "One run of each tells nothing of how times vary from run to run: several are better."
+        )
+    notes: dict[str, list[str]] = {}
+    for block in comparison:
+        if block.note:
+            notes.setdefault(block.note, []).append(block.name)
+    remarks += [f"{', '.join(names)}: {note}" for note, names in notes.items()]
+    return remarks + [f"Different {note}" for note in comparison.notes]
+
+
+def _measured(comparison: Comparison) -> str:
+    old, new = comparison.old_runs, comparison.new_runs
+    if comparison.is_of_pairs:
+        return (
+            f"{_counted(old)} of each in turns, the order drawn by lot; a typical pass is the mean "
+            "of those up to 1.5 times the median"
+        )
+    return f"{comparison.metric} of each block; {_counted(old)} against {_counted(new)}"
+
+
+def _count_lines(comparison: Comparison) -> list[str]:
+    """Return a line for each path that is passed more or less often, is gone or is new."""
+    return [
+        *(f"{count}" for count in comparison.counts if count.is_changed),
+        *(f"{' > '.join(path)}: gone" for path in comparison.paths_only_old),
+        *(f"{' > '.join(path)}: new" for path in comparison.paths_only_new),
+    ]
+
+
+def _counted(runs: int) -> str:
+    return f"{runs:,} run{'' if runs == 1 else 's'}"
+
+
+def _table(comparison: Comparison) -> str:
+    from io import StringIO
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from .._format import printable
+
+    is_terminal = sys.stdout.isatty()
+    encoding = sys.stdout.encoding or "ascii"
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in _headings(comparison):
+        is_text = heading not in _NUMBERS
+        table.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text)
+    for row in _rows(comparison):
+        style = _STYLES.get(row[-1], "yellow")
+        cells = [Text(printable(cell)) for cell in row[:-1]]
+        table.add_row(*cells, Text(row[-1], style=style))
+    console = Console(
+        file=StringIO(),
+        force_terminal=is_terminal,
+        width=None if is_terminal else 120,
+        legacy_windows=False,
+    )
+    with console.capture() as capture:
+        console.print(table)
+        console.print()
+        for changed in _count_lines(comparison):
+            console.print(Text(printable(changed), style="yellow"))
+        for remark in _remarks(comparison):
+            console.print(Text(printable(remark), style="dim"))
+    lines = (line.rstrip() for line in capture.get().splitlines())
+    text = "\n".join(lines) + "\n"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _markdown(comparison: Comparison) -> str:
+    from .._format import printable
+
+    def escaped(text: str) -> str:
+        # What would end a cell or begin markup; names come from the program.
+        return printable("".join(f"\\{c}" if c in "\\`*_[]<>|~" else c for c in text))
+
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(map(escaped, cells))} |"
+
+    headings = _headings(comparison)
+    rules = ["---:" if heading in _NUMBERS else "---" for heading in headings]
+    rows = [line(headings), f"| {' | '.join(rules)} |", *map(line, _rows(comparison))]
+    counts = [f"- {escaped(changed)}" for changed in _count_lines(comparison)]
+    if counts:
+        rows += ["", "Passes of a block in one of the block around it:", "", *counts]
+    return "\n".join([*rows, "", *(f"{remark}  " for remark in _remarks(comparison))]) + "\n"
