@@ -171,7 +171,7 @@ $(VENV)/.peers: $(VENV)/.interpreter pyproject.toml tools/requirements.py
 	done < $@.txt
 	@touch $@
 
-# Made for 3.10 to 3.13 only; for others there is `make test`, which has a part of it.
+# Made for up to 3.13 only; for others there is `make test`, which has a part of it.
 $(VENV)/.fuzz: $(VENV)/.interpreter
 	$(PY) -m pip install --quiet --only-binary :all: 'atheris>=2.3'
 	@touch $@

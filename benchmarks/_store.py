@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from benchmarks import OLDEST
 
 FORMAT, VERSION = "stichotrope-benchmarks", 1
 RESULTS = Path(__file__).with_name("results")
@@ -21,7 +23,7 @@ def new_run(scale: str, seed: int, machine: dict[str, Any], package: dict[str, A
     return {
         "format": FORMAT,
         "version": VERSION,
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "scale": scale,
         "seed": seed,
         "machine": machine,
@@ -72,11 +74,19 @@ def load(path: Path) -> Run:
     return run
 
 
+def is_supported(run: Run) -> bool:
+    """Return whether the package may still be used with the interpreter of a run."""
+    major, minor = run["machine"]["python"].split(".")[:2]
+    return (int(major), int(minor)) >= OLDEST
+
+
 def newest() -> list[Path]:
-    """Return the newest stored run of each interpreter, whole runs before quick ones."""
+    """Return the newest stored run of each supported interpreter, whole runs before quick ones."""
     best: dict[str, tuple[tuple[bool, str], Path]] = {}
     for path in sorted(RESULTS.glob("*.json")):
         run = load(path)
+        if not is_supported(run):
+            continue
         rank = (run["scale"] != "quick", run["started"])
         if label(run) not in best or rank > best[label(run)][0]:
             best[label(run)] = (rank, path)

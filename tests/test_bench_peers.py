@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import sys
+import tomllib
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 
-from benchmarks import peers, report  # noqa: E402
+from benchmarks import OLDEST, peers, report  # noqa: E402
 from benchmarks._run import MET, NOT_MET, Fact, Figure, Scale  # noqa: E402
 from benchmarks.floors import load_floors  # noqa: E402
 from benchmarks.peers import _used, watchers  # noqa: E402
@@ -33,11 +34,6 @@ from benchmarks.peers._peer import (  # noqa: E402
     Records,
     admitted,
 )
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    from pip._vendor import tomli as tomllib
 
 ALL = [*peers.OURS, *peers.PEERS]
 
@@ -376,16 +372,16 @@ def test_every_peer_is_declared_in_full_and_under_a_name_of_its_own():
 
 def test_what_the_peers_need_is_in_their_extra():
     """Each package is required once, from the Python on that it supports; the conformance tools are among them."""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-        "optional-dependencies"
-    ]
+    said = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = said["optional-dependencies"]
+    assert said["requires-python"] == ">={}.{}".format(*OLDEST)
     required = {re.split("[<>=]", line)[0]: line for line in extras["peers"]}
     assert len(required) == len(extras["peers"])
     assert set(required) == {kind.package for kind in peers.PEERS if kind.package}
     for kind in peers.PEERS:
         if kind.package:
             marker = re.search(r"python_version >= '(\d+)\.(\d+)'", required[kind.package])
-            assert kind.oldest_python == (tuple(map(int, marker.groups())) if marker else (3, 10))
+            assert kind.oldest_python == (tuple(map(int, marker.groups())) if marker else OLDEST)
     assert set(extras["conformance"]) <= set(extras["peers"])
 
 

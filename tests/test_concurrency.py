@@ -201,7 +201,6 @@ def test_callbacks_of_a_loop_are_children_of_what_is_around_it(
     assert recorded(p)["callback"].self_time_ns == 5
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.TaskGroup is new in 3.11")
 def test_the_tasks_of_a_task_group_are_apart(p: Profiler, clock: ManualClock) -> None:
     """Each child has its own passes, and a failing one takes the others' to their end."""
 
@@ -373,13 +372,9 @@ def test_what_times_out_is_counted(p: Profiler) -> None:
     async def main() -> None:
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(slow(), 0.001)
-        if sys.version_info >= (3, 11):
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.001):
-                    await slow()
-        else:
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(slow(), 0.001)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await slow()
 
     asyncio.run(main())
     assert hits(p) == {"slow": 2, "inside": 2}

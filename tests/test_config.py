@@ -513,20 +513,6 @@ def test_a_mistake_in_an_argument_is_said(given: dict[str, Any], message: str) -
     assert str(caught.value) == message
 
 
-def test_reading_a_file_without_a_parser_says_how_to_get_one(
-    monkeypatch: pytest.MonkeyPatch, in_an_empty_folder: Path
-) -> None:
-    """On Python 3.10 it takes a package; a project that has no settings is not asked for it."""
-    monkeypatch.setattr(sys, "version_info", (3, 10, 0, "final", 0))
-    monkeypatch.setitem(sys.modules, "tomli", None)
-    shared = in_an_empty_folder / "pyproject.toml"
-    shared.write_text('[project]\ndependencies = ["stichotrope"]\n')
-    assert config.load(environ={}).source is None
-    shared.write_text('[project]\nname = "x"\n[ tool . "stichotrope" ]\n')
-    with pytest.raises(ConfigError, match=r"takes the package tomli .*'stichotrope\[config\]'"):
-        config.load(environ={})
-
-
 # What they do to a profiler
 
 

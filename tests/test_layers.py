@@ -80,7 +80,7 @@ OUTSIDE: dict[str, set[str]] = {
     "cli": {"argcomplete", "rich"},
     "_frames": {"pandas", "polars", "pyarrow"},
     "_progress": {"rich"},
-    "config": {"tomli", "tomllib"},
+    "config": {"tomllib"},
     "ipython": {"IPython"},
     "pytest_plugin": {"pytest"},
     "report": {"rich"},

@@ -97,16 +97,11 @@ def alone(function: Callable[[], Any]) -> Any:
     return Threads().one_by_one(function)[0]
 
 
-# CPython 3.10 makes a cache for what is called so often; without memory for it, it fails and says nothing.
-UNTIL_CACHED = 1_100
-
-
 def losses(ns: range, scenario: Callable[[int], int]) -> list[int]:
     """What each n loses: some must lose something, and the last nothing, or the range is idle."""
     # Once before, with nothing that fails: what a thread and the interpreter make once (a record of the thread,
     # a context, instrumented code) would else take the turns at which the core's own allocations are to fail.
-    before = [ns[-1]] * (UNTIL_CACHED if sys.version_info < (3, 11) else 1)
-    found = alone(lambda: [scenario(n) for n in (*before, *ns)])[len(before) :]
+    found = alone(lambda: [scenario(n) for n in (ns[-1], *ns)])[1:]
     assert any(found), "no allocation of the core failed"
     assert not found[-1], "the range ends before the scenario does"
     return found

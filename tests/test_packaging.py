@@ -311,10 +311,11 @@ def test_a_wrong_switch_is_refused(monkeypatch, switches, message):
 
 
 def test_the_environment_refuses_an_old_python(monkeypatch, tmp_path):
-    """Making the environment with a Python older than 3.10 says which one it was, and stops."""
+    """Making the environment with a Python older than the package may have says which one it was, and stops."""
     tool = runpy.run_path(str(TOOLS / "environment.py"))
-    monkeypatch.setattr(sys, "version_info", (3, 9, 18))
-    with pytest.raises(SystemExit, match=r"needs Python 3\.10 or newer, and .* is Python "):
+    assert settings()["project"]["requires-python"] == ">={}.{}".format(*tool["OLDEST"])
+    monkeypatch.setattr(sys, "version_info", (3, 10, 18))
+    with pytest.raises(SystemExit, match=r"needs Python 3\.11 or newer, and .* is Python "):
         tool["main"](str(tmp_path / "environment"))
     assert list(tmp_path.iterdir()) == []
 

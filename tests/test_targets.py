@@ -1451,7 +1451,7 @@ def test_an_enum_derived_from_a_tracked_one_works(p: Profiler) -> None:
     """Enums look for functions in their bases, and know them by what they are."""
 
     @p.track_class(0)
-    class Named(str, enum.Enum):
+    class Named(str, enum.Enum):  # noqa: UP042
         def __new__(cls, value: str) -> Any:
             made = str.__new__(cls, value)
             made._value_ = value + "!"

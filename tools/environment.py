@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-OLDEST = (3, 10)
+OLDEST = (3, 11)
 
 
 def main(directory: str) -> None:
@@ -16,7 +16,8 @@ def main(directory: str) -> None:
     if sys.version_info < OLDEST:
         found = ".".join(str(part) for part in sys.version_info[:3])
         sys.exit(
-            f"stichotrope needs Python 3.10 or newer, and {sys.executable} is Python {found}; "
+            f"stichotrope needs Python {OLDEST[0]}.{OLDEST[1]} or newer, "
+            f"and {sys.executable} is Python {found}; "
             "choose another one with: make PYTHON=python3.13"
         )
     # An active environment may be the one that is about to be replaced: take what it was made from.

@@ -11,8 +11,9 @@ WORKLOADS = _store.RESULTS.with_name("workloads")
 
 
 def stored() -> list[Path]:
-    """Return all stored runs: of the suite, and of single subjects."""
-    return sorted([*_store.RESULTS.rglob("*.json"), *WORKLOADS.glob("*/results/*.json")])
+    """Return all stored runs of supported interpreters: of the suite, and of single subjects."""
+    paths = sorted([*_store.RESULTS.rglob("*.json"), *WORKLOADS.glob("*/results/*.json")])
+    return [path for path in paths if _store.is_supported(_store.load(path))]
 
 
 def gather(paths: Iterable[Path]) -> list[_store.Run]:

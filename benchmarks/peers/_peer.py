@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
+from benchmarks import OLDEST
+
 CALL, KEPT, INLINE = "call", "kept block", "inline block"
 
 YES, NO, EVENTS, SAMPLED = "yes", "no", "from events", "sampled"
@@ -64,7 +66,7 @@ class Peer:
     note: ClassVar[str] = ""
     """What else one must know to understand its cost."""
     records: ClassVar[Records]
-    oldest_python: ClassVar[tuple[int, int]] = (3, 10)
+    oldest_python: ClassVar[tuple[int, int]] = OLDEST
     by_hand: ClassVar[bool] = False
     watches: ClassVar[bool] = False
     """Whether it sees all calls while it is on, so that those nobody asked for may cost too."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from types import MappingProxyType
 
 from . import _checks, _kinds
@@ -261,15 +260,7 @@ def _may_have_table(path: str) -> bool:
         text = read_whole(path)
     except OSError:
         return False
-    if TABLE.encode() not in text:
-        return False
-    if sys.version_info >= (3, 11):
-        return True
-    # Parsing takes a package that may not be there: nothing is asked of who has no settings.
-    import re
-
-    quoted = rf"[\"']?{TABLE}[\"']?"
-    return bool(re.search(rf"^\s*\[?\s*tool\s*\.\s*{quoted}".encode(), text, re.MULTILINE))
+    return TABLE.encode() in text
 
 
 def _shared(path: str) -> dict[str, Any] | None:
@@ -287,26 +278,12 @@ def _parsed(path: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"the settings in {path} cannot be read: {reason}") from error
-    loads = _toml_reader(path)
+    import tomllib
+
     try:
-        return loads(raw.decode("utf-8-sig"))
+        return tomllib.loads(raw.decode("utf-8-sig"))
     except ValueError as error:  # of TOML, or of UTF-8
         raise ConfigError(f"{path} is no valid TOML: {error}") from error
-
-
-def _toml_reader(path: str) -> Callable[[str], dict[str, Any]]:
-    try:
-        if sys.version_info >= (3, 11):
-            import tomllib as toml
-        else:
-            import tomli as toml
-    except ModuleNotFoundError:
-        raise ConfigError(
-            f"reading {path} takes the package tomli on Python 3.10: "
-            "pip install 'stichotrope[config]'"
-        ) from None
-    loads: Callable[[str], dict[str, Any]] = toml.loads
-    return loads
 
 
 def _add_file(
@@ -356,8 +333,10 @@ def _line_of(path: str, key: tuple[str, ...]) -> int | None:
 
 def _path_of(dotted: str) -> tuple[str, ...]:
     """Return the parts of a key as TOML spells it, none if it is no key."""
+    import tomllib
+
     try:
-        node: Any = _toml_reader("")(f"{dotted} = 0")
+        node: Any = tomllib.loads(f"{dotted} = 0")
     except ValueError:
         return ()
     parts = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from stichotrope import Profiler, profile, profile_function
 
 if TYPE_CHECKING:
-    from typing_extensions import assert_type
+    from typing import assert_type
 else:
     T = TypeVar("T")
 

@@ -22,7 +22,6 @@ examples:
 # Extra → the packages that it brings.
 EXTRAS = {
     "completion": ("argcomplete",),
-    "config": ("tomllib",) if sys.version_info >= (3, 11) else ("tomli",),
     "notebook": ("IPython",),
     "stats": ("scipy",),
     "pandas": ("pandas",),

@@ -60,7 +60,7 @@ def _row(block: ProfileBlock, track: ProfileTrack, total_time_ns: int) -> tuple[
 
 
 def _cell(name: str) -> str:
-    name = name.replace("\0", "\\x00")  # the csv module of 3.10 refuses it, and so do readers
+    name = name.replace("\0", "\\x00")  # which readers refuse
     return f"'{name}" if name.startswith(_FORMULA_STARTS) else name
 
 

@@ -140,12 +140,12 @@ def _facts(results: ProfilerResults) -> list[list[str]]:
 
 def _moment(ns: object) -> str:
     """Return a time since the epoch in UTC, empty when it is not known or makes no sense."""
-    from datetime import datetime, timezone
+    from datetime import UTC, datetime
 
     if type(ns) is not int or ns <= 0:
         return ""
     try:
-        moment = datetime.fromtimestamp(ns // 1_000_000_000, timezone.utc)
+        moment = datetime.fromtimestamp(ns // 1_000_000_000, UTC)
     except (OverflowError, ValueError, OSError):  # beyond the year 9999, or what the system knows
         return ""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

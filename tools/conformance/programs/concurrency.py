@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
@@ -23,7 +23,7 @@ OWN_MS = {"a": 20.0, "b": 40.0, "c": 60.0}
 Pause = Callable[[], Awaitable[Any]]
 
 
-def three_tasks(tool: Tool, pause: Pause) -> list[Callable[[], Awaitable[None]]]:
+def three_tasks(tool: Tool, pause: Pause) -> list[Callable[[], Coroutine[Any, Any, None]]]:
     """Three coroutine functions of different names that give way in their middle."""
 
     async def task_a() -> None:
@@ -184,13 +184,13 @@ def block_across_await(tool: Tool) -> None:
     asyncio.run(main())
 
 
-@case("asyncio: TaskGroup", asynchronous=True, least=(3, 11))
+@case("asyncio: TaskGroup", asynchronous=True)
 def task_group(tool: Tool) -> None:
     """Three tasks of one group."""
     tasks = three_tasks(tool, lambda: asyncio.sleep(0.01))
 
     async def main() -> None:
-        async with asyncio.TaskGroup() as group:  # type: ignore[attr-defined,unused-ignore]
+        async with asyncio.TaskGroup() as group:
             for task in tasks:
                 group.create_task(task())
 
