@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handmade import block, node, root, sample, single, thread
+from handmade import block, node, root, sample, single, thread, troubled
 from stichotrope import export_html, export_speedscope, format_time_ns
 from stichotrope._format import format_percent, printable
 from stichotrope.report import html
@@ -190,6 +190,35 @@ def test_the_table_has_the_figures_of_every_block(opened):
         "0 I/O 600 ns 0.1 % 5 hits",
         "1 parsing (off) 1.00 ms 99.9 % 1 hit",
     ]
+
+
+def test_open_passes_and_how_they_ended_have_columns(opened):
+    """In the table, the tree, the details, the flame graph and the threads, where they say something."""
+    report = opened(troubled())
+    head = ["Block", "Track", "Hits", "Open", "Errors", "Cancelled", "At", "Total"]
+    assert [text.split(" ")[0] for text in report.texts("#blocks thead th")][:8] == head
+    assert report.rows() == [
+        "serve  0 web 0 1    900 ns 500 ns 100.0 %       io.py:10",
+        "handle  0 web 4 1 2 1 ≥2.5 400 ns 400 ns 44.4 % 250 ns 200 ns 400 ns 400 ns 100 ns 400 ns io.py:20",
+    ]
+    assert report.texts("#blocks-count") == ["2 blocks"]
+    report.page.click("#blocks thead >> text=Errors")
+    assert report.names() == ["handle", "serve"]
+    report.page.click("#blocks tbody th >> text=serve")
+    assert report.texts("#details dt") == ["Hits", "Open", "Total", "Self"]
+    report.page.click("#blocks tbody th >> text=handle")
+    assert report.texts("#details dt")[:5] == ["Hits", "Open", "Errors", "Cancelled", "At a time"]
+    report.page.click("#tab-tree")
+    assert report.rows("tree") == [
+        "▾serve 900 ns 100.0 % 500 ns 0 1     io.py:10",
+        "handle 400 ns 44.4 % 400 ns 4 1 2 1 ≥2.5 250 ns io.py:20",
+    ]
+    report.page.click("#tab-flame")
+    label = str(report.page.locator(".box").nth(2).get_attribute("aria-label"))
+    assert label.endswith(", 4 hits, 1 open, 2 errors, 1 cancelled, ≥2.5 at a time")
+    report.page.click("#tab-threads")
+    assert report.rows("threads")[0].startswith("MainThread 1 140000 running 4 2 2 1 900 ns")
+    assert report.rows("threads")[1].startswith("idle 2 140001 running 0    0 ns")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -602,7 +631,7 @@ def test_blocks_that_were_never_hit_alone_are_shown_when_asked_for(opened):
     assert report.page.is_visible("#nothing")
     report.page.check("#unhit")
     report.page.click("#blocks tbody th")
-    assert "It was never hit." in report.texts("#details")[0]
+    assert "It was never entered." in report.texts("#details")[0]
     for view in ("tree", "flame", "threads"):
         report.page.click(f"#tab-{view}")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from handmade import block, node, root, sample, single, thread
+from handmade import block, node, root, sample, single, thread, troubled
 from stichotrope import Profiler, export_html
 from stichotrope.report import _page, html
 from stichotrope.report._source import excerpts
@@ -243,6 +243,42 @@ def test_the_page_holds_the_call_tree() -> None:
         "total": [600, 250, 1_000_000],
         "self": [350, 250, 1_000_000],
     }
+
+
+def test_the_page_tells_what_is_open_and_how_passes_ended() -> None:
+    """Of blocks, paths, threads and processes; a block that is open and has no hits is one of a thread's."""
+    data = page_of(troubled()).data
+    everybody = data["scopes"][0]
+    assert data["nothing"] is None
+    assert data["columns"] == ["open", "errors", "cancelled", "concurrency"]
+    for figures in (everybody["rows"], everybody["tree"]):
+        assert figures["hits"] == [0, 4]
+        assert figures["open"] == [1, 1]
+        assert figures["errors"] == [0, 2]
+        assert figures["cancelled"] == [0, 1]
+        assert figures["concurrency"] == [1.0, 2.5]
+    assert everybody["tree"]["sum"] == [0, 1000]
+    assert data["scopes"][1]["rows"]["block"] == [0, 1]
+    (main,) = (one for one in data["threads"] if one["name"] == "MainThread")
+    for share in (main, data["processes"][0]):
+        assert [share[key] for key in ("hits", "open", "errors", "cancelled")] == [4, 2, 2, 1]
+    assert data["facts"][1:5] == [["Hits", "4"], ["Open", "2"], ["Errors", "2"], ["Cancelled", "1"]]
+
+
+def test_a_plain_program_has_no_columns_more() -> None:
+    """Neither in the table nor in the tree."""
+    data = page_of(sample()).data
+    assert data["columns"] == []
+    for figures in (data["scopes"][0]["rows"], data["scopes"][0]["tree"]):
+        assert not {"open", "errors", "cancelled", "concurrency", "sum"} & set(figures)
+
+
+def test_sums_that_are_not_known_are_not_taken_for_means() -> None:
+    """Results of format 1 have none on a path: its mean is then of the total."""
+    results = sample()
+    for step, _ in results.tree.walk():
+        step.sum_time_ns = 0
+    assert "sum" not in page_of(results).data["scopes"][0]["tree"]
 
 
 def test_each_thread_has_figures_of_its_own() -> None:

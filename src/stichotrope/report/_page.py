@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from .._format import format_count, format_time_ns, printable
 from ..results import ProfilerResults, is_mostly_overhead
+from . import _passes
 from ._source import excerpts
 from .console import (
     _EXAMPLE,
     _NOTHING,
+    _blocks,
     _clock,
     _Glyphs,
     _number,
@@ -53,7 +55,8 @@ def contents(results: ProfilerResults, source: bool) -> dict[str, Any]:
         "name": printable(results.profiler_name),
         "facts": _facts(results),
         "warnings": _warnings(results),
-        "nothing": None if results.total_hits else _nothing(),
+        "nothing": None if results.was_entered else _nothing(),
+        "columns": book.columns,
         "processes": scopes.processes,
         "threads": scopes.threads,
         "tracks": [
@@ -69,10 +72,14 @@ def contents(results: ProfilerResults, source: bool) -> dict[str, Any]:
 
 
 class _Book:
-    """Gives blocks, files and buckets their places."""
+    """Gives blocks, files and buckets their places.
+
+    :ivar columns: those of `_passes` that the page has: of a plain program none.
+    """
 
     def __init__(self, results: ProfilerResults) -> None:
         self.metadata = results.metadata
+        self.columns = _passes.columns([*_blocks(results), *(n for n, _ in results.tree.walk())])
         self._blocks: dict[tuple[int, str, int, str], int] = {}
         self._files: dict[str, int] = {}
         self._buckets: dict[tuple[int, int], int] = {}
@@ -121,6 +128,7 @@ def _facts(results: ProfilerResults) -> list[list[str]]:
     facts = [
         ["In blocks", format_time_ns(results.total_time_ns)],
         ["Hits", format_count(results.total_hits)],
+        *([what.capitalize(), format_count(number)] for what, number in _passes.facts(results)),
         ["Threads", format_count(_thread_count(results))],
     ]
     if len(results.processes) > 1:
@@ -218,7 +226,7 @@ class _Scopes:
             block
             for _, track in sorted(share.tracks.items())
             for block in track.blocks
-            if everybody or block.hit_count
+            if everybody or block.was_entered
         ]
         nodes = _nodes(share.tree)
         if not everybody:
@@ -270,6 +278,7 @@ def _process(process: ProcessResults, scope: int | None) -> dict[str, Any]:
         "start": _moment(process.start_ns),
         "duration": process.duration_ns,
         "hits": process.total_hits,
+        **_ended(process),
         "total": process.total_time_ns,
         "scope": scope,
     }
@@ -283,9 +292,23 @@ def _thread(thread: ThreadResults, process: int | None, scope: int | None) -> di
         "alive": thread.alive,
         "process": process,
         "hits": thread.total_hits,
+        **_ended(thread),
         "total": thread.total_time_ns,
         "scope": scope,
     }
+
+
+def _ended(share: ProcessResults | ThreadResults) -> dict[str, int]:
+    return {
+        "open": share.total_open,
+        "errors": share.total_errors,
+        "cancelled": share.total_cancelled,
+    }
+
+
+def _columns(them: Sequence[ProfileBlock | CallNode], book: _Book) -> dict[str, list[float]]:
+    """Return the figures of the columns that are there where they say something."""
+    return {name: [_passes.figure(one, name) for one in them] for name in book.columns}
 
 
 def _tracks(tracks: dict[int, ProfileTrack]) -> list[list[int]]:
@@ -297,6 +320,7 @@ def _rows(blocks: Sequence[ProfileBlock], book: _Book) -> dict[str, list[Any]]:
     return {
         "block": [book.block(block) for block in blocks],
         "hits": [block.hit_count for block in blocks],
+        **_columns(blocks, book),
         "total": [block.total_time_ns for block in blocks],
         "self": [block.self_time_ns for block in blocks],
         "active": [block.active_time_ns for block in blocks],
@@ -335,16 +359,23 @@ def _nodes(tree: CallNode) -> list[tuple[CallNode, int]]:
     return nodes
 
 
-def _tree(nodes: Sequence[tuple[CallNode, int]], book: _Book) -> dict[str, list[int]]:
-    """Return the heaviest nodes as columns, each with the place of its parent."""
+def _tree(nodes: Sequence[tuple[CallNode, int]], book: _Book) -> dict[str, list[Any]]:
+    """Return the heaviest nodes as columns, each with the place of its parent.
+
+    Their sums are there if any differs from its total; results of format 1 have none.
+    """
     kept = _heaviest(nodes)
     place = {number: new for new, number in enumerate(kept)}
     chosen = [nodes[number][0] for number in kept]
+    totals = [node.total_time_ns for node in chosen]
+    sums = [node.sum_time_ns for node in chosen]
     return {
         "parent": [place.get(nodes[number][1], -1) for number in kept],
         "block": [book.block(node) for node in chosen],
         "hits": [node.hit_count for node in chosen],
-        "total": [node.total_time_ns for node in chosen],
+        **_columns(chosen, book),
+        "total": totals,
+        **({"sum": sums} if any(sums) and sums != totals else {}),
         "self": [node.self_time_ns for node in chosen],
     }
 

@@ -6,6 +6,7 @@ const BLOCK_COLUMNS = [
   { key: "name", label: "Block", width: "15rem", class: "first", text: (row) => blocks.name[blockAt(row)] },
   { key: "track", label: "Track", width: "9.2rem", class: "track", text: (row) => trackLabel(blocks.track[blockAt(row)]) },
   numeric("hits", "Hits", count, "Passes that ended", "6.4rem"),
+  ...PASS_COLUMNS.map(([key, label, title, width]) => numeric(key, label, null, title, width)),
   numeric("total", "Total", time, "Time in which at least one pass was open", "6.2rem"),
   numeric("self", "Self", time, "The total less what nested blocks took", "6.2rem"),
   { ...numeric("share", "Share", null, "Part of the time in which any block was open", "9.4rem"), class: "share-cell" },
@@ -17,6 +18,9 @@ const BLOCK_COLUMNS = [
   numeric("max", "Max", time),
   { key: "where", label: "Where", width: "11rem", class: "where", text: (row) => fullPlace(blockAt(row)) },
 ];
+
+// What a block has while none of its passes has ended.
+const OF_ALL_PASSES = new Set(["total", "self"]);
 
 const blockAt = (row) => state.scope.rows.block[row];
 const shownRows = { list: [] };
@@ -35,16 +39,18 @@ const blockTable = new Rows(byId("blocks"), {
 function blockRow(row) {
   const { rows, total } = state.scope;
   const block = blockAt(row);
-  const hit = rows.hits[row] > 0;
+  const entered = wasEntered(rows, row);
   const cells = BLOCK_COLUMNS.map((column) => {
-    if (column.format) return hit || column.key === "hits" ? column.format(rows[column.key][row]) : "";
-    if (column.key === "share") return hit ? share(rows.total[row], total) : "";
+    const known = column.key === "hits" || (OF_ALL_PASSES.has(column.key) ? entered : rows.hits[row] > 0);
+    if (column.format) return known ? column.format(rows[column.key][row]) : "";
+    if (data.columns.includes(column.key)) return passCell(column.key, rows, row);
+    if (column.key === "share") return entered ? share(rows.total[row], total) : "";
     if (column.key === "where") return { content: shortPlace(block), title: fullPlace(block) };
     if (column.key === "track") return { content: el("span", {}, dot(blocks.track[block]), ` ${trackLabel(blocks.track[block])}`), title: trackLabel(blocks.track[block]) };
     return { content: blockName(block, rows.overhead[row]), title: blocks.name[block] };
   });
   const selected = block === state.block;
-  return { cells, kind: `${hit ? "" : "unhit "}${selected ? "selected" : ""}`, attributes: { "aria-selected": String(selected) } };
+  return { cells, kind: `${entered ? "" : "unhit "}${selected ? "selected" : ""}`, attributes: { "aria-selected": String(selected) } };
 }
 
 function blockName(block, overhead) {
@@ -63,7 +69,7 @@ function updateBlocks() {
     const block = rows.block[row];
     if (state.track !== null && blocks.track[block] !== state.track) continue;
     if (!matches(block)) continue;
-    if (!rows.hits[row] && !unhit) hidden += 1;
+    if (!wasEntered(rows, row) && !unhit) hidden += 1;
     else list.push(row);
     near ||= Boolean(rows.overhead[row]);
   }
@@ -72,19 +78,19 @@ function updateBlocks() {
   const all = rows.block.length;
   byId("blocks-count").textContent = list.length === all ? counted(all, "block") : `${count(list.length)} of ${counted(all, "block")}`;
   byId("unhit-field").hidden = !hidden && !unhit;
-  byId("unhit-label").textContent = "show those that were never hit" + (unhit ? "" : ` (${count(hidden)})`);
+  byId("unhit-label").textContent = "show those that were never entered" + (unhit ? "" : ` (${count(hidden)})`);
   byId("overhead-legend").hidden = !near;
   byId("overhead-legend").textContent = "≈ mean within a few times of the cost of recording";
 }
 
-// Those that were never hit come last, and those alike in their order of registration.
+// Those that were never entered come last, and those alike in their order of registration.
 function blockComparison() {
   const { rows } = state.scope;
   const column = BLOCK_COLUMNS.find((one) => one.key === blockOrder.key);
   const values = rows[column.key === "share" ? "total" : column.key];
   const texts = column.text && rows.block.map((_, row) => column.text(row));
   const compare = column.text ? (a, b) => collator.compare(texts[a], texts[b]) : (a, b) => values[a] - values[b];
-  return (a, b) => (rows.hits[a] ? 0 : 1) - (rows.hits[b] ? 0 : 1) || blockOrder.direction * compare(a, b) || a - b;
+  return (a, b) => wasEntered(rows, b) - wasEntered(rows, a) || blockOrder.direction * compare(a, b) || a - b;
 }
 
 const collator = new Intl.Collator("en", { numeric: true });

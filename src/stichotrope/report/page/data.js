@@ -41,13 +41,34 @@ function haystack(block) {
   return haystacks[block];
 }
 
+// Columns that are there where they say something: key, heading, title, width, text of a figure.
+const PASS_COLUMNS = [
+  ["open", "Open", "Passes that are open", "4.5rem"],
+  ["errors", "Errors", "Passes left by an exception", "5rem"],
+  ["cancelled", "Cancelled", "Passes that were cancelled", "5.8rem"],
+  ["concurrency", "At a time", "How many passes were open at a time, on average; ≥ while some are open", "5.5rem"],
+].filter(([key]) => data.columns.includes(key));
+
+// The text of such a figure of a row or node; empty where it says nothing.
+function passCell(key, figures, place) {
+  const value = figures[key][place];
+  if (key !== "concurrency") return value ? count(value) : "";
+  const text = decimal(value);
+  return text === decimal(1) ? "" : `${figures.open?.[place] ? "≥" : ""}${text}`;
+}
+
+// Whether a row or node has any pass, ended or open.
+function wasEntered(figures, place) {
+  return figures.hits[place] > 0 || figures.open?.[place] > 0;
+}
+
 // The figures of everybody, of one process or of one thread.
 class Scope {
   constructor(raw, label) {
     Object.assign(this, raw, { label });
   }
 
-  // The place of a block in the rows, undefined for one that was not hit here.
+  // The place of a block in the rows, undefined for one that was not entered here.
   rowOf(block) {
     this.places ??= new Map(this.rows.block.map((one, place) => [one, place]));
     return this.places.get(block);
@@ -61,8 +82,8 @@ class Scope {
 
 // A call tree. The root has the place after the last node.
 class Nodes {
-  constructor({ parent, block, hits, total, self }) {
-    Object.assign(this, { parent, block, hits, total, self });
+  constructor(raw) {
+    const { parent, total, self } = Object.assign(this, raw);
     this.root = parent.length;
     this.children = Array.from({ length: parent.length + 1 }, () => []);
     this.weight = new Float64Array(parent.length + 1);
@@ -73,6 +94,11 @@ class Nodes {
       this.weight[this.parentOf(node)] += this.weight[node];
     }
     for (const below of this.children) below.sort((a, b) => total[b] - total[a] || a - b);
+  }
+
+  // In ns, over the passes that ended. There are no sums where they are the totals, or not known.
+  mean(node) {
+    return (this.sum ?? this.total)[node] / this.hits[node];
   }
 
   parentOf(node) {

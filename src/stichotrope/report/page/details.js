@@ -32,21 +32,20 @@ function closeDetails() {
 }
 
 function notHere() {
-  return el("p", {}, "It was not hit here.");
+  return el("p", {}, "It was not entered here.");
 }
 
 function detailsFigures(row) {
   const rows = state.scope.rows;
-  if (!rows.hits[row]) return [el("p", {}, "It was never hit.")];
+  if (!wasEntered(rows, row)) return [el("p", {}, "It was never entered.")];
   const whole = state.scope.total;
   const figures = [
     ["Hits", count(rows.hits[row])],
+    ...PASS_COLUMNS.map(([key, label]) => [label, passCell(key, rows, row)]).filter(([, text]) => text),
     ["Total", `${time(rows.total[row])}, ${percent(rows.total[row], whole)}`],
     ["Self", `${time(rows.self[row])}, ${percent(rows.self[row], whole)}`],
     ...(rows.active[row] === rows.total[row] ? [] : [["Active", time(rows.active[row])]]),
-    ["Mean", `${time(rows.mean[row])} ± ${time(rows.stddev[row])}`],
-    ["p50, p95, p99", ["p50", "p95", "p99"].map((key) => time(rows[key][row])).join(", ")],
-    ["Min, max", `${time(rows.min[row])}, ${time(rows.max[row])}`],
+    ...(rows.hits[row] ? endedFigures(rows, row) : []),
   ];
   const said = figures.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
   return [
@@ -54,6 +53,14 @@ function detailsFigures(row) {
     rows.overhead[row] ? el("p", { class: "warn" }, OVERHEAD) : null,
     rows.histogram[row].length ? histogram(row, rows) : null,
   ].filter(Boolean);
+}
+
+function endedFigures(rows, row) {
+  return [
+    ["Mean", `${time(rows.mean[row])} ± ${time(rows.stddev[row])}`],
+    ["p50, p95, p99", ["p50", "p95", "p99"].map((key) => time(rows[key][row])).join(", ")],
+    ["Min, max", `${time(rows.min[row])}, ${time(rows.max[row])}`],
+  ];
 }
 
 const OVERHEAD =

@@ -105,7 +105,9 @@ function described(node) {
   const share = percent(nodes.weight[node], nodes.weight[nodes.root]);
   if (node === nodes.root) return `all blocks of ${label}: ${time(nodes.weight[node])} of self time`;
   const figures = `${time(nodes.weight[node])} (${share}) with what is nested, self ${time(nodes.self[node])}, total ${time(nodes.total[node])}`;
-  return `${blocks.name[nodes.block[node]]}: ${figures}, ${counted(nodes.hits[node], "hit")}`;
+  const ended = PASS_COLUMNS.map(([key, label]) => [passCell(key, nodes, node), label]).filter(([text]) => text);
+  const passes = [counted(nodes.hits[node], "hit"), ...ended.map(([text, label]) => `${text} ${label.toLowerCase()}`)];
+  return `${blocks.name[nodes.block[node]]}: ${figures}, ${passes.join(", ")}`;
 }
 
 function drawPath(path, zoomed) {

@@ -42,6 +42,11 @@ function count(number) {
   return number.toLocaleString("en-US");
 }
 
+function decimal(number) {
+  const [whole, tenth] = fixed(number, 1).split(".");
+  return `${count(Number(whole))}.${tenth}`;
+}
+
 function counted(number, thing, things = `${thing}s`) {
   return `${count(number)} ${number === 1 ? thing : things}`;
 }

@@ -1,11 +1,14 @@
 // Who recorded: processes, and the threads of each.
 
+const SHARER_COLUMNS = PASS_COLUMNS.filter(([key]) => key !== "concurrency");
+
 const THREAD_COLUMNS = [
   { label: "Thread", width: "18rem", class: "first" },
   { label: "Key", width: "4rem", class: "number", title: "The profiler's own number for it" },
   { label: "System id", width: "9rem", class: "number" },
   { label: "State", width: "5rem", class: "" },
   { label: "Hits", width: "7rem", class: "number" },
+  ...SHARER_COLUMNS.map(([, label, title, width]) => ({ label, width, class: "number", title })),
   { label: "Total", width: "6rem", class: "number", title: "Time in which at least one block was open" },
   { label: "Share", width: "9.4rem", class: "share-cell" },
   { label: "Busiest block", width: "22rem", class: "" },
@@ -47,6 +50,7 @@ function sharerRow({ process, thread }) {
       thread ? String(thread.id) : "",
       thread ? (thread.alive ? "running" : "ended") : "",
       count(one.hits),
+      ...SHARER_COLUMNS.map(([key]) => (one[key] ? count(one[key]) : "")),
       time(one.total),
       share(one.total, scopes[0].total),
       process ? { content: spanOf(process), title: spanOf(process) } : busiest(thread),
@@ -64,7 +68,7 @@ function busiest(thread) {
   if (thread.scope === null) return "";
   const { rows } = scopes[thread.scope];
   let most = -1;
-  rows.self.forEach((ns, row) => (most < 0 || ns > rows.self[most]) && rows.hits[row] && (most = row));
+  rows.self.forEach((ns, row) => (most < 0 || ns > rows.self[most]) && wasEntered(rows, row) && (most = row));
   if (most < 0) return "";
   const block = rows.block[most];
   return { content: el("span", { class: "name" }, dot(blocks.track[block]), ...named(blocks.name[block])), title: blocks.name[block] };

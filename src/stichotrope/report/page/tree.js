@@ -9,7 +9,8 @@ const TREE_COLUMNS = [
   { key: "share", label: "Share", width: "9.4rem", class: "share-cell" },
   { key: "self", label: "Self", width: "6rem", class: "number", title: "The total less what nested blocks took" },
   { key: "hits", label: "Hits", width: "7rem", class: "number" },
-  { key: "mean", label: "Per pass", width: "6rem", class: "number", title: "Total over passes on this path" },
+  ...PASS_COLUMNS.map(([key, label, title, width]) => ({ key, label, width, class: "number", title })),
+  { key: "mean", label: "Mean", width: "6rem", class: "number", title: "Of the passes that ended on this path" },
   { key: "where", label: "Where", width: "12rem", class: "where" },
 ];
 
@@ -39,7 +40,8 @@ function treeRow(node, depth) {
       share(nodes.total[node], total),
       time(nodes.self[node]),
       count(hits),
-      hits ? time(nodes.total[node] / hits) : "",
+      ...PASS_COLUMNS.map(([key]) => passCell(key, nodes, node)),
+      hits ? time(nodes.mean(node)) : "",
       { content: shortPlace(block), title: fullPlace(block) },
     ],
     kind: `${block === state.block ? "selected " : ""}${state.terms.length && !matches(block) ? "unmatched" : ""}`,
