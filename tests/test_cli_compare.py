@@ -71,6 +71,30 @@ def test_one_run_of_each_is_said_to_tell_little(versions, capfd):
     assert "it takes 30 passes on each side" in " ".join(out.split())
 
 
+def test_what_has_not_ended_is_said_not_to_be_compared(tmp_path, capfd):
+    """A block that is open in one version is named below the table; no condition calls it missing."""
+    same = block("work", (5,))
+    single(same, block("main", (900,), idx=1)).save(tmp_path / "old.json")
+    single(same, block("main", total_ns=900, now_open=1, idx=1)).save(tmp_path / "new.json")
+    files = [str(tmp_path / name) for name in ("old.json", "new.json")]
+    status, out, _ = compared(capfd, *files, "--fail-on", "missing,new")
+    assert status == 0
+    assert "main: not compared, as no pass had ended on one side" in out
+    assert "main" not in {cell for row in rows(out) for cell in row}
+
+
+def test_a_block_that_is_new_and_open_has_no_time(tmp_path, capfd):
+    """It is new all the same."""
+    same = block("work", (5,))
+    single(same).save(tmp_path / "old.json")
+    single(same, block("main", total_ns=900, now_open=1, idx=1)).save(tmp_path / "new.json")
+    files = [str(tmp_path / name) for name in ("old.json", "new.json")]
+    status, out, _ = compared(capfd, *files, "--fail-on", "new")
+    assert status == 1
+    row = next(line for line in out.splitlines() if "main" in line)
+    assert row.split() == ["track", "0", "main", "new"]
+
+
 def test_the_form_for_programs_holds_everything(versions, capfd):
     """``--format json`` is the comparison as `Comparison.to_dict` gives it, with what failed."""
     status, out, err = compared(capfd, "old", "new", "--format", "json", "--fail-on", "slower,new")

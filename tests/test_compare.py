@@ -17,7 +17,7 @@ from conftest import ManualClock
 from handmade import block, single
 from stichotrope import Profiler, ProfilerResults, ResultsFormatError
 from stichotrope._histogram import Histogram
-from stichotrope.results import ProfileTrack
+from stichotrope.results import ProfileBlock, ProfileTrack
 from stichotrope.statistics import (
     NO_DIFFERENCE,
     Comparison,
@@ -427,6 +427,49 @@ def test_blocks_of_one_side_only_are_listed():
     assert [one.name for one in found.only_new] == ["unhit"]
 
 
+def killed(*others: ProfileBlock) -> ProfilerResults:
+    """Results of a program that was killed within its `main`."""
+    return single(block("main", total_ns=1000, now_open=1, idx=9), *others)
+
+
+def ended(*others: ProfileBlock) -> ProfilerResults:
+    """Results of the same program, which came to its end."""
+    return single(block("main", (900,), idx=9), *others)
+
+
+@pytest.mark.parametrize("sides", [(killed, ended), (ended, killed), (killed, killed)])
+def test_a_block_of_which_no_pass_has_ended_is_neither_gone_nor_new(sides):
+    """It is named, and not compared: there is no pass to compare."""
+    old, new = (make(block("both", (5,))) for make in sides)
+    found = compare(old, new)
+    assert [one.name for one in found] == ["both"]
+    assert (found.only_old, found.only_new, found.unfinished) == ([], [], ["main"])
+    assert found.to_dict()["unfinished"] == ["main"]
+
+
+def test_an_open_block_that_the_other_version_lacks_is_told():
+    """As one that is gone or new, without a time."""
+    plain = single(block("both", (5,)))
+    (new,) = compare(plain, killed(block("both", (5,)))).only_new
+    (gone,) = compare(killed(block("both", (5,))), plain).only_old
+    assert new == gone
+    assert (new.name, new.hits, new.runs, new.ns) == ("main", 0, 1, 0.0)
+
+
+def test_runs_in_which_a_pass_has_ended_are_compared():
+    """Those in which none has are left out, so that no mean is one of none."""
+    found = compare([ended(), killed(), ended()], [killed(), ended(), ended(), ended()])
+    (main,) = found
+    assert (main.old_runs, main.new_runs, main.old_ns, main.new_ns) == (2, 3, 900, 900)
+    assert found.unfinished == []
+
+
+def test_results_without_any_ended_pass_cannot_be_compared():
+    """The error says so."""
+    with pytest.raises(ValueError, match=r"no block in common .* of which a pass has ended"):
+        compare(killed(), ended())
+
+
 def test_blocks_come_in_the_order_of_the_new_version():
     """Track by track, as they were registered."""
     old = single(*(block(name, (1,), idx=i) for i, name in enumerate("abc")))
@@ -523,6 +566,7 @@ def test_a_comparison_becomes_a_document():
         "counts": [],
         "paths_only_old": [],
         "paths_only_new": [],
+        "unfinished": [],
     }
     expected = {
         "track": "track 0",
@@ -561,7 +605,8 @@ def test_results_that_have_nothing_in_common_cannot_be_compared():
     """The error names what each has."""
     old = single(*(block(name, (1,), idx=i) for i, name in enumerate("abcdefg")))
     message = (
-        "there is nothing to compare: old and new have no block in common (same track, same name); "
+        "there is nothing to compare: old and new have no block in common (same track, same name) "
+        "of which a pass has ended; "
         "old has 'a' on 'track 0', 'b' on 'track 0', 'c' on 'track 0', 'd' on 'track 0', "
         "'e' on 'track 0' and 2 more; new has 'work' on 'track 0'"
     )

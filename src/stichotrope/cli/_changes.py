@@ -139,7 +139,7 @@ def _cells(block: BlockComparison, is_of_pairs: bool) -> tuple[str, ...]:
 def _lone_cells(block: LoneBlock, is_old: bool, is_of_pairs: bool) -> tuple[str, ...]:
     from .._format import format_time_ns
 
-    time = format_time_ns(block.ns)
+    time = format_time_ns(block.ns) if block.hits else ""
     old, new, verdict = (time, "", "missing") if is_old else ("", time, "new")
     figure = (_FIGURES["typical"],) if is_of_pairs else ()
     return block.track, block.name, *figure, old, new, "", "", verdict
@@ -179,6 +179,9 @@ def _remarks(comparison: Comparison) -> list[str]:
         if block.note:
             notes.setdefault(block.note, []).append(block.name)
     remarks += [f"{', '.join(names)}: {note}" for note, names in notes.items()]
+    if comparison.unfinished:
+        names = ", ".join(dict.fromkeys(comparison.unfinished))
+        remarks.append(f"{names}: not compared, as no pass had ended on one side")
     return remarks + [f"Different {note}" for note in comparison.notes]
 
 

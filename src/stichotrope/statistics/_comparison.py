@@ -122,16 +122,17 @@ class BlockComparison:
 
 @dataclass(frozen=True)
 class LoneBlock:
-    """A block that was hit in one of the versions only.
+    """A block that was entered in one of the versions only.
 
     :ivar track: the name of its track.
     :ivar track_idx: the index of its track.
     :ivar name: its name.
     :ivar file: the file of its call site; empty for what has none.
     :ivar line: the line of its call site.
-    :ivar hits: passes, in all runs.
-    :ivar runs: how many runs hit it.
-    :ivar ns: the figure compared, in ns: the mean over the runs of each run's figure.
+    :ivar hits: passes that ended, in all runs.
+    :ivar runs: how many runs entered it.
+    :ivar ns: the figure compared, in ns: the mean over the runs of each run's figure; 0 without
+        hits.
     """
 
     track: str
@@ -157,8 +158,8 @@ class Comparison:
     """The blocks of two versions of a program side by side; iterating gives `BlockComparison`s.
 
     :ivar blocks: the blocks that are in both, in the order of the new version.
-    :ivar only_old: blocks that were hit in the old version only.
-    :ivar only_new: blocks that were hit in the new version only.
+    :ivar only_old: blocks that were entered in the old version only.
+    :ivar only_new: blocks that were entered in the new version only.
     :ivar metric: the figure compared, one of `METRICS`; in pairs of runs, that of blocks in one
         version only.
     :ivar confidence: of the intervals, and of all verdicts together.
@@ -174,6 +175,8 @@ class Comparison:
     :ivar paths_only_old: the names along each path that only the old version passes, the paths
         below it left out.
     :ivar paths_only_new: the same of the new version.
+    :ivar unfinished: the names of blocks that are in both and not compared, as no pass of them had
+        ended on one side.
     """
 
     blocks: list[BlockComparison]
@@ -191,6 +194,7 @@ class Comparison:
     counts: list[PathCount]
     paths_only_old: list[tuple[str, ...]]
     paths_only_new: list[tuple[str, ...]]
+    unfinished: list[str]
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -239,6 +243,7 @@ class Comparison:
             "counts": [count.to_dict() for count in self.counts],
             "paths_only_old": [list(path) for path in self.paths_only_old],
             "paths_only_new": [list(path) for path in self.paths_only_new],
+            "unfinished": list(self.unfinished),
         }
 
 
@@ -338,7 +343,7 @@ def runs_of(source: Source, side: str) -> Runs:
         runs = _one(source, side)
     if not len(runs):
         raise ValueError(f"{side} must have one run at least; there is none")
-    if not any(run.blocks for run in runs):
+    if not any(run.blocks or run.unfinished for run in runs):
         raise ValueError(f"nothing was recorded in {side}{_whence(runs)}")
     return runs
 
@@ -425,11 +430,14 @@ class Series:
         return fsum(self.figures(metric)) / len(self.parts)
 
 
-def _series(runs: Runs) -> list[Series]:
-    """Return each block of all runs; the runs may have been made from different places."""
+def _series(blocks: Iterable[list[Figures]]) -> list[Series]:
+    """Return each block of all runs; the runs may have been made from different places.
+
+    :param blocks: those of each run.
+    """
     found: list[Series] = []
-    for place, run in enumerate(runs):
-        pairs, _, fresh = matched(found, run.blocks)
+    for place, own in enumerate(blocks):
+        pairs, _, fresh = matched(found, own)
         for series, figures in pairs:
             series.parts.append(figures)
             series.places.append(place)
@@ -447,12 +455,31 @@ class Sides:
 
     def __init__(self, old: Runs, new: Runs) -> None:
         self._runs = old, new
-        series = _series(old), _series(new)
-        self.pairs, self._only_old, self._only_new = matched(*series)
+        series = _series(run.blocks for run in old), _series(run.blocks for run in new)
+        self.pairs, *only = matched(*series)
         if not self.pairs:
             raise ValueError(_nothing_in_common(series))
+        self._find_unfinished(series, only)
         order = {id(one): place for place, one in enumerate(series[1])}
         self.pairs.sort(key=lambda pair: order[id(pair[1])])
+
+    def _find_unfinished(
+        self, series: tuple[list[Series], list[Series]], only: Sequence[list[Series]]
+    ) -> None:
+        """Tell what is in one version only from what is in both, and has not ended in one.
+
+        :param series: the blocks of each side that were hit in any run.
+        :param only: those of them that were hit on this side only.
+        """
+        old, new = (
+            matched(hit, _series(run.unfinished for run in runs))[2]
+            for hit, runs in zip(series, self._runs, strict=True)
+        )
+        here, only_old, new = matched(only[0], new)
+        there, old, only_new = matched(old, only[1])
+        both, old, new = matched(old, new)
+        self._only_old, self._only_new = [*only_old, *old], [*only_new, *new]
+        self._unfinished = [one.name for _, one in (*here, *there, *both)]
 
     def comparison(
         self,
@@ -481,6 +508,7 @@ class Sides:
             counts=compared_counts(*counts),
             paths_only_old=only_in(counts[0], counts[1]),
             paths_only_new=only_in(counts[1], counts[0]),
+            unfinished=self._unfinished,
         )
 
 
@@ -493,14 +521,15 @@ def _lone(series: Series, metric: str) -> LoneBlock:
         line=series.line,
         hits=series.hits,
         runs=len(series.parts),
-        ns=series.figure(metric),
+        ns=series.figure(metric) if series.hits else 0.0,
     )
 
 
 def _nothing_in_common(sides: tuple[list[Series], list[Series]]) -> str:
     old, new = (_named(side) for side in sides)
     return (
-        "there is nothing to compare: old and new have no block in common (same track, same name); "
+        "there is nothing to compare: old and new have no block in common (same track, same name) "
+        "of which a pass has ended; "
         f"old has {old}; new has {new}"
     )
 
@@ -510,7 +539,8 @@ def _named(side: list[Series], most: int = 5) -> str:
         f"{series.name!r} on {series.track!r}" if series.track else f"{series.name!r}"
         for series in side[:most]
     ]
-    return ", ".join(names) + (f" and {len(side) - most} more" if len(side) > most else "")
+    more = f" and {len(side) - most} more" if len(side) > most else ""
+    return ", ".join(names) + more or "none"
 
 
 # The test

@@ -38,7 +38,7 @@ class Figures:
     :ivar name: its name.
     :ivar file: the file of its call site; empty when there is none.
     :ivar line: the line of its call site; 0 when there is none.
-    :ivar hits: how many passes the figures are of, 1 at least.
+    :ivar hits: how many passes the figures are of; 0 where none has ended, and so none is known.
     """
 
     __slots__ = ("track_idx", "track", "name", "file", "line", "hits")
@@ -170,14 +170,20 @@ class Run:
     :param blocks: what it tells of each block that was hit.
     :param facts: what it ran on and how, by name, as people read it.
     :param counts: the passes of each path of nested blocks; nothing where no such are known.
+    :param unfinished: the blocks that were entered and of which no pass had ended.
     """
 
-    __slots__ = ("blocks", "facts", "counts")
+    __slots__ = ("blocks", "facts", "counts", "unfinished")
 
     def __init__(
-        self, blocks: list[Figures], facts: dict[str, str], counts: Counts | None = None
+        self,
+        blocks: list[Figures],
+        facts: dict[str, str],
+        counts: Counts | None = None,
+        unfinished: Iterable[Figures] = (),
     ) -> None:
         self.blocks = blocks
+        self.unfinished = list(unfinished)
         self.facts = facts
         self.counts: Counts = {} if counts is None else counts
 
@@ -242,13 +248,18 @@ class Runs:
 
 
 def _run_of(results: ProfilerResults) -> Run:
-    blocks: list[Figures] = [
+    entered: list[Figures] = [
         _BlockFigures(block, track)
         for _, track in sorted(results.tracks.items())
         for block in track.blocks
-        if block.hit_count
+        if block.was_entered
     ]
-    return Run(blocks, _facts(results.metadata), counts_of(results))
+    return Run(
+        [block for block in entered if block.hits],
+        _facts(results.metadata),
+        counts_of(results),
+        [block for block in entered if not block.hits],
+    )
 
 
 def _sampled(run: Mapping[str, Iterable[float]]) -> list[Figures]:
