@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clihelp import recorded_hits, stichotrope
-from handmade import block, node, root, sample, single, thread
+from handmade import block, node, root, sample, single, thread, troubled
 from stichotrope import ProfilerResults
 from stichotrope.cli import main
 from stichotrope.results import ProcessResults
@@ -62,6 +62,64 @@ def test_the_tree_shows_what_led_to_what(saved, capfd):
     assert "└─ decode µ" in text
     rows = re.findall(r"^([└─ ]*[a-zµ ]+?)  ", text, re.MULTILINE)
     assert rows == ["parse", "read", "└─ decode µ"]
+
+
+@pytest.fixture
+def in_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProfilerResults:
+    """What is in the only file of a folder to be in: passes that are open, failed or were cancelled."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    troubled().save("troubled.json")
+    return troubled()
+
+
+@pytest.mark.parametrize("form", ["table", "tree"])
+def test_what_failed_most_comes_first_when_asked_for(in_trouble, capfd, form):
+    """``--sort errors`` and its kin, in both printed forms."""
+    del in_trouble.tree.children[:]
+    in_trouble.tree = root(*(node(one) for one in in_trouble.tracks[0].blocks))
+    in_trouble.save("flat.json")
+    for sort in ("errors", "cancelled", "concurrency"):
+        text = report(capfd, "flat.json", "-f", form, "--sort", sort)
+        assert re.findall(r"^(serve|handle) ", text, re.MULTILINE) == ["handle", "serve"], sort
+    text = report(capfd, "flat.json", "-f", form)
+    assert re.findall(r"^(serve|handle) ", text, re.MULTILINE) == ["serve", "handle"]
+
+
+def test_files_are_merged_with_what_is_open_and_how_passes_ended(in_trouble, capfd):
+    """Two files with the same give twice as many."""
+    text = report(capfd, "troubled.json", "troubled.json", "-f", "json")
+    whole = json.loads(text)
+    totals = [whole[f"total_{name}"] for name in ("hits", "open", "errors", "cancelled")]
+    assert totals == [8, 4, 4, 2]
+
+
+def test_a_part_keeps_what_is_open_and_how_passes_ended(in_trouble, capfd):
+    """Paths that become one when others are left out are added up."""
+    twice = single(block("a", (5,)), block("b", (6,), idx=1))
+    inner = block("handle", (10, 20), idx=2, total_ns=20, now_open=2, errors=1, cancelled=1)
+    outer = [node(one, node(inner)) for one in twice.tracks[0].blocks]
+    twice.tree = root(*outer)
+    twice.tracks[0].blocks.append(inner)
+    twice.save("twice.json")
+    found = json.loads(report(capfd, "twice.json", "-f", "json", "--match", "handle"))
+    (kept,) = found["tracks"][0]["blocks"]
+    assert (kept["open_count"], kept["error_count"], kept["cancelled_count"]) == (2, 1, 1)
+    assert kept["concurrency"] == 1.5
+    _, path = found["tree"]
+    assert path["hit_count"] == 4
+    assert (path["open_count"], path["error_count"], path["cancelled_count"]) == (4, 2, 2)
+    assert (path["sum_time_ns"], path["total_time_ns"]) == (60, 40)
+
+
+def test_results_of_which_no_pass_has_ended_are_results(in_trouble, capfd):
+    """A file from within the first block is not dropped beside one with hits."""
+    single(block("main", total_ns=70, now_open=1)).save("begun.json")
+    single(block("main", (30,))).save("ended.json")
+    text = report(capfd, "begun.json", "ended.json", "-f", "json")
+    (main_,) = json.loads(text)["tracks"][0]["blocks"]
+    assert (main_["hit_count"], main_["open_count"], main_["total_time_ns"]) == (1, 1, 100)
+    assert re.search(r"^main +0 +1 +70 ns", report(capfd, "begun.json"), re.MULTILINE)
 
 
 def test_the_saved_document_comes_out_as_it_went_in(saved, capfd):

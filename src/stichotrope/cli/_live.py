@@ -91,7 +91,7 @@ class Live:
         found = self._session.live_results()
         sort, limit = self._settings.sort, self._settings.limit
         parts = [as_text(one, self._console, sort, limit) for one in found if one.was_entered]
-        # A pass counts when it ends; until then it is here.
+        # The table tells how many; these are on which thread, and for how long.
         lines = self._session.open_now()
         hidden = len(lines) - _MOST_OPEN
         lines = [*lines[:_MOST_OPEN], *([f"and {hidden:,} more"] if hidden > 0 else [])]

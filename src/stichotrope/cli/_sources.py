@@ -86,19 +86,20 @@ def by_profiler(parts: Iterable[ProfilerResults]) -> list[ProfilerResults]:
 
 def _merged(parts: list[ProfilerResults]) -> ProfilerResults:
     """Return the results of one profiler in several processes or runs."""
-    hit = [part for part in parts if part.was_entered] or parts[:1]
-    if len(hit) == 1:
-        return hit[0]
-    merged = hit[0].merge(*hit[1:])
+    entered = [part for part in parts if part.was_entered] or parts[:1]
+    if len(entered) == 1:
+        return entered[0]
+    merged = entered[0].merge(*entered[1:])
     # What holds for all; what each said of itself is under "merged".
     for key in ("process", "instance", "threads", "folded_threads"):
         merged.metadata.pop(key, None)
     spans = [(one.start_ns, one.start_ns + one.duration_ns) for one in merged.processes]
-    merged.metadata["start_ns"] = min(start for start, _ in spans)
-    merged.metadata["duration_ns"] = max(end for _, end in spans) - min(spans)[0]
+    if spans:  # none are known of results that were made by hand
+        merged.metadata["start_ns"] = min(start for start, _ in spans)
+        merged.metadata["duration_ns"] = max(end for _, end in spans) - min(spans)[0]
     merged.metadata["warnings"] = [
         sentence
-        for part in hit
+        for part in entered
         for sentence in part.metadata.get("warnings") or ()
         if isinstance(sentence, str)
     ]
