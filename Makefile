@@ -9,6 +9,8 @@ CC ?= cc
 
 VENV := .venv
 PY := $(VENV)/bin/python
+# The package, and what its tests and benchmarks need.
+TESTED := $(VENV)/.installed $(VENV)/.test
 
 # Folders too: one in which a file was deleted has changed. Not src itself, where builds leave what they make.
 SOURCES := setup.py pyproject.toml $(wildcard MANIFEST.in README.md LICENSE) \
@@ -52,19 +54,19 @@ help: ## this list
 demo: $(VENV)/.installed ## profile a real program; the report, CSV and JSON also go to build/demo
 	$(PY) examples/stdlib_census.py --output-dir build/demo $(ARGS)
 
-test: $(VENV)/.installed ## run the tests against the built and installed wheel
+test: $(TESTED) ## run the tests against the built and installed wheel
 	$(PYTEST) $(PARALLEL) $(ARGS)
 
-test-all: $(VENV)/.installed ## run the second tier: what make test leaves out, but for stress and browser
+test-all: $(TESTED) ## run the second tier: what make test leaves out, but for stress and browser
 	$(PYTEST) $(PARALLEL) -m "extended and not (stress or slow or performance or browser)" $(ARGS)
 
-browser: $(VENV)/.installed $(VENV)/.browser build/speedscope/package/package.json ## look at the HTML report in Chromium, and at the speedscope export in speedscope
+browser: $(TESTED) $(VENV)/.browser build/speedscope/package/package.json ## look at the HTML report in Chromium, and at the speedscope export in speedscope
 	@$(PY) -c 'from benchmarks.html import chromium; chromium()' 2> /dev/null \
 		|| $(call system_packages,chromium fonts-dejavu-core) \
 		|| echo 'Chromium could not be installed: install it, or set CHROMIUM to its path'
 	$(PYTEST) -m browser $(ARGS)
 
-stress: $(VENV)/.installed ## run the large tests, REPEAT rounds, each in a new random order
+stress: $(TESTED) ## run the large tests, REPEAT rounds, each in a new random order
 	@for round in $$(seq $(REPEAT)); do \
 		echo "Round $$round of $(REPEAT)"; \
 		$(PYTEST) -m "stress or slow" $(ARGS) || exit 1; \
@@ -72,7 +74,7 @@ stress: $(VENV)/.installed ## run the large tests, REPEAT rounds, each in a new 
 
 # Every other round, threads take turns as often as the interpreter can let them.
 soak: REPEAT = 50
-soak: $(VENV)/.installed ## run all tests 50 times in random order, half of them with frantic switching; stop at a failure
+soak: $(TESTED) ## run all tests 50 times in random order, half of them with frantic switching; stop at a failure
 	@for round in $$(seq $(REPEAT)); do \
 		seed=$$($(PY) -c 'import random; print(random.randrange(2**32))'); \
 		interval=$$([ $$((round % 2)) = 0 ] && echo 1e-6); \
@@ -81,7 +83,7 @@ soak: $(VENV)/.installed ## run all tests 50 times in random order, half of them
 			echo "Again: STICHOTROPE_TEST_SWITCH_INTERVAL=$$interval make test WORKERS=0 ARGS='$(subst ",\",$(BOTH_TIERS)) -x --randomly-seed=$$seed'"; exit 1; }; \
 	done
 
-fuzz: $(VENV)/.installed $(VENV)/.fuzz ## fuzz the reader of result files for SECONDS; new inputs go to build/fuzz
+fuzz: $(TESTED) $(VENV)/.fuzz ## fuzz the reader of result files for SECONDS; new inputs go to build/fuzz
 	@mkdir -p build/fuzz
 	$(PY) tests/fuzz/fuzz_results_file.py build/fuzz -max_total_time=$(SECONDS) -print_final_stats=1 $(ARGS)
 
@@ -97,7 +99,7 @@ format: $(VENV)/.lint ## put the sources into the project's format
 
 # Without exceptions at any moment: one that comes while coverage holds its own lock leaves it held. Without slopes of
 # memory: coverage keeps something of each thread.
-coverage: $(VENV)/.installed $(VENV)/.coverage ## fail when under 95 % of the lines of the Python or the Cython are run
+coverage: $(TESTED) $(VENV)/.coverage ## fail when under 95 % of the lines of the Python or the Cython are run
 	export STICHOTROPE_COVERAGE=1; $(call build_core,coverage)
 	@find build/coverage -name '*.gcda' -delete && rm -f build/coverage/data*
 	PYTHONPATH="$(CURDIR)/build/coverage/lib" $(PY) -m coverage run -m pytest $(BOTH_TIERS) -k "not exceptions_at_any_moment and not no_slope" $(ARGS)
@@ -105,28 +107,28 @@ coverage: $(VENV)/.installed $(VENV)/.coverage ## fail when under 95 % of the li
 	@$(PY) -m coverage report; python=$$?; echo; \
 		$(PY) tools/core_coverage.py build/coverage --fail-under 95 && exit $$python
 
-bench: $(VENV)/.installed $(VENV)/.peers $(VENV)/.browser ## measure what a pass costs, beside floors and other tools; writes docs/performance.*
+bench: $(TESTED) $(VENV)/.peers $(VENV)/.browser ## measure what a pass costs, beside floors and other tools; writes docs/performance.*
 	$(PY) -m benchmarks $(ARGS)
 	$(PY) -m benchmarks report --readme README.md
 	$(PY) -m benchmarks page
 
-bench-check: $(VENV)/.installed ## compare a short run with the newest stored one; fail when a pass has become dearer
+bench-check: $(TESTED) ## compare a short run with the newest stored one; fail when a pass has become dearer
 	$(PY) -m benchmarks check $(ARGS)
 
-conformance: $(VENV)/.installed $(VENV)/.conformance ## run the conformance programs under each tool; writes docs/conformance.*
+conformance: $(TESTED) $(VENV)/.conformance ## run the conformance programs under each tool; writes docs/conformance.*
 	$(PY) -m tools.conformance $(ARGS)
 
-docs: $(VENV)/.installed $(VENV)/.docs ## build the site into build/site
+docs: $(TESTED) $(VENV)/.docs ## build the site into build/site
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 wheel: build/wheel/.built ## build a wheel into dist/
 	mkdir -p dist && cp build/wheel/*.whl dist/
 
-sdist: $(VENV)/.test ## build a source distribution into dist/
+sdist: $(VENV)/.build ## build a source distribution into dist/
 	$(PY) -m build --no-isolation --sdist --quiet --outdir dist
 
 # A sanitizer writes to the real stderr, which pytest would otherwise keep to itself.
-tsan: $(VENV)/.installed ## run the tests with ThreadSanitizer in the core
+tsan: $(TESTED) ## run the tests with ThreadSanitizer in the core
 	export STICHOTROPE_SANITIZE=thread; $(call build_core,tsan)
 	$(call preload,libtsan.so) PYTHONPATH="$(CURDIR)/build/tsan/lib" \
 		TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:die_after_fork=0:suppressions=$(CURDIR)/tools/tsan.supp" \
@@ -135,13 +137,13 @@ tsan: $(VENV)/.installed ## run the tests with ThreadSanitizer in the core
 # Without greenlets: they copy whole stretches of the C stack, with the zones between variables that must not be read.
 # Without plots: matplotlib throws exceptions of C++, which its runtime cannot pass on in a program of C.
 # Without forks among threads that allocate: its own allocator's lock may be held by one that is not in the child.
-asan: $(VENV)/.installed ## run the tests with AddressSanitizer and UndefinedBehaviorSanitizer in the core
+asan: $(TESTED) ## run the tests with AddressSanitizer and UndefinedBehaviorSanitizer in the core
 	export STICHOTROPE_SANITIZE=address,undefined; $(call build_core,asan)
 	$(call preload,libasan.so) PYTHONPATH="$(CURDIR)/build/asan/lib" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS="detect_leaks=0" UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1" \
 		$(PYTEST) $(BOTH_TIERS) --capture=sys -k "not greenlet and not gevent and not a_fork_from_a_thread and not test_bench_page" $(ARGS)
 
-valgrind: $(VENV)/.installed ## run the tests under Valgrind's memcheck
+valgrind: $(TESTED) ## run the tests under Valgrind's memcheck
 	export STICHOTROPE_DEBUG=1; $(call build_core,valgrind)
 	PYTHONPATH="$(CURDIR)/build/valgrind/lib" PYTHONMALLOC=malloc \
 		valgrind --quiet --leak-check=full --show-leak-kinds=definite --num-callers=16 \
@@ -158,8 +160,10 @@ clean: ## remove everything that make has made
 $(VENV)/.interpreter: FORCE
 	@"$(PYTHON)" tools/environment.py $(VENV)
 
-$(VENV)/.test $(VENV)/.lint $(VENV)/.coverage $(VENV)/.browser $(VENV)/.docs $(VENV)/.conformance: $(VENV)/.interpreter pyproject.toml tools/requirements.py
-	@$(PY) tools/requirements.py test bench $(patsubst .%,%,$(filter-out .test,$(@F))) > $@.txt
+EXTRAS = build test bench $(filter-out test,$(patsubst .%,%,$(@F)))
+$(VENV)/.build: EXTRAS = build
+$(VENV)/.build $(VENV)/.test $(VENV)/.lint $(VENV)/.coverage $(VENV)/.browser $(VENV)/.docs $(VENV)/.conformance: $(VENV)/.interpreter pyproject.toml tools/requirements.py
+	@$(PY) tools/requirements.py $(EXTRAS) > $@.txt
 	$(PY) -m pip install --quiet -r $@.txt
 	@touch $@
 
@@ -187,7 +191,7 @@ build/speedscope/package/package.json:
 	@touch $@
 
 # The wheel comes out of the sdist, not out of the tree: so the sdist is shown to be complete each time.
-build/wheel/.built: $(SOURCES) $(VENV)/.test
+build/wheel/.built: $(SOURCES) $(VENV)/.build
 	@rm -rf build/wheel && mkdir -p build/wheel
 	@echo 'Building the wheel (log: build/wheel/build.log)'
 	@$(PY) -m build --no-isolation --outdir build/wheel > build/wheel/build.log 2>&1 \

@@ -38,7 +38,7 @@ SKIPPED = {"__pycache__", "site-packages", "dist-packages", "test", "tests", "id
 
 COMPRESSORS = ("zlib", "bz2", "lzma")
 
-COST_FILES = 40
+COST_FILES = 20
 COST_ROUNDS = 9
 """Nine rounds: their second least and second greatest enclose the median with 96 % confidence."""
 
