@@ -572,7 +572,7 @@ def exports(directory: Path) -> None:
         return attempt
 
     for export in (export_csv, export_json):
-        sweep(attempt_at(export), range(0, 1500, 11))
+        sweep(attempt_at(export), range(0, 4000, 23))
 
 
 def suspensions(directory: Path) -> None:
