@@ -10,6 +10,7 @@ from types import ModuleType
 from benchmarks import (
     _store,
     accuracy,
+    gate,
     growth,
     html,
     import_time,
@@ -41,6 +42,7 @@ SUBJECTS: dict[str, ModuleType] = {
     "import_time": import_time,
     "startup": startup,
     "html": html,
+    "gate": gate,
     "smc": smc,
     "prompts": prompts,
 }

@@ -99,6 +99,35 @@ def test_the_runs_are_in_turns_and_in_an_order_by_lot(folder, capfd):
     assert again[52:] != order
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rounds at least, and five at most, with a look after each."""
+    for name, value in (("LEAST", 2), ("MOST", 5), ("_LOOK", 1)):
+        monkeypatch.setattr(f"stichotrope.cli.ab.{name}", value)
+
+
+def test_rounds_go_on_until_they_are_enough(folder, capfd, few, monkeypatch):
+    """As many as it takes by what the runs differ by, looked at again and again."""
+    told = iter([40, 40, 4])
+    monkeypatch.setattr("stichotrope.statistics.pairs_needed", lambda *sides, **given: next(told))
+    status, out, err = ab(capfd, command(), "-f", "json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["old"]["runs"] == 4
+    assert len(noted(folder)) == 2 * (1 + 4)
+
+
+def test_rounds_that_are_too_few_are_said(folder, capfd, few):
+    """Two blocks take nine pairs at least, and here are five: the verdict and a sentence say so."""
+    status, out, err = ab(capfd, command(), "--threshold", "0.04")
+    assert status == 0
+    assert len(noted(folder)) == 2 * (1 + 5)
+    assert err == (
+        "stichotrope ab: it would take 10 rounds to find a change of 7% on a machine as busy as "
+        "this one, and there were 5; --rounds gives more\n"
+    )
+    assert out.count("too little data") == 2
+
+
 def test_one_command_is_run_in_two_directories(folder, capfd):
     """As that of a checkout of another version."""
     for name, factor in (("old", "1"), ("new", "1.5")):

@@ -18,6 +18,7 @@ from stichotrope.statistics import (
     compare,
     compare_pairs,
     differing,
+    pairs_needed,
 )
 
 pytestmark = pytest.mark.unit
@@ -235,6 +236,64 @@ def test_counts_and_paths_are_compared_as_ever() -> None:
     assert found.paths_only_old == [("request",)]
     assert found.is_of_pairs
     assert found.to_dict()["basis"] == "pairs of runs"
+
+
+# How many pairs it takes
+
+
+def noisy(rng: random.Random, spread: float, count: int) -> list[ProfilerResults]:
+    """Runs of a machine whose speed varies from one to the next by a share."""
+    return [run(1 + rng.gauss(0, spread)) for _ in range(count)]
+
+
+def test_it_takes_the_more_pairs_the_more_runs_differ() -> None:
+    """As the square; and never fewer than can show anything at all."""
+    needed = []
+    for spread in (0.0, 0.02, 0.04):
+        rng = random.Random(4)
+        needed.append(pairs_needed(noisy(rng, spread, 60), noisy(rng, spread, 60)))
+    assert needed[0] == 11
+    assert needed[1] > needed[0]
+    assert needed[2] == pytest.approx(4 * needed[1], rel=0.1)
+
+
+def test_so_many_pairs_find_what_they_are_to_find() -> None:
+    """Five percent in one block, in nearly all of fifty times, with as many pairs as it said."""
+    rng = random.Random(8)
+    count = pairs_needed(noisy(rng, 0.02, 60), noisy(rng, 0.02, 60))
+    found = 0
+    for _ in range(50):
+        new = [run(1 + rng.gauss(0, 0.02), price=1.05) for _ in range(count)]
+        found += verdicts(compare_pairs(noisy(rng, 0.02, count), new))["price"] == SLOWER
+    assert found >= 45
+
+
+def test_signs_tell_nothing_of_how_many_it_takes() -> None:
+    """Stopping by it leaves verdicts as rare as they were: what is new may as well be old."""
+    rng = random.Random(6)
+    old, new = noisy(rng, 0.03, 30), noisy(rng, 0.03, 30)
+    swapped = [
+        (b, a) if number % 3 else (a, b) for number, (a, b) in enumerate(zip(old, new, strict=True))
+    ]
+    sides = [a for a, _ in swapped], [b for _, b in swapped]
+    assert pairs_needed(old, new) == pairs_needed(*sides) == pairs_needed(new, old)
+
+
+def test_what_takes_little_time_asks_for_no_more() -> None:
+    """A block of a hundredth of the time may vary as it likes."""
+    rng = random.Random(9)
+
+    def side() -> list[ProfilerResults]:
+        return [
+            single(
+                block("much", around(100_000)),
+                block("little", around(1_000 * (1 + rng.random())), idx=1, line=20),
+            )
+            for _ in range(30)
+        ]
+
+    assert pairs_needed(side(), side()) == 10
+    assert pairs_needed(side(), side(), confidence=0.9999) == 17
 
 
 # What cannot be

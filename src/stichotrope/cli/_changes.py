@@ -55,6 +55,7 @@ class Gate:
 
     :param command: who speaks, such as "stichotrope compare".
     :param options: what the parser found.
+    :ivar threshold: the least change that counts, None for the usual one.
     :raises ValueError: when a condition is none.
     :raises CommandError: when the file that is asked for cannot be written.
     """
@@ -64,15 +65,15 @@ class Gate:
         self._format = options.format
         self._conditions = _fail_on.parsed(options.fail_on)
         self._target = None if options.output is None else _output.checked_target(options.output)
-        self._threshold = _threshold(options.threshold, self._conditions)
-        self.is_of_times = any(condition.is_of_times for condition in self._conditions)
+        self.threshold = _threshold(options.threshold, self._conditions)
+        self._is_of_times = any(condition.is_of_times for condition in self._conditions)
 
     def status(self, compared: Callable[[float | None], Comparison]) -> int:
         """Show a comparison, say which conditions it meets; return the exit status.
 
         :param compared: what compares, given a threshold.
         """
-        comparison = compared(self._threshold)
+        comparison = compared(self.threshold)
         met = {
             condition.text: condition.blocks(
                 comparison
@@ -82,7 +83,7 @@ class Gate:
             for condition in self._conditions
         }
         self._write(_rendered(comparison, self._format, {key: met[key] for key in met if met[key]}))
-        if comparison.notes and self.is_of_times:
+        if comparison.notes and self._is_of_times:
             differences = "; ".join(comparison.notes)
             say(f"{self._command}: times may not compare: different {differences}")
         for condition, blocks in met.items():

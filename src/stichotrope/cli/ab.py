@@ -11,6 +11,7 @@ from ._changes import CONDITIONS
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
     from typing import Any
 
     from ..results import ProfilerResults
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
 USAGE = "%(prog)s [options] OLD_COMMAND [NEW_COMMAND]"
 DESCRIPTION = """\
-Run two versions of a program in turns, as often as --rounds says, and say of each block whether it
-became faster or slower. Which of the two comes first is drawn by lot in each round: so neither a
-busy machine nor one that grows slower makes a block look changed that is not. The commands are to
-record: by `stichotrope run`, or by a program whose default profiler gathers."""
+Run two versions of a program in turns, until a change of 5 % would be found in what takes long, and
+say of each block whether it became faster or slower. Which of the two comes first is drawn by lot
+in each round: so neither a busy machine nor one that grows slower makes a block look changed that
+is not. The commands are to record: by `stichotrope run`, or by a program whose default profiler
+gathers."""
 EXAMPLES = f"""\
 {CONDITIONS}
 examples:
@@ -31,8 +33,9 @@ examples:
                  '.venv/bin/stichotrope run -q bench.py' --rounds 40 --fail-on slower
   stichotrope ab 'stichotrope run -q bench.py' --old-dir ../old -f markdown -o comment.md"""
 
-ROUNDS = 40  # unless the caller says otherwise
-_MOST_ROUNDS = 10_000
+LEAST, MOST = 20, 100  # rounds, unless the caller says how many
+_MOST_ASKED = 10_000
+_LOOK = 5  # after so many rounds, whether it takes more
 _NAME = "stichotrope ab"
 _APART = ("host", "machine", "platform", "clock")  # facts in which times do not compare
 _LONGEST_PERIOD_S = "1e9"  # nothing is written while a program runs, only when it ends
@@ -46,7 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("old", metavar="OLD_COMMAND", help="what runs the old version, as one argument")
     add("new", metavar="NEW_COMMAND", nargs="?", help="the same of the new version (OLD_COMMAND)")
-    add("--rounds", metavar="N", type=int, default=ROUNDS, help=f"runs of each version ({ROUNDS})")
+    often = f"runs of each version (as many as it takes, from {LEAST} to {MOST})"
+    add("--rounds", metavar="N", type=int, help=often)
     add("--old-dir", metavar="DIR", default=".", help="where the old version is run (here)")
     add("--new-dir", metavar="DIR", default=".", help="where the new version is run (here)")
     add("--keep", metavar="DIR", help="keep the results of each run, in DIR/old and DIR/new")
@@ -63,11 +67,11 @@ def main(options: Any) -> int:
     """
     from ..statistics import compare_pairs
 
-    if not 1 <= options.rounds <= _MOST_ROUNDS:
-        raise CommandError(f"--rounds takes 1 to {_MOST_ROUNDS:,}, not {options.rounds}")
+    if options.rounds is not None and not 1 <= options.rounds <= _MOST_ASKED:
+        raise CommandError(f"--rounds takes 1 to {_MOST_ASKED:,}, not {options.rounds}")
     try:
         gate = _changes.Gate(_NAME, options)
-        sides = _run(options)
+        sides = _run(options, gate.threshold)
         return gate.status(
             lambda threshold: compare_pairs(
                 *sides, confidence=options.confidence, threshold=threshold
@@ -79,37 +83,92 @@ def main(options: Any) -> int:
         raise CommandError(reason(error)) from None
 
 
-def _run(options: Any) -> tuple[Runs, Runs]:
-    """Return the runs of both versions, of each round one."""
+def _run(options: Any, threshold: float | None) -> tuple[Runs, Runs]:
+    """Return the runs of both versions, of each round one.
+
+    :param options: what the parser found.
+    :param threshold: the least change that counts.
+    """
+    from contextlib import closing
     from random import Random
     from tempfile import TemporaryDirectory
-    from time import perf_counter_ns
-
-    from .._progress import ProgressBar, is_wanted
 
     _check_kept(options.keep)
     new = options.old if options.new is None else options.new
     draw = Random(options.seed)
-    bar = ProgressBar(_NAME) if is_wanted() else None
-    with TemporaryDirectory(prefix="stichotrope-") as scratch:
+    rounds = _Rounds(options.rounds, options.confidence, threshold)
+    with TemporaryDirectory(prefix="stichotrope-") as scratch, closing(rounds):
         # Names of one length, for the environment's size alone moves a program's times.
         sides = (
             _Side("old", options.old, options.old_dir, scratch, options.keep),
             _Side("new", new, options.new_dir, scratch, options.keep),
         )
-        try:
-            for number in range(options.rounds + 1):  # round 0 warms up
-                for place in (0, 1) if draw.getrandbits(1) else (1, 0):
-                    sides[place].run(number)
-                if number == 0:
-                    _check_alike(sides)
-                if bar is not None:
-                    done = f"round {number} of {options.rounds}"
-                    bar.show(number / options.rounds, done, perf_counter_ns())
-        finally:
-            if bar is not None:
-                bar.close()
+        for number in rounds.numbers(sides):
+            for place in (0, 1) if draw.getrandbits(1) else (1, 0):
+                sides[place].run(number)
+            if number == 0:
+                _check_alike(sides)
     return sides[0].runs(), sides[1].runs()
+
+
+class _Rounds:
+    """How many rounds there are, and a bar that says so.
+
+    :param asked: how many are asked for, or None for as many as it takes.
+    :param confidence: of the verdicts.
+    :param threshold: the least change that counts.
+    """
+
+    def __init__(self, asked: int | None, confidence: float, threshold: float | None) -> None:
+        from .._progress import ProgressBar, is_wanted
+        from ..statistics import MARGIN, PAIRS, THRESHOLDS
+
+        self._change = MARGIN + (THRESHOLDS[PAIRS] if threshold is None else threshold)
+        self._asked = asked
+        self._confidence = confidence
+        self._threshold = threshold
+        self._bar = ProgressBar(_NAME) if is_wanted() else None
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def numbers(self, sides: tuple[_Side, _Side]) -> Iterator[int]:
+        """Yield the number of each round; round 0 warms up, and counts for nothing.
+
+        :param sides: the two versions, whose runs until then tell how many it takes.
+        """
+        wanted = LEAST if self._asked is None else self._asked
+        yield 0
+        number = 0
+        while number < wanted:
+            self._show(number, wanted)
+            number += 1
+            yield number
+            if self._asked is None and number >= LEAST and number % _LOOK == 0:
+                wanted = max(LEAST, min(self._needed(sides), MOST))
+        if self._asked is None and number == MOST and (needed := self._needed(sides)) > MOST:
+            say(
+                f"{_NAME}: it would take {needed:,} rounds to find a change of {self._change:.0%} "
+                f"on a machine as busy as this one, and there were {MOST}; --rounds gives more"
+            )
+
+    def _needed(self, sides: tuple[_Side, _Side]) -> int:
+        from ..statistics import pairs_needed
+
+        return pairs_needed(
+            *(side.runs() for side in sides),
+            confidence=self._confidence,
+            threshold=self._threshold,
+        )
+
+    def _show(self, number: int, wanted: int) -> None:
+        from time import perf_counter_ns
+
+        if self._bar is not None:
+            done = f"round {number + 1} of {wanted}"
+            self._bar.show(number / wanted, done, perf_counter_ns())
 
 
 def _check_kept(directory: str | None) -> None:
@@ -169,7 +228,7 @@ class _Side:
         results = self._results(folder)
         if number == 1:
             self._found.clear()
-        self._found.append(Runs.of_results(results, label=self._command))
+        self._found.append(Runs.of_results(results))
         if self._keep is not None and number:
             os.makedirs(self._keep, exist_ok=True)
             results.save(os.path.join(self._keep, f"{number:05}.json"))
@@ -182,7 +241,7 @@ class _Side:
         """Return the runs of all rounds."""
         from ..statistics import Runs
 
-        return sum(self._found, Runs([]))
+        return Runs([run for runs in self._found for run in runs], self._command)
 
     def _call(self, folder: str, number: int) -> None:
         import subprocess

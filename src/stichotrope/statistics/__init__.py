@@ -23,7 +23,7 @@ from ._comparison import (
     differing,
 )
 from ._counts import PathCount
-from ._pairs import compare_pairs
+from ._pairs import MARGIN, compare_pairs, pairs_needed
 from ._runs import METRICS, Run, Runs, load_runs
 from ._samples import (
     bootstrap_interval,
@@ -37,6 +37,7 @@ from ._samples import (
 
 __all__ = [
     "FASTER",
+    "MARGIN",
     "METRICS",
     "NO_DIFFERENCE",
     "PAIRS",
@@ -61,6 +62,7 @@ __all__ = [
     "mean_interval",
     "median_interval",
     "outliers",
+    "pairs_needed",
     "quantile_interval",
     "tukey_fences",
 ]

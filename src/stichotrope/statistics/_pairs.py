@@ -9,7 +9,9 @@ hides what is small.
 from __future__ import annotations
 
 from dataclasses import replace
-from math import exp, isfinite, log, log1p
+from itertools import count
+from math import ceil, exp, fsum, isfinite, log, log1p, pi
+from statistics import NormalDist, median
 
 from ._comparison import (
     FASTER,
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._comparison import Series, Source
+
+MARGIN = 0.03  # how far beyond the threshold a change is to be found, unless the caller says
+_FOUND = 0.95  # how often
+_LARGE = 0.05  # the share of the time recorded that a block has to have to count in that
+_QUARTILE = 0.6744897501960817  # of the normal distribution, in standard deviations
 
 OWN, TYPICAL, MEAN = "self-mean", "typical", "mean"
 
@@ -95,6 +102,50 @@ def compare_pairs(
     return known.comparison(blocks, TYPICAL, confidence, threshold, PAIRS)
 
 
+def pairs_needed(
+    old: Source,
+    new: Source,
+    *,
+    confidence: float = 0.99,
+    threshold: float | None = None,
+    margin: float = MARGIN,
+) -> int:
+    """Return how many pairs of runs it takes until `compare_pairs` would find a change.
+
+    That is, in 95 % of the times, a change of what a pass typically takes, in any block that has a
+    twentieth of the time recorded or more. It is told from how large the differences of the pairs
+    are, never from their signs: so whoever stops by it changes nothing in how rare a false verdict
+    is.
+
+    :param old: the runs of the old version until now; see `compare_pairs`.
+    :param new: the same of the new version.
+    :param confidence: as it will be given to `compare_pairs`.
+    :param threshold: likewise.
+    :param margin: how far beyond the threshold the change is, as a share.
+    """
+    threshold = checked_threshold(threshold, PAIRS)
+    pairs = Sides(runs_of(old, "old"), runs_of(new, "new")).pairs
+    least = (1 - confidence) / (2 * len(pairs))  # of the p-values of two figures of each block
+    needed = _enough(least)
+    whole = fsum(fsum(series.figures("self")) for series, _ in pairs)
+    # As many for each that one deviation of the mean is small beside the margin; the ranks need by
+    # a factor of π/3 more than normal values would (Hollander, Wolfe and Chicken, section 3.11).
+    normal = NormalDist()
+    reach = normal.inv_cdf(1 - least / 2) + normal.inv_cdf(_FOUND)
+    beyond = log1p(threshold + margin) - log1p(threshold)
+    for series, other in pairs:
+        sizes = [abs(one) for one in _differences(series, other, TYPICAL)]
+        if sizes and fsum(series.figures("total")) >= _LARGE * whole:
+            spread = median(sizes) / _QUARTILE
+            needed = max(needed, ceil((reach * spread / beyond) ** 2 * pi / 3))
+    return needed
+
+
+def _enough(least: float) -> int:
+    """Return how many pairs have so small a p-value when all agree."""
+    return next(pairs for pairs in count(1) if 2 * least_tail(pairs) <= least)
+
+
 def _is_leaf(pair: tuple[Series, Series]) -> bool:
     """Return whether no time of a block is that of nested ones, its own passes included."""
     return all(part.figure(OWN) == part.figure(MEAN) for series in pair for part in series.parts)
@@ -133,7 +184,7 @@ class _Judged:
         pairs = len(self.differences)
         if 2 * least_tail(pairs) > least:
             self.verdict = TOO_LITTLE
-            self.needed = next(n for n in range(pairs, 5000) if 2 * least_tail(n) <= least)
+            self.needed = _enough(least)
         elif adjusted <= risk:
             self.verdict = SLOWER if self.p_slower < self.p_faster else FASTER
 
@@ -159,8 +210,6 @@ def _told(first: _Judged, second: _Judged, confidence: float) -> BlockComparison
     """Return what is told of a block: the figure that shows a change, or else the first."""
     is_second = first.verdict not in (SLOWER, FASTER) and second.verdict in (SLOWER, FASTER)
     one = second if is_second else first
-    from statistics import median
-
     old, new = one.old, one.new
     low = high = ratio = None
     if one.differences:

@@ -76,20 +76,23 @@ class Figures:
 class _BlockFigures(Figures):
     """A block of a profiler."""
 
-    __slots__ = ("_block",)
+    __slots__ = ("_block", "_typical_ns")
 
     def __init__(self, block: ProfileBlock, track: ProfileTrack) -> None:
         super().__init__(
             track.track_idx, track.track_name, block.name, block.file, block.line, block.hit_count
         )
         self._block = block
+        self._typical_ns: float | None = None  # until it is asked for
 
     def figure(self, metric: str) -> float:
         block = self._block
         if metric == "mean":
             return block.avg_time_ns
         if metric == "typical":
-            return self._typical()
+            if self._typical_ns is None:
+                self._typical_ns = self._typical()
+            return self._typical_ns
         if metric == "median":
             return block.percentile(50)
         if metric == "min":

@@ -8,6 +8,7 @@ Methods", 3rd edition, 2014, sections 3.1 to 3.3).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import erfc, floor, inf, sqrt
 
 TYPE_CHECKING = False
@@ -31,7 +32,7 @@ def tail_above(differences: Iterable[float]) -> float:
     signed = [rank for rank, value in zip(ranks, values, strict=True) if value]
     above = sum(rank for rank, value in zip(ranks, values, strict=True) if value > 0)
     if len(signed) <= _EXACT:
-        ways = _ways(signed)
+        ways = _ways(tuple(sorted(signed)))
         return sum(ways[above:]) / sum(ways)
     spread = sqrt(sum(rank * rank for rank in signed)) / 2
     # Half a step of the sum, which goes by two, for it being a whole number.
@@ -81,7 +82,7 @@ def _least_common(count: int, beyond: float) -> int:
 
         spread = sqrt(count * (count + 1) * (2 * count + 1) / 24)
         return max(0, floor(count * (count + 1) / 4 + NormalDist().inv_cdf(beyond) * spread))
-    ways = _ways(list(range(1, count + 1)))
+    ways = _ways(tuple(range(1, count + 1)))
     most = beyond * sum(ways)
     below = 0
     for place, number in enumerate(ways):
@@ -106,7 +107,8 @@ def _doubled_ranks(sizes: Sequence[float]) -> list[int]:
     return ranks
 
 
-def _ways(ranks: Sequence[int]) -> list[int]:
+@lru_cache(64)  # without ties, the ranks of as many pairs are always the same
+def _ways(ranks: tuple[int, ...]) -> list[int]:
     """Return for each sum, from 0 on, how many choices among the ranks have it."""
     ways = [1]
     for rank in ranks:
