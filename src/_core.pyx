@@ -96,10 +96,9 @@ cdef extern from "_platform.h":
     void st_learn_frames()
     void st_share(PyObject*)
     PyObject* st_call(PyObject*, PyObject**, size_t, PyObject*)
+    PyObject* st_call_function(PyObject*, PyObject**, size_t, PyObject*)
     bint st_may_be_awaited(PyObject*)
     bint st_is_fresh(PyObject*)
-    bint st_stack_is_low()
-    PyObject* st_refuse_recursion()
     object PyImport_GetModule(object)
     ctypedef struct PyCodeObject
     int PyCode_Addr2Line(PyCodeObject*, int)
@@ -262,7 +261,7 @@ cdef class Recorder:
         """The callable that records each call of `callee` as a pass of the site.
 
         binds: it becomes a method, as functions do. suspends: what a call gives is a generator or coroutine, and the
-        pass is its run.
+        pass is its run. Python functions say both themselves.
         """
         return new_tracked(callee, self, self.handle(site), binds, suspends)
 

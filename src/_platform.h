@@ -567,39 +567,100 @@ static inline int st_is_fresh(PyObject *result) {
 
 static inline int st_may_be_awaited(PyObject *result) { return result != NULL && Py_TYPE(result)->tp_as_async != NULL; }
 
-/* From 3.12 on the interpreter watches the C stack itself. Before, a recursion of tracked calls, within a limit that the
- * program has raised, would run off its end; on 3.11 even where the same recursion untracked takes none of it. */
-#if PY_VERSION_HEX < 0x030C0000
-enum { ST_STACK_MARGIN = 256 << 10 };
-static ST_THREAD_LOCAL char *st_stack_limit = NULL;
-static ST_NOINLINE char *st_find_stack_limit(void) {
-    char *lowest = (char *)1;
+/* A tracked call takes C stack where the same call untracked takes none, and more of it than the interpreter reckons
+ * with. From 3.14 on that watches the stack itself. 3.12 and 3.13 count the levels instead, so that a recursion ends far
+ * from the end of a large stack, and behind that of a small one; 3.11 does neither. So the stack is watched here: each
+ * thread has a line on it, and a call from beyond the line looks closer: how much is left, what to count anew, where the
+ * next line is. */
+#define ST_WATCHES_STACK (PY_VERSION_HEX < 0x030E0000)
+#if ST_WATCHES_STACK
+#define ST_COUNTS_C_LEVELS (PY_VERSION_HEX >= 0x030C0000)
+enum {
+    ST_STACK_MARGIN = 256 << 10,  /* kept free, for what C functions need */
+    ST_STACK_STRIDE = 32 << 10,   /* from line to line */
+    ST_STRIDE_LEVELS = 600,       /* more than go into a stride; the interpreter counts two for a call */
+    ST_BYTES_A_LEVEL = 512,
+};
+typedef struct {
+    uintptr_t line;  /* the thread's before */
+    int levels;      /* that were added */
+} st_depth;
+static ST_THREAD_LOCAL uintptr_t st_stack_line = UINTPTR_MAX;
+static ST_THREAD_LOCAL uintptr_t st_stack_start = 0;  /* the lowest address; 0 when it is not known */
+static ST_THREAD_LOCAL uintptr_t st_stack_limit = 0;
+
+static void st_set_stack(uintptr_t start, size_t size) {
+    st_stack_start = start;
+    st_stack_limit = start + (size / 2 < ST_STACK_MARGIN ? size / 2 : ST_STACK_MARGIN);
+}
+
+static void st_find_stack(void) {
 #  if defined(_WIN32)
     ULONG_PTR low, high;
     GetCurrentThreadStackLimits(&low, &high);
-    lowest = (char *)low + ST_STACK_MARGIN;
+    st_set_stack(low, high - low);
 #  elif defined(__APPLE__)
-    lowest = (char *)pthread_get_stackaddr_np(pthread_self()) - pthread_get_stacksize_np(pthread_self())
-             + ST_STACK_MARGIN;
-#  elif defined(__GLIBC__)
+    size_t size = pthread_get_stacksize_np(pthread_self());
+    st_set_stack((uintptr_t)pthread_get_stackaddr_np(pthread_self()) - size, size);
+#  elif defined(__linux__)
     pthread_attr_t attributes;
     void *start;
     size_t size;
     if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
-        if (pthread_attr_getstack(&attributes, &start, &size) == 0 && size > 2 * ST_STACK_MARGIN)
-            lowest = (char *)start + ST_STACK_MARGIN;
+        if (pthread_attr_getstack(&attributes, &start, &size) == 0) st_set_stack((uintptr_t)start, size);
         pthread_attr_destroy(&attributes);
     }
 #  endif
-    return lowest;
 }
-static inline int st_stack_is_low(void) {
+
+static inline int st_is_beyond_line(void) {
     char here;
-    if (ST_UNLIKELY(st_stack_limit == NULL)) st_stack_limit = st_find_stack_limit();
-    return (uintptr_t)&here < (uintptr_t)st_stack_limit;
+    return ST_UNLIKELY((uintptr_t)&here < st_stack_line);
+}
+
+static uintptr_t st_line_below(uintptr_t here) {
+#  if ST_COUNTS_C_LEVELS
+    return here - st_stack_limit > ST_STACK_STRIDE ? here - ST_STACK_STRIDE : st_stack_limit;
+#  else
+    (void)here;
+    return st_stack_limit;
+#  endif
+}
+
+/* Called from beyond the line: false when the stack is nearly used up. What it changes, `st_come_back` changes back. */
+static int st_go_deeper(st_depth *depth) {
+    uintptr_t here = (uintptr_t)depth;
+    int is_first = st_stack_line == UINTPTR_MAX;
+    if (is_first) {
+        st_find_stack();
+        st_stack_line = st_stack_start ? st_line_below(here > st_stack_limit ? here : st_stack_limit) : 0;
+    }
+    depth->line = st_stack_line;
+    depth->levels = 0;
+    if (here < st_stack_start || here >= st_stack_line) return 1;  /* a stack of somebody else's; or the first call */
+    if (here < st_stack_limit) return 0;
+    st_stack_line = st_line_below(here);
+#  if ST_COUNTS_C_LEVELS
+    PyThreadState *state = st_thread_state();
+    uintptr_t fitting = (here - st_stack_start) / ST_BYTES_A_LEVEL;
+    int wanted = fitting < ST_STRIDE_LEVELS ? (int)fitting : ST_STRIDE_LEVELS;
+    if (state->c_recursion_remaining < wanted) depth->levels = wanted - state->c_recursion_remaining;
+    state->c_recursion_remaining += depth->levels;
+#  endif
+    return 1;
+}
+
+static void st_come_back(const st_depth *depth) {
+    st_stack_line = depth->line;
+#  if ST_COUNTS_C_LEVELS
+    st_thread_state()->c_recursion_remaining -= depth->levels;
+#  endif
 }
 #else
-static inline int st_stack_is_low(void) { return 0; }
+typedef int st_depth;
+static inline int st_is_beyond_line(void) { return 0; }
+static inline int st_go_deeper(st_depth *depth) { return *depth = 1; }
+static inline void st_come_back(const st_depth *depth) { (void)depth; }
 #endif
 static ST_NOINLINE PyObject *st_refuse_recursion(void) {
     PyErr_SetString(PyExc_RecursionError,
@@ -607,13 +668,41 @@ static ST_NOINLINE PyObject *st_refuse_recursion(void) {
     return NULL;
 }
 
-/* A function's own entry, where it has one; the call through it needs no check of its result (functions give one
- * or raise), so it saves the generic path's. */
+static ST_NOINLINE PyObject *st_call_deep(PyObject *callee, PyObject *const *args, size_t nargsf, PyObject *names) {
+    st_depth depth;
+    if (!st_go_deeper(&depth)) return st_refuse_recursion();
+    PyObject *result = PyObject_Vectorcall(callee, args, nargsf, names);
+    st_come_back(&depth);
+    return result;
+}
+
 static inline PyObject *st_call(PyObject *callee, PyObject *const *args, size_t nargsf, PyObject *names) {
-    if (ST_UNLIKELY(st_stack_is_low())) return st_refuse_recursion();
-    if (ST_LIKELY(Py_IS_TYPE(callee, &PyFunction_Type)))
-        return ((PyFunctionObject *)callee)->vectorcall(callee, args, nargsf, names);
+    if (st_is_beyond_line()) return st_call_deep(callee, args, nargsf, names);
     return PyObject_Vectorcall(callee, args, nargsf, names);
+}
+
+/* A function's own entry: the call through it needs no check of its result (functions give one or raise), so it saves
+ * the generic path's. */
+static inline PyObject *st_call_function(PyObject *callee, PyObject *const *args, size_t nargsf, PyObject *names) {
+    if (st_is_beyond_line()) return st_call_deep(callee, args, nargsf, names);
+    return ((PyFunctionObject *)callee)->vectorcall(callee, args, nargsf, names);
+}
+
+static ST_NOINLINE PySendResult st_send_deep(PyObject *inner, PyObject *value, PyObject **result) {
+    st_depth depth;
+    if (!st_go_deeper(&depth)) {
+        st_refuse_recursion();
+        *result = NULL;
+        return PYGEN_ERROR;
+    }
+    PySendResult status = PyIter_Send(inner, value, result);
+    st_come_back(&depth);
+    return status;
+}
+
+/* PyIter_Send. */
+static inline PySendResult st_send(PyObject *inner, PyObject *value, PyObject **result) {
+    return st_is_beyond_line() ? st_send_deep(inner, value, result) : PyIter_Send(inner, value, result);
 }
 
 #endif

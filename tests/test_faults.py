@@ -1055,11 +1055,95 @@ def test_recursion_until_the_interpreter_says_no_is_counted_exactly(
     is_whole(p, threads)
 
 
-def test_tracked_calls_recurse_as_deep_as_other_callables_written_in_c(p: Profiler) -> None:
-    """They take no more of the interpreter's limit than `functools.partial`."""
-    tracked, other = Recursion(p, "call"), Recursion(p, "partial")
-    assert tracked.run() == other.run()
-    del tracked.step, other.step
+DOWN = {
+    "call": ("def down():\n    global depth\n    depth += 1\n    down()", "down()"),
+    "generator": (
+        "def down():\n    global depth\n    depth += 1\n    yield from down()",
+        "next(down())",
+    ),
+    "coroutine": (
+        "async def down():\n    global depth\n    depth += 1\n    await down()",
+        "down().send(None)",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", DOWN)
+@pytest.mark.parametrize("limit", [1000, 5000])
+def test_a_recursion_goes_as_deep_as_without_the_mark(way: str, limit: int) -> None:
+    """Where the interpreter counts what goes through C, too: its levels are paid for."""
+    definition, start = DOWN[way]
+    program = f"""
+        import sys
+        from stichotrope import Profiler
+        depths = []
+        sys.setrecursionlimit({limit})
+        for mark in (lambda function: function, Profiler("deep").track(0)):
+            depth = 0
+            exec({definition!r})
+            down = mark(down)
+            try:
+                exec({start!r})
+            except RecursionError:
+                depths.append(depth)
+        print(depths[0] == depths[1], depths[0] > {limit} - 50)
+    """
+    assert outcome(run_program(program)) == (0, "True True\n", "")
+
+
+# A chain of bare coroutines of that length ends some interpreters itself.
+@pytest.mark.parametrize(
+    ("way", "limit"), [("call", 100_000), ("generator", 100_000), ("coroutine", 1_000)]
+)
+@pytest.mark.parametrize("kilobytes", [128, 256, 1024])
+@pytest.mark.parametrize("switched", ["on", "off"])
+def test_a_recursion_ends_before_a_small_stack_does(
+    way: str, limit: int, kilobytes: int, switched: str
+) -> None:
+    """However high the limit: a RecursionError, and the thread goes on."""
+    program = f"""
+        import sys, threading
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from stichotrope import Profiler
+        from test_faults import Recursion
+        sys.setrecursionlimit({limit})
+        p = Profiler("small")
+        p.set_track_enabled(0, {switched == "on"})
+        def recurse():
+            print([Recursion(p, {way!r}).run() > 10 for _ in range(3)])
+        threading.stack_size({kilobytes} << 10)
+        thread = threading.Thread(target=recurse)
+        thread.start()
+        thread.join()
+    """
+    assert outcome(run_program(program)) == (0, "[True, True, True]\n", "")
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="the interpreter itself watches the stack")
+def test_c_recurses_safely_where_tracked_calls_have_gone_deep() -> None:
+    """At each depth there is room for what the interpreter lets C do there."""
+    program = """
+        import sys
+        from stichotrope import Profiler
+        p = Profiler("deep")
+        nested = []
+        for _ in range(100_000):
+            nested = [nested]
+        @p.track(0)
+        def down():
+            try:
+                repr(nested)
+            except RecursionError:
+                pass
+            down()
+        sys.setrecursionlimit(3000)
+        try:
+            down()
+        except RecursionError:
+            print("RecursionError")
+        del nested
+    """
+    assert outcome(run_program(program)) == (0, "RecursionError\n", "")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -1072,7 +1156,7 @@ def test_the_stack_bears_a_limit_of_five_thousand(way: str) -> None:
         from test_faults import Recursion
         sys.setrecursionlimit(5000)
         p = Profiler("deep")
-        print(Recursion(p, {way!r}).run() > 700, p.open_blocks())
+        print(Recursion(p, {way!r}).run() > 1000, p.open_blocks())
     """
     assert outcome(run_program(program)) == (0, "True []\n", "")
 

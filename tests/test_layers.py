@@ -242,6 +242,7 @@ def test_the_check_sees_every_way_to_import(source, module, expected):
     "name",
     [
         "_core.pyx",
+        "_function.h",
         "_platform.h",
         *(f"_core/{path.name}" for path in (ROOT / "src/_core").iterdir()),
     ],

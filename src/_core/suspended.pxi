@@ -128,7 +128,7 @@ cdef extern from *:
 cdef extern from "Python.h":
     ctypedef int PySendResult
     const int PYGEN_RETURN, PYGEN_ERROR, PYGEN_NEXT
-    PySendResult PyIter_Send(PyObject*, PyObject*, PyObject**)
+    PySendResult st_send(PyObject*, PyObject*, PyObject**)
     bint PyGen_CheckExact(PyObject*)
     bint PyCoro_CheckExact(PyObject*)
     bint PyAsyncGen_CheckExact(PyObject*)
@@ -378,12 +378,9 @@ cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyO
     cdef SuspendedObject* self = <SuspendedObject*>passing
     cdef bint timed
     cdef PySendResult status
-    if ST_UNLIKELY(st_stack_is_low()):
-        st_refuse_recursion()
-        return PYGEN_ERROR
     # Before its first step, an asynchronous generator that is closed or thrown into runs nothing: no pass begins.
     timed = (self.started or yields or inner == self.inner) and resume(self, False)
-    status = PyIter_Send(inner, value, result)
+    status = st_send(inner, value, result)
     if not timed:
         return status
     if status == PYGEN_RETURN:
@@ -731,20 +728,20 @@ cdef extern from *:
     """
     bint st_is_awaitable_generator(PyObject*, PyObject*)
 
-cdef PyObject* new_suspended(PyTypeObject* kind, TrackedObject* t, PyObject* inner) noexcept:
+cdef PyObject* new_suspended(PyTypeObject* kind, Marked* m, PyObject* inner) noexcept:
     """Stands for what a tracked function returned, and takes over the reference to it; NULL when there is no memory."""
     cdef PyObject* self = PyType_GenericAlloc(kind, 0)
     if self != NULL:
         (<SuspendedObject*>self).inner = inner
-        (<SuspendedObject*>self).owner = t.owner
-        (<SuspendedObject*>self).handle = t.handle
-        Py_INCREF(t.owner)
+        (<SuspendedObject*>self).owner = m.owner
+        (<SuspendedObject*>self).handle = m.handle
+        Py_INCREF(m.owner)
         st_link_suspended(<SuspendedObject*>self)
     return self
 
-cdef PyObject* go_on(TrackedObject* t, Buffer* b, Activation* a, PyObject* inner) noexcept:
+cdef PyObject* go_on(Marked* m, Buffer* b, Activation* a, PyObject* inner) noexcept:
     """A call has returned a coroutine that it made: the pass goes on until that ends."""
-    cdef PyObject* made = new_suspended(coroutine_type, t, inner)
+    cdef PyObject* made = new_suspended(coroutine_type, m, inner)
     cdef SuspendedObject* self = <SuspendedObject*>made
     if made == NULL:
         PyErr_Clear()
@@ -762,18 +759,16 @@ cdef PyObject* go_on(TrackedObject* t, Buffer* b, Activation* a, PyObject* inner
     suspend(self, False)
     return made
 
-cdef PyObject* suspending_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
-    """Calls a function whose result suspends: what it gives is timed when it runs, not when it is made."""
-    cdef TrackedObject* t = <TrackedObject*>self
-    cdef PyObject* inner = st_call(t.callee, args, nargsf, names)
+cdef PyObject* standing_for(Marked* m, PyObject* inner) noexcept:
+    """What a call of what suspends gives in place of what it gave: it is timed when it runs, not when it is made."""
     cdef PyTypeObject* kind
     cdef PyObject* made
-    if inner == NULL or st_load64((<Handle*>t.handle).gate) == OFF:
+    if inner == NULL or st_load64((<Handle*>m.handle).gate) == OFF:
         return inner
-    kind = kind_for(inner, t.callee)
+    kind = kind_for(inner, m.callee)
     if kind == NULL:
         return inner
-    made = new_suspended(kind, t, inner)
+    made = new_suspended(kind, m, inner)
     if made == NULL:
         Py_DECREF(inner)
     return made

@@ -2,12 +2,12 @@
 
 cdef extern from *:
     """
+    #include "_function.h"
+    /* What is callable and no function. */
     typedef struct {
         PyObject_HEAD
         vectorcallfunc vectorcall;
-        PyObject *callee;
-        void *handle;
-        PyObject *owner;
+        st_marked marked;
         PyObject *attributes;
         PyObject *references;
     } st_tracked;
@@ -41,11 +41,15 @@ cdef extern from *:
     #define ST_BLOCK_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE \\
                             | Py_TPFLAGS_DISALLOW_INSTANTIATION)
     """
-    ctypedef struct TrackedObject "st_tracked":
-        void* vectorcall
+    ctypedef struct Marked "st_marked":
         PyObject* callee
         void* handle
         PyObject* owner
+    ctypedef struct FunctionObject "st_function":
+        Marked marked
+    ctypedef struct TrackedObject "st_tracked":
+        void* vectorcall
+        Marked marked
         PyObject* attributes
         PyObject* references
     ctypedef struct BlockObject "st_block":
@@ -55,29 +59,49 @@ cdef extern from *:
     bint st_keep_block(PyObject*)
     const unsigned int ST_TRACKED_FLAGS
     const unsigned int ST_BLOCK_FLAGS
+    bint st_is_function(PyObject*)
+    object st_ready_function_type(void* plain, void* suspending)
+    PyObject* st_new_function(PyObject* function, PyObject* owner, void* handle)
 
-cdef PyObject* tracked_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
-    cdef TrackedObject* t = <TrackedObject*>self
-    cdef Handle* h = <Handle*>t.handle
+cdef inline PyObject* passed_on(Marked* m, bint is_function, PyObject** args, size_t nargsf, PyObject* names) noexcept:
+    return st_call_function(m.callee, args, nargsf, names) if is_function else st_call(m.callee, args, nargsf, names)
+
+cdef inline PyObject* recorded_call(Marked* m, bint is_function, PyObject** args, size_t nargsf,
+                                    PyObject* names) noexcept:
     cdef Buffer* b
-    cdef Activation* a
+    cdef Activation* a = enter(<Handle*>m.handle, &b, CALL)
     cdef PyObject* result
-    a = enter(h, &b, CALL)
     if ST_UNLIKELY(a == NULL):
-        return st_call(t.callee, args, nargsf, names)
-    result = st_call(t.callee, args, nargsf, names)
+        return passed_on(m, is_function, args, nargsf, names)
+    result = passed_on(m, is_function, args, nargsf, names)
     if ST_UNLIKELY(st_may_be_awaited(result)) and is_coroutine(result) and st_is_fresh(result):
-        return go_on(t, b, a, result)
+        return go_on(m, b, a, result)
     leave(b, a, st_ticks())
     return result
+
+cdef PyObject* function_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
+    return recorded_call(&(<FunctionObject*>self).marked, True, args, nargsf, names)
+
+cdef PyObject* function_suspending_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
+    cdef Marked* m = &(<FunctionObject*>self).marked
+    return standing_for(m, passed_on(m, True, args, nargsf, names))
+
+cdef PyObject* tracked_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
+    return recorded_call(&(<TrackedObject*>self).marked, False, args, nargsf, names)
+
+cdef PyObject* suspending_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
+    cdef Marked* m = &(<TrackedObject*>self).marked
+    return standing_for(m, passed_on(m, False, args, nargsf, names))
+
+TrackedFunction = st_ready_function_type(<void*>function_call, <void*>function_suspending_call)
 
 cdef int tracked_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
     cdef TrackedObject* t = <TrackedObject*>self
     cdef PyObject* held[4]
     cdef int i, result
     held[0] = <PyObject*>Py_TYPE(self)
-    held[1] = t.callee
-    held[2] = t.owner
+    held[1] = t.marked.callee
+    held[2] = t.marked.owner
     held[3] = t.attributes
     for i in range(4):
         if held[i] != NULL:
@@ -99,8 +123,8 @@ cdef void tracked_dealloc(PyObject* self) noexcept:
     if t.references != NULL:
         PyObject_ClearWeakRefs(self)
     Py_XDECREF(t.attributes)
-    Py_XDECREF(t.callee)
-    Py_XDECREF(t.owner)
+    Py_XDECREF(t.marked.callee)
+    Py_XDECREF(t.marked.owner)
     PyObject_GC_Del(self)
     Py_DECREF(<PyObject*>kind)
 
@@ -109,7 +133,7 @@ cdef PyObject* tracked_getattr(PyObject* self, PyObject* name) noexcept:
     cdef PyObject* value = PyObject_GenericGetAttr(self, name)
     if value == NULL and PyErr_ExceptionMatches(PyExc_AttributeError):
         PyErr_Clear()
-        value = PyObject_GetAttr((<TrackedObject*>self).callee, name)
+        value = PyObject_GetAttr((<TrackedObject*>self).marked.callee, name)
     return value
 
 cdef PyObject* tracked_bind(PyObject* self, PyObject* instance, PyObject* owner) noexcept:
@@ -121,25 +145,25 @@ cdef PyObject* tracked_bind(PyObject* self, PyObject* instance, PyObject* owner)
 cdef PyObject* tracked_bind_as_callee(PyObject* self, PyObject* instance, PyObject* owner) noexcept:
     """What standing in a class makes of it: whatever it makes of the callee."""
     cdef TrackedObject* t = <TrackedObject*>self
-    cdef descrgetfunc get = <descrgetfunc>PyType_GetSlot(Py_TYPE(t.callee), Py_tp_descr_get)
-    cdef PyObject* bound = get(t.callee, instance, owner) if get != NULL else NULL
+    cdef descrgetfunc get = <descrgetfunc>PyType_GetSlot(Py_TYPE(t.marked.callee), Py_tp_descr_get)
+    cdef PyObject* bound = get(t.marked.callee, instance, owner) if get != NULL else NULL
     cdef PyObject* result
     if get != NULL and bound == NULL:
         return NULL
-    if bound == NULL or bound == t.callee:
+    if bound == NULL or bound == t.marked.callee:
         Py_XDECREF(bound)
         Py_INCREF(self)
         return self
-    if PyMethod_Check(bound) and PyMethod_Function(bound) == t.callee:
+    if PyMethod_Check(bound) and PyMethod_Function(bound) == t.marked.callee:
         result = PyMethod_New(self, PyMethod_Self(bound))
     else:
         result = alloc_tracked(
-            bound, t.owner, <Handle*>t.handle, tracked_callable_type, t.vectorcall)
+            bound, t.marked.owner, <Handle*>t.marked.handle, tracked_callable_type, t.vectorcall)
     Py_DECREF(bound)
     return result
 
 cdef object qualified(PyObject* self):
-    callee = <object>(<TrackedObject*>self).callee
+    callee = <object>(<TrackedObject*>self).marked.callee
     return getattr(<object>self, "__qualname__", None) or repr(callee)
 
 cdef PyObject* tracked_repr(PyObject* self) noexcept:
@@ -165,7 +189,7 @@ cdef int tracked_setattr(PyObject* self, PyObject* name, PyObject* value) noexce
     makes it look like what it calls."""
     if name_is_special(name):
         return PyObject_GenericSetAttr(self, name, value)
-    if PyObject_SetAttr((<TrackedObject*>self).callee, name, value) == 0:
+    if PyObject_SetAttr((<TrackedObject*>self).marked.callee, name, value) == 0:
         return 0
     if not PyErr_ExceptionMatches(PyExc_AttributeError):
         return -1
@@ -238,9 +262,9 @@ cdef object make_tracked_type(const char* name, bint binds):
     tracked_spec.slots = tracked_slots
     return PyType_FromSpec(&tracked_spec)
 
-TrackedFunction = make_tracked_type("stichotrope._core.TrackedFunction", True)
+TrackedRoutine = make_tracked_type("stichotrope._core.TrackedRoutine", True)
 TrackedCallable = make_tracked_type("stichotrope._core.TrackedCallable", False)
-cdef PyTypeObject* tracked_function_type = <PyTypeObject*><PyObject*>TrackedFunction
+cdef PyTypeObject* tracked_routine_type = <PyTypeObject*><PyObject*>TrackedRoutine
 cdef PyTypeObject* tracked_callable_type = <PyTypeObject*><PyObject*>TrackedCallable
 
 cdef PyObject* alloc_tracked(PyObject* callee, PyObject* owner, Handle* handle, PyTypeObject* kind,
@@ -249,16 +273,18 @@ cdef PyObject* alloc_tracked(PyObject* callee, PyObject* owner, Handle* handle, 
     cdef TrackedObject* t = <TrackedObject*>self
     if self != NULL:
         t.vectorcall = vectorcall
-        t.callee = callee
-        t.owner = owner
-        t.handle = handle
+        t.marked.callee = callee
+        t.marked.owner = owner
+        t.marked.handle = handle
         Py_INCREF(callee)
         Py_INCREF(owner)
         st_share(self)
     return self
 
 cdef object new_tracked(callee, owner, Handle* handle, bint binds, bint suspends):
+    if st_is_function(<PyObject*>callee):
+        return st_new(st_new_function(<PyObject*>callee, <PyObject*>owner, handle))
     return st_new(alloc_tracked(
         <PyObject*>callee, <PyObject*>owner, handle,
-        tracked_function_type if binds else tracked_callable_type,
+        tracked_routine_type if binds else tracked_callable_type,
         <void*>suspending_call if suspends else <void*>tracked_call))

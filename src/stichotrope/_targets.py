@@ -39,7 +39,7 @@ _METHOD_DESCRIPTOR = 1 << 17  # Py_TPFLAGS_METHOD_DESCRIPTOR
 _IMMUTABLE, _MADE_BY_PYTHON = 1 << 8, 1 << 9  # Py_TPFLAGS_IMMUTABLETYPE, Py_TPFLAGS_HEAPTYPE
 _SUSPENDING = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 
-_TRACKED = (_core.TrackedFunction, _core.TrackedCallable)
+_TRACKED = (_core.TrackedFunction, _core.TrackedRoutine, _core.TrackedCallable)
 _MOST_LAYERS = 100  # an object that answers for every name has a `__wrapped__` without end
 
 # What holds functions instead of being one: the type, and the attributes that they are held in.
@@ -158,9 +158,13 @@ def suspends(function: Any) -> bool:
 
 def dressed(tracked: Any, function: Any) -> Any:
     """Give a tracked callable the names of the one that it stands for."""
+    if type(tracked) is _core.TrackedFunction:
+        return tracked  # it has them
     if not hasattr(function, "__module__"):
         tracked.__module__ = None  # else that of its type is found
-    if binds(function) or isinstance(function, (MethodType, BuiltinFunctionType)):
+    if type(tracked) is _core.TrackedRoutine or isinstance(
+        function, (MethodType, BuiltinFunctionType)
+    ):
         return update_wrapper(tracked, function)
     # What is in the dictionary of an instance is its state: it must be read where it changes.
     return update_wrapper(tracked, function, updated=())

@@ -199,12 +199,13 @@ class Profiler(_core.Recorder):
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Return a decorator that records each call of a function as a pass of one block.
 
-        The decorated function stays itself: name, signature, documentation, binding to instances,
-        pickling. What a generator or coroutine function gives is timed while it runs: from its
-        first resume to its end, with the time that it really ran kept apart; so under
-        ``contextmanager`` the pass is the whole ``with``. Tracking a tracked function records each
-        layer. While profiling is globally disabled, the decorator returns the very thing it is
-        given.
+        The decorated function stays itself: it is a function to whoever asks, and what is written
+        to it (defaults, code, annotations) is written to the function it stands for; name,
+        signature, documentation, binding to instances, pickling are that one's. What a generator
+        or coroutine function gives is timed while it runs: from its first resume to its end, with
+        the time that it really ran kept apart; so under ``contextmanager`` the pass is the whole
+        ``with``. Tracking a tracked function records each layer. While profiling is globally
+        disabled, the decorator returns the very thing it is given.
 
         It takes functions of every kind, in C too, bound methods, and callable instances; of those,
         calls and attributes work on what is returned, and nothing else does. Where functions are
@@ -213,8 +214,8 @@ class Profiler(_core.Recorder):
         ``singledispatchmethod`` (one block for all implementations). A property has a block for
         each of its functions: "area", "area.setter", "area.deleter".
 
-        A tracked call takes some of the C stack, as any call through C does: a recursion that goes
-        deep because the recursion limit was raised cannot go as deep.
+        A tracked call takes some of the C stack, as any call through C does: a recursion that the
+        recursion limit lets go deeper than that ends in a RecursionError before the stack does.
 
         :param track: the track's index (from 0 on) or its name.
         :param name: the block's name; by default the function's own.
