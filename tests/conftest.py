@@ -30,7 +30,7 @@ from stichotrope import (
     profiler,
     set_global_enabled,
 )
-from stichotrope.results import _Figures
+from stichotrope.results import Figures
 
 TESTS = Path(__file__).resolve().parent
 CHECKOUT_SOURCES = TESTS.parent / "src"
@@ -148,7 +148,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     assert not left, f"the test left threads running: {left}"
 
 
-def recorded(source: Profiler | _Figures) -> dict[str, ProfileBlock]:
+def recorded(source: Profiler | Figures) -> dict[str, ProfileBlock]:
     """Block name → its figures, of a profiler whose names differ or of its results."""
     results = source.get_results() if isinstance(source, Profiler) else source
     found = [block for track in results.tracks.values() for block in track.blocks]
@@ -157,7 +157,7 @@ def recorded(source: Profiler | _Figures) -> dict[str, ProfileBlock]:
     return by_name
 
 
-def hits(source: Profiler | _Figures) -> dict[str, int]:
+def hits(source: Profiler | Figures) -> dict[str, int]:
     """Block name → passes, of a profiler whose names differ or of its results."""
     return {name: block.hit_count for name, block in recorded(source).items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import math
 import pickle
@@ -23,15 +24,67 @@ from stichotrope.results import (
     ProfileBlock,
     ProfilerResults,
     ProfileTrack,
+    Record,
     ResultsFormatError,
     ThreadResults,
     results_of,
 )
+from stichotrope.results.record import field
 
 pytestmark = pytest.mark.unit
 
 DATA = Path(__file__).parent / "data"
 DURATIONS = st.lists(st.integers(0, 1 << 50), max_size=20).map(tuple)
+
+
+# Records
+
+
+class Pair(Record):
+    """Two fields that are compared, and one that is made."""
+
+    left: int = field()
+    right: str = field(default="r")
+    made: list[int] = field(factory=list, is_compared=False)
+
+
+def test_a_record_has_the_fields_that_its_class_lists() -> None:
+    """In their order, by place or by name, and each with a default of its own."""
+    one = Pair(1, right="x")
+    assert (one.left, one.right, one.made) == (1, "x", [])
+    assert Pair(1).made is not Pair(1).made
+    assert Pair(1, "r", [3]) == Pair(1)  # what is not compared may differ
+    assert Pair(1) != Pair(2)
+    assert Pair(1) != (1, "r")
+    assert repr(Pair(1)) == "Pair(left=1, right='r')"
+    assert str(inspect.signature(Pair)).startswith("(left, right='r', made=None)")
+    match one:
+        case Pair(left, right):
+            assert (left, right) == (1, "x")
+
+
+@pytest.mark.parametrize("arguments", [(), (1, "r", [], 4)])
+def test_a_record_is_made_with_its_fields_only(arguments: Any) -> None:
+    """What is missing or too much is refused as by any function."""
+    with pytest.raises(TypeError, match=r"Pair\.__init__\(\)"):
+        Pair(*arguments)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'middle'"):
+        Pair(1, middle=2)  # type: ignore[call-arg]
+
+
+def test_every_figure_of_a_block_is_written_read_and_merged() -> None:
+    """Whatever is listed for it: two that differ in one figure do so after each of these."""
+    for name, one in ProfileBlock._fields.items():
+        if not one.read:
+            continue
+        changed = single(block("a", (5,)))
+        value = getattr(changed.tracks[0].blocks[0], name)
+        setattr(changed.tracks[0].blocks[0], name, f"{value}!" if one.read == "text" else value + 7)
+        again = ProfilerResults.from_dict(json.loads(changed.to_json()))
+        assert again == changed != single(block("a", (5,))), name
+        if one.is_summed:
+            merged = changed.merge(changed).tracks[0].blocks[0]
+            assert getattr(merged, name) == 2 * getattr(changed.tracks[0].blocks[0], name), name
 
 
 # Blocks and tracks

@@ -107,14 +107,7 @@ class Document:
         self._check_size(key, value)
         return value  # type: ignore[no-any-return]
 
-    def count(self, key: str, since: int = 0) -> int:
-        """Return a whole number, 0 or more; 0 where the document is of an earlier format.
-
-        :param key: the field.
-        :param since: the version of the format that has brought it.
-        """
-        if self.version < since:
-            return 0
+    def count(self, key: str) -> int:
         value = self.integer(key)
         if value < 0:
             raise self._wrong(key, "a whole number, 0 or more")

@@ -14,7 +14,8 @@ from math import isfinite
 
 from ._files import made_directory, write_whole
 from ._view import host
-from .results import GATHERED_SUFFIX, compact_json
+from .results import GATHERED_SUFFIX
+from .results.document import compact_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

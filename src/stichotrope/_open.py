@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import _clock, _merge
 from ._format import format_time_ns
 from ._view import live_labels
-from .results import _Record
+from .results import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from . import _core
 
 
-class OpenBlock(_Record):
+class OpenBlock(Record):
     """One pass that has begun and not ended.
 
     :param name: the block's name.

@@ -190,15 +190,11 @@ def without_idle(results: ProfilerResults) -> ProfilerResults:
 
     :param results: the results.
     """
-    entered = {_identity(node) for node, _ in results.tree.walk()}
+    entered = {node.identity for node, _ in results.tree.walk()}
     tracks = results.tracks.values()
-    if all(t.blocks and all(_identity(b) in entered for b in t.blocks) for t in tracks):
+    if all(t.blocks and all(b.identity in entered for b in t.blocks) for t in tracks):
         return results
-    return _reduced(results, lambda one: one.was_entered or _identity(one) in entered)
-
-
-def _identity(one: ProfileBlock | CallNode) -> tuple[int, str, int, str]:
-    return one.track_idx, one.file, one.line, one.name
+    return _reduced(results, lambda one: one.was_entered or one.identity in entered)
 
 
 def _reduced(
@@ -239,9 +235,9 @@ def _pruned(root: CallNode, takes: Callable[[CallNode], bool]) -> CallNode:
 
 def _added(parent: CallNode, node: CallNode, known: dict[Any, CallNode]) -> CallNode:
     """Return the child of a node that another is part of, made at first sight."""
-    child = known.get(_identity(node))
+    child = known.get(node.identity)
     if child is None:
-        child = known[_identity(node)] = CallNode(
+        child = known[node.identity] = CallNode(
             node.name, node.track_idx, node.block_idx, node.file, node.line
         )
         parent.children.append(child)

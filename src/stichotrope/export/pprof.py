@@ -123,7 +123,7 @@ class _Profile:
 
     def _place(self, node: CallNode) -> int:
         """Return the number of a block as a location; its function has the same."""
-        identity = node.track_idx, node.file, node.line, node.name
+        identity = node.identity
         if identity not in self._places:
             number = self._places[identity] = len(self._places) + 1
             name = self._text(label(node, self._shared))

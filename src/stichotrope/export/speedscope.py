@@ -60,7 +60,7 @@ class _Frames:
 
     def place(self, node: CallNode) -> int:
         """Return the place of a node's block."""
-        identity = node.track_idx, node.file, node.line, node.name
+        identity = node.identity
         if identity not in self._places:
             self._places[identity] = len(self.found)
             frame: dict[str, Any] = {"name": printable(node.name)}

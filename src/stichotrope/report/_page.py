@@ -86,8 +86,7 @@ class _Book:
 
     def block(self, item: ProfileBlock | CallNode) -> int:
         """Return the place of a block."""
-        identity = item.track_idx, item.file, item.line, item.name
-        return self._blocks.setdefault(identity, len(self._blocks))
+        return self._blocks.setdefault(item.identity, len(self._blocks))
 
     def file(self, file: str) -> int:
         """Return the place of a file."""

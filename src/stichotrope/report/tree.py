@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, TextIO
 
-    from ..results import CallNode, ProfileBlock, ProfilerResults
+    from ..results import CallNode, ProfilerResults
     from .console import Line
 
 # No mean: what a path took is its total. Those of `_passes` are there where they say something.
@@ -92,7 +92,7 @@ class _Page:
         self._frame = console._Page(results, width, encoding)
         # As the table has them, and the footer explains them.
         self._overhead = {
-            _place(block)
+            block.identity
             for block in console._blocks(results)
             if is_mostly_overhead(block, results.metadata)
         }
@@ -126,7 +126,7 @@ class _Page:
                 yield _More(node, guide)
                 continue
             if node is not self._results.tree:
-                about = self._glyphs.about if _place(node) in self._overhead else ""
+                about = self._glyphs.about if node.identity in self._overhead else ""
                 yield _Row(node, guide, whole_ns, about, self._glyphs)
             shown: list[CallNode | int] = [*sorted(node.children, key=key)[:limit]]
             if len(shown) < len(node.children):
@@ -192,10 +192,6 @@ class _Page:
 
 def _taken(widths: dict[str, int]) -> int:
     return sum(_GAP + width for width in widths.values())
-
-
-def _place(one: ProfileBlock | CallNode) -> tuple[int, str, int, str]:
-    return one.track_idx, one.file, one.line, one.name
 
 
 def _mean(node: CallNode) -> float:

@@ -1,0 +1,109 @@
+"""What several processes have left in a directory, read and put together."""
+
+from __future__ import annotations
+
+import os
+
+from .._document import ResultsFormatError
+from .._files import checked_path, files_in
+from .document import load
+from .merge import merged
+from .model import GATHERED_SUFFIX
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .._files import StrPath
+    from .model import ProfilerResults
+
+
+def load_all(directory: StrPath, name: str | None) -> ProfilerResults:
+    """Return what processes gathered, merged; see `ProfilerResults.load_all`."""
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"a profiler's name is a str or None, not {name!r}")
+    folder = checked_path(directory)
+    parts, skipped = _load_files(folder)
+    chosen = _chosen(parts, name, folder, skipped)
+    if skipped:
+        import warnings
+
+        total = len(parts) + len(skipped)
+        warnings.warn(
+            f"{len(skipped)} of {total} results files in {folder} were left out: "
+            + "; ".join(skipped),
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return _gathered(sorted(chosen, key=_first_start), skipped)
+
+
+def _load_files(folder: str) -> tuple[list[ProfilerResults], list[str]]:
+    """Return the results in a directory's files, and a sentence for each that has none."""
+    parts: list[ProfilerResults] = []
+    skipped: list[str] = []
+    for path in files_in(folder, GATHERED_SUFFIX):
+        if not os.path.isfile(path):  # reading a named pipe would wait for who writes to it
+            skipped.append(f"{path}: not a regular file")
+            continue
+        try:
+            parts.append(load(path))
+        except OSError as error:
+            skipped.append(f"{path}: {error.strerror or error}")
+        except ResultsFormatError as error:
+            skipped.append(str(error))  # it begins with the path
+    return parts, skipped
+
+
+def _chosen(
+    parts: list[ProfilerResults], name: str | None, folder: str, skipped: list[str]
+) -> list[ProfilerResults]:
+    """Return the results of one profiler; refuse to choose where several are there."""
+    reasons = "".join(f"; left out: {sentence}" for sentence in skipped)
+    if not parts:
+        expected = f"results files, named *{GATHERED_SUFFIX}, as Profiler.gather() leaves them"
+        found = "none that can be read" if skipped else "none"
+        raise ValueError(f"{folder} should hold {expected}, but there are {found}{reasons}")
+    names = list(dict.fromkeys(part.profiler_name for part in parts))
+    listed = ", ".join(map(repr, names))
+    if name is None and len(names) > 1:
+        raise ValueError(
+            f"{folder} holds the results of several profilers, {listed}; "
+            f"choose one with name=…{reasons}"
+        )
+    if name is not None and name not in names:
+        raise ValueError(f"{folder} holds no results of {name!r}, but of {listed}{reasons}")
+    return [part for part in parts if name in (None, part.profiler_name)]
+
+
+def _first_start(results: ProfilerResults) -> int:
+    return min((process.start_ns for process in results.processes), default=0)
+
+
+def _gathered(parts: list[ProfilerResults], skipped: list[str]) -> ProfilerResults:
+    """Return the results of several processes merged, with metadata that holds for all."""
+    whole = merged(parts)
+    spans = [
+        (process.start_ns, process.start_ns + process.duration_ns) for process in whole.processes
+    ]
+    # What only the first process said of itself stays under "merged" alone.
+    for key in ("process", "instance", "threads", "folded_threads"):
+        whole.metadata.pop(key, None)
+    if len({process.host for process in whole.processes}) > 1:
+        whole.metadata.pop("host", None)
+    if spans:
+        start_ns = min(start for start, _ in spans)
+        whole.metadata["start_ns"] = start_ns
+        whole.metadata["duration_ns"] = max(end for _, end in spans) - start_ns
+    whole.metadata["warnings"] = [f"left out: {sentence}" for sentence in skipped] + [
+        sentence for part in parts for sentence in _warnings_of(part)
+    ]
+    return whole
+
+
+def _warnings_of(results: ProfilerResults) -> Iterator[str]:
+    """Yield the warnings of one file, each with the process that it is about."""
+    whose = [f"process {process.pid} on {process.host or '?'}" for process in results.processes]
+    warnings = results.metadata.get("warnings")
+    for warning in warnings if isinstance(warnings, list) else ():
+        yield f"{whose[0]}: {warning}" if len(whose) == 1 else f"{warning}"

@@ -1,0 +1,691 @@
+"""What was measured, in integer nanoseconds: blocks, tracks, threads, the call tree."""
+
+from __future__ import annotations
+
+import threading
+from math import sqrt
+
+from .._document import json_value
+from .._histogram import Histogram, exact_quantile
+from .record import Record, field
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+    from .._files import StrPath
+
+FORMAT = "stichotrope-results"
+FORMAT_VERSION = 2  # a field says since which it is in documents
+GATHERED_SUFFIX = ".stichotrope.json"  # of the files that `ProfilerResults.load_all` reads
+OTHER_PATHS = "(other paths)"
+OVERHEAD_FACTOR = 5  # see `is_mostly_overhead`
+
+# What a block is known by, in every run: track index, file, line, name.
+Identity = tuple[int, str, int, str]
+
+
+class _Passes:
+    """What a block and a node of the call tree have in common."""
+
+    name: str
+    file: str
+    line: int
+    track_idx: int
+    hit_count: int
+    error_count: int
+    cancelled_count: int
+    open_count: int
+    total_time_ns: int
+    sum_time_ns: int
+
+    @property
+    def identity(self) -> Identity:
+        """What the block is known by: track index, file, line and name."""
+        return self.track_idx, self.file, self.line, self.name
+
+    @property
+    def was_entered(self) -> bool:
+        """Whether there is any pass: one that ended, or one that is open."""
+        return self.hit_count > 0 or self.open_count > 0
+
+    @property
+    def concurrency(self) -> float:
+        """How many passes were open at a time, on average over the time in which any was.
+
+        That is ``sum_time_ns`` ÷ ``total_time_ns``: the depth of a recursion, the number of tasks
+        that wait at once. Never below 1.0, and 1.0 where there was no such time. While passes are
+        open (``open_count``), it is a lower bound: the total goes on with them, and the sum takes
+        them in when they end.
+        """
+        if not self.total_time_ns:
+            return 1.0
+        return max(self.sum_time_ns / self.total_time_ns, 1.0)
+
+
+class ProfileBlock(Record, _Passes):
+    """The figures of one block: all its passes, in all threads or in one.
+
+    A time is the length of the set of moments that it is defined by, up to the moment at which the
+    results were taken: what is open counts as far as it has come. Threads add up.
+
+    :ivar name: the name that the program gave it.
+    :ivar file: the file of its call site.
+    :ivar line: the line of its call site.
+    :ivar track_idx: the track that it belongs to.
+    :ivar block_idx: its number within the track.
+    :ivar hit_count: passes that ended, by return or by exception.
+    :ivar total_time_ns: time in which at least one pass was open on the thread: recursion counts
+        once, and so do tasks that wait at the same time.
+    :ivar self_time_ns: that time less what nested blocks took.
+    :ivar active_time_ns: that time less what coroutines and generators spent suspended.
+    :ivar min_time_ns: the shortest pass that ended; 0 when none did.
+    :ivar max_time_ns: the longest.
+    :ivar sum_time_ns: the durations of the passes that ended added up, recursive ones included.
+    :ivar sum_squares_ns2: the sum of their squares, in ns².
+    :ivar histogram: how long they took.
+    :ivar open_count: passes that are open; a block may have these and no hits.
+    :ivar error_count: those of the hits that were left by an exception, cancellation apart.
+    :ivar cancelled_count: those of the hits that were cancelled: left by a ``CancelledError``, a
+        ``GeneratorExit`` or trio's ``Cancelled``.
+    """
+
+    name: str = field(read="text")
+    file: str = field(read="text")
+    line: int = field(read="count")
+    track_idx: int = field()
+    block_idx: int = field(read="count")
+    hit_count: int = field(read="count", is_summed=True, default=0)
+    total_time_ns: int = field(read="count", is_summed=True, default=0)
+    # Below 0 when nested blocks overlapped in time.
+    self_time_ns: int = field(read="integer", is_summed=True, default=0)
+    active_time_ns: int = field(read="count", is_summed=True, default=0)
+    min_time_ns: int = field(read="count", default=0)
+    max_time_ns: int = field(read="count", default=0)
+    sum_time_ns: int = field(read="count", is_summed=True, default=0)
+    sum_squares_ns2: int = field(read="count", is_summed=True, default=0)
+    histogram: Histogram = field(factory=Histogram)
+    open_count: int = field(read="count", since=2, is_summed=True, default=0)
+    error_count: int = field(read="count", since=2, is_summed=True, default=0)
+    cancelled_count: int = field(read="count", since=2, is_summed=True, default=0)
+
+    @property
+    def avg_time_ns(self) -> float:
+        """The mean over the passes that ended, in nanoseconds; 0.0 when none did."""
+        return self.sum_time_ns / self.hit_count if self.hit_count else 0.0
+
+    @property
+    def stddev_time_ns(self) -> float:
+        """The population standard deviation over them in nanoseconds; 0.0 when there are none."""
+        hits = self.hit_count
+        if not hits:
+            return 0.0
+        # The subtraction is exact in integers; in floats it would cancel most of its digits.
+        spread = hits * self.sum_squares_ns2 - self.sum_time_ns**2
+        return sqrt(max(spread, 0) / hits**2)
+
+    def percentile(self, q: float) -> int:
+        """Return the time in ns that ``q`` percent of the passes that ended do not exceed.
+
+        It is read from the histogram, so it is as coarse as a bucket; 0 and 100 are the exact
+        minimum and maximum. 0 when none ended.
+
+        :param q: a number from 0 to 100.
+        :raises TypeError: when ``q`` is not a real number.
+        :raises ValueError: when ``q`` lies outside 0 to 100.
+        """
+        exact = exact_quantile(q)
+        if not self.hit_count:
+            return 0
+        if exact == 0:
+            return self.min_time_ns
+        if exact == 1:
+            return self.max_time_ns
+        return min(max(self.histogram.quantile(q), self.min_time_ns), self.max_time_ns)
+
+    def add(self, other: ProfileBlock) -> None:
+        """Take in the passes of another block.
+
+        :param other: the block; it stays as it is.
+        """
+        if other.hit_count:
+            shortest = other.min_time_ns
+            self.min_time_ns = min(self.min_time_ns, shortest) if self.hit_count else shortest
+            self.max_time_ns = max(self.max_time_ns, other.max_time_ns)
+        self._add_sums(other)
+        self.histogram.merge(other.histogram)
+
+
+class Totals:
+    """How many passes there are in all blocks together."""
+
+    def _sum(self, name: str) -> int:
+        """Return a figure of `ProfileBlock` summed over all blocks."""
+        raise NotImplementedError
+
+    @property
+    def total_hits(self) -> int:
+        """Passes that ended, of all blocks."""
+        return self._sum("hit_count")
+
+    @property
+    def total_open(self) -> int:
+        """Passes that are open, of all blocks."""
+        return self._sum("open_count")
+
+    @property
+    def total_errors(self) -> int:
+        """Passes left by an exception, of all blocks."""
+        return self._sum("error_count")
+
+    @property
+    def total_cancelled(self) -> int:
+        """Passes that were cancelled, of all blocks."""
+        return self._sum("cancelled_count")
+
+    @property
+    def was_entered(self) -> bool:
+        """Whether there is any pass: one that ended, or one that is open."""
+        return self.total_hits > 0 or self.total_open > 0
+
+
+class ProfileTrack(Record, Totals):
+    """A numbered group of blocks.
+
+    :ivar track_idx: its number, 0 or more.
+    :ivar track_name: its name.
+    :ivar enabled: whether its blocks were being recorded.
+    :ivar blocks: its blocks; ``blocks[i]`` is block ``i``.
+    :ivar total_time_ns: time with at least one of its blocks open, summed over threads.
+    """
+
+    track_idx: int = field(read="count")
+    track_name: str = field(read="text")
+    enabled: bool = field(read="flag", default=True)
+    blocks: list[ProfileBlock] = field(factory=list)
+    total_time_ns: int = field(read="count", default=0)
+
+    def _sum(self, name: str) -> int:
+        return sum(getattr(block, name) for block in self.blocks)
+
+    def get_block(self, block_idx: int) -> ProfileBlock:
+        """Return a block by its number.
+
+        :param block_idx: the number of the block within this track.
+        :raises IndexError: when there is no such block.
+        """
+        for block in self.blocks:
+            if block.block_idx == block_idx:
+                return block
+        raise IndexError(
+            f"track {self.track_idx} ({self.track_name!r}) has no block {block_idx!r}; "
+            f"its blocks are {_listed(block.block_idx for block in self.blocks)}"
+        )
+
+
+class CallNode(Record, _Passes):
+    """A block as reached by one path of nested blocks: a node of the call tree.
+
+    The root stands for the program outside all blocks: its name is empty and its indices are -1. A
+    node of track -1 that is called ``(other paths)`` holds what a thread recorded beyond its limit
+    of nodes.
+
+    :ivar name: the block's name.
+    :ivar track_idx: the block's track.
+    :ivar block_idx: the block's number within the track.
+    :ivar file: the file of its call site.
+    :ivar line: the line of its call site.
+    :ivar hit_count: passes that ended on this path.
+    :ivar total_time_ns: time in which a pass was open on this path, nested blocks included.
+    :ivar self_time_ns: that time less what the children took.
+    :ivar children: the nodes directly below.
+    :ivar sum_time_ns: the durations of the passes that ended added up; 0 in results that were
+        saved in format 1, which did not tell it.
+    :ivar open_count: passes that are open on this path.
+    :ivar error_count: those of the hits that were left by an exception; see `ProfileBlock`.
+    :ivar cancelled_count: those of the hits that were cancelled.
+    """
+
+    name: str = field(read="text")
+    track_idx: int = field(read="integer")
+    block_idx: int = field(read="integer")
+    file: str = field(read="text", default="")
+    line: int = field(read="count", default=0)
+    hit_count: int = field(read="count", is_summed=True, default=0)
+    total_time_ns: int = field(read="count", is_summed=True, default=0)
+    self_time_ns: int = field(read="integer", is_summed=True, default=0)
+    children: list[CallNode] = field(is_compared=False, factory=list)
+    sum_time_ns: int = field(read="count", since=2, is_summed=True, default=0)
+    open_count: int = field(read="count", since=2, is_summed=True, default=0)
+    error_count: int = field(read="count", since=2, is_summed=True, default=0)
+    cancelled_count: int = field(read="count", since=2, is_summed=True, default=0)
+
+    def add(self, other: CallNode) -> None:
+        """Take in the passes of another node; each keeps its children.
+
+        :param other: the node; it stays as it is.
+        """
+        self._add_sums(other)
+
+    @classmethod
+    def root(cls) -> CallNode:
+        """Return the root of an empty tree."""
+        return cls("", -1, -1)
+
+    def walk(self) -> Iterator[tuple[CallNode, int]]:
+        """Yield ``(node, depth)`` depth-first, a node before its children; this node is depth 0."""
+        # A stack of its own: trees may be deeper than Python's recursion limit.
+        stack = [(self, 0)]
+        while stack:
+            node, depth = stack.pop()
+            yield node, depth
+            stack.extend((child, depth + 1) for child in reversed(node.children))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CallNode):
+            return NotImplemented
+        # Nodes that agree in this order, each with as many children, are the same tree.
+        return all(
+            node._values() == twin._values() and len(node.children) == len(twin.children)
+            for (node, _), (twin, _) in zip(self.walk(), other.walk(), strict=False)
+        )
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, children=<{len(self.children)}>)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return tree_from_rows, (tree_rows(self),)
+
+
+def tree_rows(root: CallNode) -> list[tuple[int, tuple[Any, ...]]]:
+    """Return a tree as rows of (row number of the parent, values), parents first; -1 for none."""
+    rows = []
+    path: list[int] = []
+    for number, (node, depth) in enumerate(root.walk()):
+        del path[depth:]
+        rows.append((path[-1] if path else -1, node._values()))
+        path.append(number)
+    return rows
+
+
+def tree_from_rows(rows: Iterable[tuple[int, tuple[Any, ...]]]) -> CallNode:
+    """Return the tree that `tree_rows` wrote down."""
+    nodes: list[CallNode] = []
+    for parent, values in rows:
+        node = CallNode(**dict(zip(CallNode.__match_args__, values, strict=True)))
+        if nodes:
+            nodes[parent].children.append(node)
+        nodes.append(node)
+    return nodes[0]
+
+
+class Figures(Totals):
+    """What the results of one thread and of all threads have in common."""
+
+    tracks: dict[int, ProfileTrack]
+    total_time_ns: int
+    tree: CallNode
+
+    def _sum(self, name: str) -> int:
+        return sum(track._sum(name) for track in self.tracks.values())
+
+    def get_track(self, track_idx: int) -> ProfileTrack:
+        """Return a track by its number.
+
+        :param track_idx: the number of the track.
+        :raises KeyError: when nothing was registered on such a track.
+        """
+        try:
+            return self.tracks[track_idx]
+        except (KeyError, TypeError):
+            raise KeyError(
+                f"there is no track {track_idx!r}; the tracks are {_listed(self.tracks)}"
+            ) from None
+
+
+class ProcessResults(Record):
+    """One process's share of the results.
+
+    :ivar host: the name of its machine; empty when it is not known.
+    :ivar pid: the operating system's number for it, which may be used again.
+    :ivar instance: a random name that no other process has; empty when it is not known.
+    :ivar start_ns: when recording began in it, in ns since the epoch; 0 when it is not known.
+    :ivar duration_ns: for how long it had been recorded.
+    :ivar total_hits: passes of all blocks that ended.
+    :ivar total_time_ns: time with at least one block open, summed over its threads.
+    :ivar total_open: passes of all blocks that are open.
+    :ivar total_errors: passes of all blocks that were left by an exception.
+    :ivar total_cancelled: passes of all blocks that were cancelled.
+    """
+
+    host: str = field(read="text")
+    pid: int = field(read="count")
+    instance: str = field(read="text", default="")
+    start_ns: int = field(read="integer", default=0)
+    duration_ns: int = field(read="count", default=0)
+    total_hits: int = field(read="count", is_summed=True, default=0)
+    total_time_ns: int = field(read="count", is_summed=True, default=0)
+    total_open: int = field(read="count", since=2, is_summed=True, default=0)
+    total_errors: int = field(read="count", since=2, is_summed=True, default=0)
+    total_cancelled: int = field(read="count", since=2, is_summed=True, default=0)
+
+    @property
+    def identity(self) -> tuple[str, int, str, int]:
+        """What the process is known by."""
+        # Without a name of its own, only when it began tells it from others of its number.
+        return self.host, self.pid, self.instance, 0 if self.instance else self.start_ns
+
+    def add(self, other: ProcessResults) -> None:
+        """Take in what another profiler recorded in the same process.
+
+        :param other: the same process; it stays as it is.
+        """
+        end_ns = max(self.start_ns + self.duration_ns, other.start_ns + other.duration_ns)
+        self.start_ns = min(self.start_ns, other.start_ns)
+        self.duration_ns = end_ns - self.start_ns
+        self._add_sums(other)
+
+
+class ThreadResults(Record, Figures):
+    """One thread's share of the results.
+
+    :ivar key: the profiler's own number for the thread, never used twice.
+    :ivar os_id: the operating system's number for it, which may be used again.
+    :ivar name: the thread's name.
+    :ivar alive: whether it was still running.
+    :ivar tracks: its tracks by number.
+    :ivar total_time_ns: time with at least one block open.
+    :ivar tree: its call tree.
+    :ivar process: the process that it is of, one of the results' ``processes``; None when that is
+        not known.
+    """
+
+    key: int = field(read="integer")
+    os_id: int = field(read="integer")
+    name: str = field(read="text")
+    alive: bool = field(read="flag")
+    tracks: dict[int, ProfileTrack] = field(factory=dict)
+    total_time_ns: int = field(default=0)
+    tree: CallNode = field(factory=CallNode.root)
+    process: ProcessResults | None = field(default=None)
+
+
+class ProfilerResults(Record, Figures):
+    """What a profiler measured, all threads taken together.
+
+    :param profiler_name: the profiler's name.
+    :param tracks: its tracks by number.
+    :param total_time_ns: time with at least one block open, summed over threads.
+    :param tree: the call tree, merged over all threads.
+    :param threads: each thread's share, or a function without arguments that returns it and is
+        called once, when they are first asked for.
+    :param metadata: how the figures came about. Copied, in the shape that JSON can hold: tuples
+        become lists, and None stands for a float that is infinite or not a number.
+    :param processes: each process's share; unless given, the one process that the metadata speaks
+        of has all.
+    :raises TypeError: when the metadata holds what JSON cannot.
+    :raises ValueError: when the metadata is nested more than 102 levels deep, or in itself.
+    """
+
+    __match_args__ = (
+        "profiler_name",
+        "tracks",
+        "total_time_ns",
+        "tree",
+        "threads",
+        "metadata",
+        "processes",
+    )
+
+    def __init__(
+        self,
+        profiler_name: str,
+        tracks: dict[int, ProfileTrack] | None = None,
+        total_time_ns: int = 0,
+        tree: CallNode | None = None,
+        threads: Iterable[ThreadResults] | Callable[[], Iterable[ThreadResults]] = (),
+        metadata: dict[str, Any] | None = None,
+        processes: Iterable[ProcessResults] | None = None,
+    ) -> None:
+        self.profiler_name = profiler_name
+        self.tracks = {} if tracks is None else tracks
+        self.total_time_ns = total_time_ns
+        self.tree = CallNode.root() if tree is None else tree
+        self.metadata: dict[str, Any] = json_value({} if metadata is None else metadata)
+        self._threads: list[ThreadResults] | Callable[[], Iterable[ThreadResults]]
+        self._threads_lock = threading.RLock()
+        self.processes = own_process(self) if processes is None else list(processes)
+        self._threads = threads if callable(threads) else self._placed(threads)
+
+    @property
+    def threads(self) -> list[ThreadResults]:
+        """Each thread's share, in order of registration."""
+        with self._threads_lock:
+            if callable(self._threads):
+                self._threads = self._placed(self._threads())
+            return self._threads
+
+    def _placed(self, threads: Iterable[ThreadResults]) -> list[ThreadResults]:
+        """Return threads, those that do not say so being of the only process."""
+        placed = list(threads)
+        if len(self.processes) == 1:
+            for thread in placed:
+                thread.process = thread.process or self.processes[0]
+        return placed
+
+    def merge(self, *others: ProfilerResults) -> ProfilerResults:
+        """Return new results that hold the passes of these and of others.
+
+        Blocks are the same when track, file, line and name are. Tracks are the same when their
+        names are, or their indices where one of them was given no name; a track of another name
+        whose index is taken gets the next that is free. Where two threads have the same key, the
+        later one gets a new one, and each knows its process. The metadata is that of these results,
+        with that of each under ``merged``.
+
+        :param others: results of other runs, processes or profilers; they stay as they are.
+        :raises TypeError: when one of them is not a `ProfilerResults`.
+        """
+        for other in others:
+            if not isinstance(other, ProfilerResults):
+                raise TypeError(
+                    "results can only be merged with other ProfilerResults, "
+                    f"not with {type(other).__name__}"
+                )
+        from .merge import merged
+
+        return merged([self, *others])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the results as the document that `save` writes: dicts, lists, str, numbers.
+
+        Means, standard deviations, percentiles, how many passes were open at a time and the totals
+        of counts are in it for readers; `from_dict` computes them anew.
+
+        :raises TypeError: when the metadata holds what JSON cannot.
+        """
+        from .document import to_document
+
+        return to_document(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ProfilerResults:
+        """Return the results that a document holds.
+
+        :param data: what `to_dict` returned, now or in an earlier version: what it did not count
+            then is 0. Fields that this version does not know are ignored.
+        :raises ResultsFormatError: when it is no such document, or one of a newer format.
+        """
+        from .document import from_document
+
+        return from_document(data)
+
+    def to_pandas(self, level: str = "block") -> Any:
+        """Return the figures as a `pandas.DataFrame`, one row for each block.
+
+        The names, the order and the types of the columns stay as they are.
+
+        :param level: what a row is: ``block``; ``node``, of the call tree; ``thread``; or
+            ``thread-block``, a block in one thread.
+        :raises ImportError: when pandas is not installed: the extra ``pandas``.
+        :raises ValueError: when there is no such level.
+        :raises OverflowError: when a figure is too large for 64 bits.
+        """
+        from .._frames import pandas_frame
+
+        return pandas_frame(self, level)
+
+    def to_polars(self, level: str = "block") -> Any:
+        """Return the figures as a `polars.DataFrame`, as `to_pandas` does.
+
+        :param level: as for `to_pandas`.
+        :raises ImportError: when polars is not installed: the extra ``polars``.
+        :raises ValueError: when there is no such level.
+        :raises OverflowError: when a figure is too large for 64 bits.
+        """
+        from .._frames import polars_frame
+
+        return polars_frame(self, level)
+
+    def to_arrow(self, level: str = "block") -> Any:
+        """Return the figures as a `pyarrow.Table`, as `to_pandas` does.
+
+        :param level: as for `to_pandas`.
+        :raises ImportError: when pyarrow is not installed: the extra ``arrow``.
+        :raises ValueError: when there is no such level.
+        :raises OverflowError: when a figure is too large for 64 bits.
+        """
+        from .._frames import arrow_table
+
+        return arrow_table(self, level)
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """Return the document that `save` writes as JSON text.
+
+        :param indent: spaces for each level, or None for everything on one line.
+        :raises TypeError: when ``indent`` is of the wrong type, or the metadata holds what JSON
+            cannot.
+        :raises ValueError: when ``indent`` is negative.
+        """
+        from .document import to_text
+
+        return to_text(self, indent)
+
+    def save(self, path: StrPath) -> None:
+        """Write the results to a JSON file that `load` reads, whole or not at all.
+
+        :param path: the target.
+        :raises TypeError: when the path is of the wrong type, or the metadata holds what JSON
+            cannot.
+        :raises OSError: when the target cannot be written.
+        """
+        from .document import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: StrPath) -> ProfilerResults:
+        """Read the results that `save` or `export_json` wrote.
+
+        :param path: the file.
+        :raises TypeError: when the path is of the wrong type.
+        :raises OSError: when the file cannot be read.
+        :raises ResultsFormatError: when it does not hold results, or those of a newer format.
+        """
+        from .document import load
+
+        return load(path)
+
+    @classmethod
+    def load_all(cls, directory: StrPath, *, name: str | None = None) -> ProfilerResults:
+        """Read the results that processes gathered in a directory, and return them merged.
+
+        They are merged as by `merge`, in the order in which the processes began. ``processes`` and
+        the ``process`` of each thread tell who recorded what. Start and duration in the metadata
+        span all processes, and its warnings are those of all. A file that cannot be read is left
+        out, with a `RuntimeWarning` that names it and says why.
+
+        :param directory: what was given to `Profiler.gather`. Files whose names do not end in
+            ``.stichotrope.json`` are no results.
+        :param name: the name of the profiler, where several have gathered in the directory.
+        :raises TypeError: when an argument is of the wrong type.
+        :raises OSError: when the directory cannot be read, or is not there.
+        :raises ValueError: when it holds no results that can be read, none of that name, or those
+            of several profilers and no name was given.
+        """
+        from .gathered import load_all
+
+        return load_all(directory, name)
+
+    def __repr__(self) -> str:
+        return (
+            f"<ProfilerResults {self.profiler_name!r}: {len(self.tracks)} tracks, "
+            f"{self.total_hits} hits, {self.total_time_ns} ns>"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__match_args__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]  # The lock cannot be copied, so it is made.
+
+
+def default_track_name(idx: int) -> str:
+    """Return what a track is called that nobody gave a name."""
+    return f"Track {idx}"
+
+
+def own_process(results: ProfilerResults) -> list[ProcessResults]:
+    """Return the process that the metadata of one run speaks of, with all figures."""
+    metadata = results.metadata
+    pid = metadata.get("process")
+    if isinstance(pid, dict):
+        pid = pid.get("pid")
+    if "merged" in metadata or not isinstance(pid, int) or isinstance(pid, bool):
+        return []
+    host, instance = (metadata.get(key) for key in ("host", "instance"))
+    start_ns, duration_ns = (metadata.get(key) for key in ("start_ns", "duration_ns"))
+    return [
+        ProcessResults(
+            host=host if isinstance(host, str) else "",
+            pid=pid,
+            instance=instance if isinstance(instance, str) else "",
+            start_ns=start_ns if isinstance(start_ns, int) else 0,
+            duration_ns=duration_ns if isinstance(duration_ns, int) else 0,
+            **{name: getattr(results, name) for name in ProcessResults._summed},
+        )
+    ]
+
+
+def results_of(source: object) -> ProfilerResults:
+    """Return results, or those that a profiler has at this moment.
+
+    :param source: a `ProfilerResults`, or anything whose ``get_results()`` returns one.
+    :raises TypeError: when it is anything else.
+    """
+    getter = None if isinstance(source, type) else getattr(source, "get_results", None)
+    found = getter() if callable(getter) else source
+    if not isinstance(found, ProfilerResults):
+        raise TypeError(f"expected a Profiler or its ProfilerResults, not {source!r}")
+    return found
+
+
+def is_mostly_overhead(block: ProfileBlock, metadata: dict[str, Any]) -> bool:
+    """Return whether a block's passes take only a few times of what recording one costs.
+
+    Such figures say more of the recording than of the program. The cost is the measured
+    ``overhead_ns_per_pass``; a few times are less than `OVERHEAD_FACTOR` times it, in the mean or
+    the median: on a busy machine, single passes that were interrupted lift the mean.
+
+    :param block: the block.
+    :param metadata: that of the results; False where it does not tell the cost.
+    """
+    overhead = metadata.get("overhead_ns_per_pass")
+    if isinstance(overhead, bool) or not isinstance(overhead, (int, float)):
+        return False
+    usual_ns = min(block.avg_time_ns, block.percentile(50))
+    return block.hit_count > 0 and usual_ns < OVERHEAD_FACTOR * overhead
+
+
+def _listed(indices: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(indices))) or "none at all"
