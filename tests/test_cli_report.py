@@ -94,6 +94,31 @@ def test_files_are_merged_with_what_is_open_and_how_passes_ended(in_trouble, cap
     assert totals == [8, 4, 4, 2]
 
 
+def test_warnings_of_several_files_say_whose_they_are(tmp_path, monkeypatch, capfd):
+    """Of each with a process that is known; the span is that of all."""
+    monkeypatch.chdir(tmp_path)
+    for pid in (7, 8):
+        one = ProfilerResults(
+            "app",
+            single(block("a", (5,))).tracks,
+            metadata={
+                "process": pid,
+                "host": "web",
+                "start_ns": 1000 * pid,
+                "duration_ns": 500,
+                "warnings": [f"{pid} passes lost"],
+            },
+        )
+        one.save(f"{pid}.json")
+    single(block("a", (5,))).save("by-hand.json")
+    found = json.loads(report(capfd, "7.json", "8.json", "by-hand.json", "-f", "json"))
+    assert found["metadata"]["warnings"] == [
+        "process 7 on web: 7 passes lost",
+        "process 8 on web: 8 passes lost",
+    ]
+    assert (found["metadata"]["start_ns"], found["metadata"]["duration_ns"]) == (7000, 1500)
+
+
 def test_a_part_keeps_what_is_open_and_how_passes_ended(in_trouble, capfd):
     """Paths that become one when others are left out are added up."""
     twice = single(block("a", (5,)), block("b", (6,), idx=1))

@@ -195,7 +195,7 @@ class _Session:
             output: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]
             output[_FROM_WORKER] = [[one.to_json(indent=None) for one in some] for some in found]
             return
-        from .cli._sources import by_profiler
+        from .results.merge import by_profiler
 
         # Apart, as the program may have a profiler of the same name, with other tracks.
         self._whole = [results for some in found for results in by_profiler(some)]
@@ -291,7 +291,7 @@ class _Gate:
         :param parts: the results of each profiler.
         """
         from .cli import reason
-        from .cli._sources import joined
+        from .results.merge import joined
 
         whole = joined(parts)
         try:

@@ -64,7 +64,7 @@ def save(results: list[ProfilerResults], path: str, form: str | None = None, **l
     :param layout: ``sort``, ``limit`` and the like, for a report as text.
     :raises OSError: when it cannot be written.
     """
-    from ._sources import joined
+    from ..results.merge import joined
 
     form = form or form_of(path) or "json"
     if form in PRINTED:
@@ -101,7 +101,7 @@ def rendered(results: list[ProfilerResults], form: str) -> str:
     :param results: those of one or more profilers.
     :param form: one of `FORMS` that is neither printed nor for files only.
     """
-    from ._sources import joined
+    from ..results.merge import joined
 
     whole = joined(results)
     if form == "json":

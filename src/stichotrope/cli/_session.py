@@ -146,26 +146,28 @@ class Session:
 
     def results(self) -> list[ProfilerResults]:
         """Return what was recorded, one for each profiler's name, ours first; empty ones too."""
-        from . import _sources
+        from ..results.merge import by_profiler
+        from ..results.select import without_idle
+        from ._sources import readable
 
         own = [one.get_results() for one in self._profilers()]
         instances = {results.metadata.get("instance") for results in own}
         others = [
             results
-            for results in _sources.readable(
+            for results in readable(
                 path for path in _files_in(self._directory) if path not in self._there_before
             )
             if results.metadata.get("instance") not in instances
         ]
-        merged = _sources.by_profiler([*own, *others])
+        merged = by_profiler([*own, *others])
         # A pattern may choose thousands of functions that are never called.
-        return [_sources.without_idle(merged[0]), *merged[1:]]
+        return [without_idle(merged[0]), *merged[1:]]
 
     def live_results(self) -> list[ProfilerResults]:
         """Return what this process has recorded until now, as `results` does."""
-        from . import _sources
+        from ..results.merge import by_profiler
 
-        return _sources.by_profiler([one.get_results() for one in self._profilers()])
+        return by_profiler([one.get_results() for one in self._profilers()])
 
     def open_now(self) -> list[str]:
         """Return a line for each block that is open in this process, the outermost first."""

@@ -271,7 +271,8 @@ class _Side:
         """Return what the processes of one run recorded, of all profilers together."""
         from .._files import files_in
         from ..results import GATHERED_SUFFIX
-        from ._sources import by_profiler, joined, readable
+        from ..results.merge import by_profiler, joined
+        from ._sources import readable
 
         parts = sorted(readable(files_in(folder, GATHERED_SUFFIX)), key=_profiler_name)
         recorded = [one for one in by_profiler(parts) if one.total_hits]

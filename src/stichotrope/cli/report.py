@@ -64,15 +64,18 @@ def main(options: Any) -> int:
     :param options: what the parser found.
     :raises CommandError: when it cannot be shown.
     """
-    from ._sources import load, selected
+    from ..results.select import selected
+    from ._sources import load
 
     form = options.format or (_output.form_of(options.output) if options.output else None)
     if options.output is None and form in _output.IN_FILES_ONLY:
         raise CommandError(f"{form} is written to a file: give one with -o FILE")
     target = None if options.output is None else _output.checked_target(options.output)
-    results = [
-        selected(one, options.track, options.match, options.thread) for one in load(options.files)
-    ]
+    loaded = load(options.files)
+    try:
+        results = [selected(one, options.track, options.match, options.thread) for one in loaded]
+    except ValueError as error:
+        raise CommandError(reason(error)) from None
     layout = {
         "sort": options.sort,
         "limit": options.limit,

@@ -7,13 +7,11 @@ import os
 from .._document import ResultsFormatError
 from .._files import checked_path, files_in
 from .document import load
-from .merge import merged
+from .merge import merged_processes
 from .model import GATHERED_SUFFIX
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .._files import StrPath
     from .model import ProfilerResults
 
@@ -35,7 +33,8 @@ def load_all(directory: StrPath, name: str | None) -> ProfilerResults:
             RuntimeWarning,
             stacklevel=3,
         )
-    return _gathered(sorted(chosen, key=_first_start), skipped)
+    left_out = [f"left out: {sentence}" for sentence in skipped]
+    return merged_processes(sorted(chosen, key=_first_start), left_out)
 
 
 def _load_files(folder: str) -> tuple[list[ProfilerResults], list[str]]:
@@ -78,32 +77,3 @@ def _chosen(
 
 def _first_start(results: ProfilerResults) -> int:
     return min((process.start_ns for process in results.processes), default=0)
-
-
-def _gathered(parts: list[ProfilerResults], skipped: list[str]) -> ProfilerResults:
-    """Return the results of several processes merged, with metadata that holds for all."""
-    whole = merged(parts)
-    spans = [
-        (process.start_ns, process.start_ns + process.duration_ns) for process in whole.processes
-    ]
-    # What only the first process said of itself stays under "merged" alone.
-    for key in ("process", "instance", "threads", "folded_threads"):
-        whole.metadata.pop(key, None)
-    if len({process.host for process in whole.processes}) > 1:
-        whole.metadata.pop("host", None)
-    if spans:
-        start_ns = min(start for start, _ in spans)
-        whole.metadata["start_ns"] = start_ns
-        whole.metadata["duration_ns"] = max(end for _, end in spans) - start_ns
-    whole.metadata["warnings"] = [f"left out: {sentence}" for sentence in skipped] + [
-        sentence for part in parts for sentence in _warnings_of(part)
-    ]
-    return whole
-
-
-def _warnings_of(results: ProfilerResults) -> Iterator[str]:
-    """Yield the warnings of one file, each with the process that it is about."""
-    whose = [f"process {process.pid} on {process.host or '?'}" for process in results.processes]
-    warnings = results.metadata.get("warnings")
-    for warning in warnings if isinstance(warnings, list) else ():
-        yield f"{whose[0]}: {warning}" if len(whose) == 1 else f"{warning}"

@@ -16,10 +16,10 @@ from .model import (
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
-    from .model import Identity
+    from .model import Figures, Identity
 
 
 class _Numbering:
@@ -199,3 +199,119 @@ def _merged_metadata(parts: list[ProfilerResults]) -> list[Any]:
 def _runs(metadata: dict[str, Any]) -> list[Any]:
     merged = metadata.get("merged")  # from a file: it may be anything
     return merged if merged and isinstance(merged, list) else [metadata]
+
+
+# Those of several runs, processes and profilers, with metadata that holds for all
+
+
+def merged_processes(parts: list[ProfilerResults], warnings: Iterable[str] = ()) -> ProfilerResults:
+    """Return what one profiler recorded in several processes or runs.
+
+    Start and duration span all of them, and the warnings are those of all.
+
+    :param parts: the results, more than none.
+    :param warnings: what is to be warned of besides, before theirs.
+    """
+    whole = merged(parts)
+    spans = [
+        (process.start_ns, process.start_ns + process.duration_ns) for process in whole.processes
+    ]
+    # What only the first process said of itself stays under "merged" alone.
+    for key in ("process", "instance", "threads", "folded_threads"):
+        whole.metadata.pop(key, None)
+    if len({process.host for process in whole.processes}) > 1:
+        whole.metadata.pop("host", None)
+    if spans:  # none are known of results that were made by hand
+        start_ns = min(start for start, _ in spans)
+        whole.metadata["start_ns"] = start_ns
+        whole.metadata["duration_ns"] = max(end for _, end in spans) - start_ns
+    whole.metadata["warnings"] = [
+        *warnings,
+        *(sentence for part in parts for sentence in _warnings_of(part)),
+    ]
+    return whole
+
+
+def _warnings_of(results: ProfilerResults) -> Iterator[str]:
+    """Yield the warnings of one file, each with the process that it is about."""
+    whose = [f"process {process.pid} on {process.host or '?'}" for process in results.processes]
+    warnings = results.metadata.get("warnings")
+    for warning in warnings if isinstance(warnings, list) else ():
+        yield f"{whose[0]}: {warning}" if len(whose) == 1 else f"{warning}"
+
+
+def by_profiler(parts: Iterable[ProfilerResults]) -> list[ProfilerResults]:
+    """Return results merged for each profiler's name, in order of appearance.
+
+    :param parts: results of runs, processes and profilers.
+    """
+    named: dict[str, list[ProfilerResults]] = {}
+    for part in parts:
+        named.setdefault(part.profiler_name, []).append(part)
+    return [_of_one(same) for same in named.values()]
+
+
+def _of_one(parts: list[ProfilerResults]) -> ProfilerResults:
+    """Return the results of one profiler, of those parts that have any."""
+    entered = [part for part in parts if part.was_entered] or parts[:1]
+    return entered[0] if len(entered) == 1 else merged_processes(entered)
+
+
+def joined(parts: list[ProfilerResults]) -> ProfilerResults:
+    """Return the results of different profilers as one, each with its own tracks.
+
+    A track whose name or number another profiler has is renamed or renumbered.
+
+    :param parts: one or more results.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    taken: set[int] = set()
+    names: set[str] = set()
+    renumbered = []
+    for part in parts:
+        copy = copied(part)
+        places = {idx: _free(idx, taken) for idx in sorted(part.tracks)}
+        for figures in (copy, *copy.threads):
+            _renumber(figures, places)
+        for track in copy.tracks.values():
+            own_name = track.track_name
+            if own_name in names:
+                own_name = f"{own_name} ({part.profiler_name})"
+            names.add(own_name)
+            for figures in (copy, *copy.threads):
+                if track.track_idx in figures.tracks:
+                    figures.tracks[track.track_idx].track_name = own_name
+        renumbered.append(copy)
+    whole = renumbered[0].merge(*renumbered[1:])
+    whole.profiler_name = " + ".join(part.profiler_name for part in parts)
+    return whole
+
+
+def copied(results: ProfilerResults) -> ProfilerResults:
+    """Return a copy that has nothing in common with what it is of."""
+    # Not `deepcopy`, which goes through each bucket of each histogram by itself.
+    import pickle
+
+    copy: ProfilerResults = pickle.loads(pickle.dumps(results))
+    return copy
+
+
+def _free(idx: int, taken: set[int]) -> int:
+    """Return the number itself, or the next that nobody has, and take it."""
+    while idx in taken:
+        idx += 1
+    taken.add(idx)
+    return idx
+
+
+def _renumber(figures: Figures, places: dict[int, int]) -> None:
+    tracks: dict[int, ProfileTrack] = {}
+    for idx, track in figures.tracks.items():
+        tracks[places.get(idx, idx)] = track
+        track.track_idx = places.get(idx, idx)
+        for block in track.blocks:
+            block.track_idx = track.track_idx
+    figures.tracks = tracks
+    for node, _ in figures.tree.walk():
+        node.track_idx = places.get(node.track_idx, node.track_idx)
