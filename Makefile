@@ -37,7 +37,7 @@ preload = $(FIXED_ADDRESSES) env LD_PRELOAD="$$($(CC) -print-file-name=$(1))"
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-all browser stress soak fuzz lint format coverage bench bench-check conformance docs wheel sdist tsan asan valgrind clean FORCE
+.PHONY: help demo test test-all browser stress soak fuzz lint format coverage bench bench-check pictures conformance docs wheel sdist tsan asan valgrind clean FORCE
 
 help: ## this list
 	@echo 'make TARGET [PYTHON=python3.13] [ARGS="..."]'
@@ -107,13 +107,15 @@ coverage: $(TESTED) $(VENV)/.coverage ## fail when under 95 % of the lines of th
 	@$(PY) -m coverage report; python=$$?; echo; \
 		$(PY) tools/core_coverage.py build/coverage --fail-under 95 && exit $$python
 
-bench: $(TESTED) $(VENV)/.peers $(VENV)/.browser ## measure what a pass costs, beside floors and other tools; writes docs/performance.*
+bench: $(TESTED) $(VENV)/.peers $(VENV)/.browser ## measure what a pass costs, beside floors and other tools; writes docs/performance.*, README, CONTRIBUTING
 	$(PY) -m benchmarks $(ARGS)
-	$(PY) -m benchmarks report --readme README.md
 	$(PY) -m benchmarks page
 
 bench-check: $(TESTED) ## compare a short run with the newest stored one; fail when a pass has become dearer
 	$(PY) -m benchmarks check $(ARGS)
+
+pictures: $(TESTED) ## draw the pictures of a report in docs/pictures; needs Chromium
+	$(PY) tools/pictures.py
 
 conformance: $(TESTED) $(VENV)/.conformance ## run the conformance programs under each tool; writes docs/conformance.*
 	$(PY) -m tools.conformance $(ARGS)

@@ -64,32 +64,26 @@ def main(arguments: list[str]) -> int:
         return 1
     try:
         runs = [_store.load(path) for path in paths]
-        if options.readme is not None:
-            rewrite(options.readme, render(runs, brief=True))
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    if options.readme is None:
-        print(render(runs))
+    print(render(runs))
     return 0
 
 
-def render(runs: list[_store.Run], brief: bool = False) -> str:
+def render(runs: list[_store.Run]) -> str:
     """Return the tables in Markdown: limits with verdicts, then what everything cost.
 
     Args:
         runs: stored runs, one column each, sorted by interpreter here.
-        brief: of the costs, only the headlines.
     """
     runs = sorted(runs, key=_age)
-    limits = table(runs, "limits", wanted=headline_limits(runs) if brief else None)
-    parts = [provenance(runs), limits, LEGEND]
+    parts = [provenance(runs), table(runs, "limits"), LEGEND]
     for name, subject in SUBJECTS.items():
-        wanted = getattr(subject, "HEADLINES", ()) if brief else None
         having = [run for run in runs if name in run["subjects"]]
-        if (wanted is None or wanted) and having:
-            parts.append(table(runs, "figures", name, wanted))
-        if not brief and having and hasattr(subject, "tables"):
+        if having:
+            parts.append(table(runs, "figures", name))
+        if having and hasattr(subject, "tables"):
             parts += subject.tables(having)
     return "\n\n".join(part for part in parts if part)
 
@@ -123,9 +117,6 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="stored runs; default: the newest of each interpreter in benchmarks/results",
-    )
-    parser.add_argument(
-        "--readme", type=Path, help=f"write the tables between {BEGIN} and {END} of this file"
     )
     return parser
 

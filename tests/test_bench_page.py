@@ -19,7 +19,18 @@ from benchmarks import _store, page, report  # noqa: E402
 from benchmarks.__main__ import main  # noqa: E402
 from benchmarks._curve import Curve  # noqa: E402
 from benchmarks._run import median_interval  # noqa: E402
-from benchmarks.page import _plots, _text, _views, accuracy, advice, cost, growth, peers, programs  # noqa: E402  # noqa: E402
+from benchmarks.page import (  # noqa: E402
+    _plots,
+    _text,
+    _views,
+    accuracy,
+    advice,
+    brief,
+    cost,
+    growth,
+    peers,
+    programs,
+)
 from benchmarks.page._plots import FLOOR, OTHERS, OURS, Bar, Bars, Guide, Line, Lines, Point  # noqa: E402
 from benchmarks.workloads.prompts import measure as prompts  # noqa: E402
 
@@ -55,6 +66,30 @@ def test_the_page_is_what_the_stored_runs_say(rendered):
     assert page.PAGE.read_text(encoding="utf-8") == text
 
 
+def test_other_documents_are_what_the_stored_runs_say(views):
+    """What README says of costs, and the limits in CONTRIBUTING; with the plots, as seen from there."""
+    told = page.elsewhere(views)
+    assert {path.name for path in told} == {"README.md", "CONTRIBUTING.md"}
+    for path, part in told.items():
+        text = path.read_text(encoding="utf-8")
+        assert f"{report.BEGIN}\n\n{part}\n\n{report.END}" in text
+        for shown in re.findall(r"^!\[.+\]\((.+)\)$", part, re.MULTILINE):
+            assert (ROOT / shown).exists()
+
+
+def test_six_rows_name_ours_first_and_the_cheapest_other_tool(views):
+    """On the newest interpreter that they were measured on."""
+    (section,) = brief.sections(views)
+    plot, table = section.parts
+    assert isinstance(plot, Bars)
+    assert [one.whose for one in plot.bars] == [OURS] * 3 + [OTHERS] * 3
+    cheapest = plot.bars[-1]
+    assert cheapest.middle == min(one.middle for one in plot.bars[3:])
+    assert isinstance(table, str)
+    assert len(table.splitlines()) == 2 + 6
+    assert f"CPython {_store.label(_views.having(views, 'peers')[-1])}" in table
+
+
 def test_the_plots_are_what_the_stored_runs_say(rendered):
     """Each drawn one has the digest of what it is to show, and there are no others."""
     _, plots = rendered
@@ -84,6 +119,7 @@ def test_without_any_stored_run_each_section_says_so():
         for title, part in zip(titles, parts, strict=True)
     }
     assert missing == {
+        "In six rows": ["peers"],
         "What a pass costs, and why": ["per_pass"],
         "Beside other tools": ["peers"],
         "How cost grows": ["threads,growth"],

@@ -1,4 +1,8 @@
-"""docs/performance.md and its plots, made from the stored runs: `python -m benchmarks page`."""
+"""What documents say of measurements, made from the stored runs: `python -m benchmarks page`.
+
+That is docs/performance.md with its plots, what README says of costs, and the limits that
+CONTRIBUTING has.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import _store
+from benchmarks import _store, report
 from benchmarks.page import (
+    _text,
     _views,
     accuracy,
     advice,
+    brief,
     cost,
     growth,
     limits,
@@ -22,9 +28,10 @@ from benchmarks.page import (
 from benchmarks.page._plots import Plot, digest_in
 from benchmarks.page._text import Section
 
-PAGE = _store.RESULTS.parents[1] / "docs" / "performance.md"
+ROOT = _store.RESULTS.parents[1]
+PAGE = ROOT / "docs" / "performance.md"
 
-SECTIONS = (summary, cost, peers, growth, accuracy, programs, limits, advice, making)
+SECTIONS = (summary, brief, cost, peers, growth, accuracy, programs, advice, making)
 """In the order of the page. Each has `sections(views)`."""
 
 TITLE = """\
@@ -45,6 +52,9 @@ def main(arguments: list[str]) -> int:
         views = _views.gather(options.files or _views.stored())
         text, plots = render(views)
         write(options.output, text, plots)
+        if options.output == PAGE:
+            for path, part in elsewhere(views).items():
+                report.rewrite(path, part)
     except ImportError as error:
         print(f"{error}; the plots are drawn with matplotlib", file=sys.stderr)
         return 1
@@ -63,6 +73,21 @@ def render(views: list[_store.Run]) -> tuple[str, list[Plot]]:
     found: list[Section] = [section for part in SECTIONS for section in part.sections(views)]
     text = "\n\n".join([TITLE, *(section.text() for section in found)])
     return text + "\n", [plot for section in found for plot in section.plots]
+
+
+def elsewhere(views: list[_store.Run]) -> dict[Path, str]:
+    """Return what other documents have between two markers: the file, and what it says.
+
+    :param views: as for `render`.
+    """
+
+    def parts(sections: list[Section], directory: str) -> str:
+        return "\n\n".join(section.body(directory) for section in sections)
+
+    return {
+        ROOT / "README.md": parts(brief.sections(views), f"docs/{_text.DIRECTORY}"),
+        ROOT / "CONTRIBUTING.md": parts(limits.sections(views), f"docs/{_text.DIRECTORY}"),
+    }
 
 
 def write(path: Path, text: str, plots: list[Plot]) -> None:

@@ -35,8 +35,15 @@ class Section:
 
     def text(self) -> str:
         """Return all of it in Markdown; parts that are empty are left out."""
-        said = (part.markdown(DIRECTORY) if isinstance(part, Plot) else part for part in self.parts)
-        return "\n\n".join([f"{'#' * self.level} {self.title}", *(part for part in said if part)])
+        return f"{'#' * self.level} {self.title}\n\n{self.body(DIRECTORY)}".rstrip()
+
+    def body(self, directory: str) -> str:
+        """Return it without its title.
+
+        :param directory: where the plots are, seen from what it stands in.
+        """
+        said = (part.markdown(directory) if isinstance(part, Plot) else part for part in self.parts)
+        return "\n\n".join(part for part in said if part)
 
 
 def missing(*subjects: str) -> str:
