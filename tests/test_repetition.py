@@ -17,7 +17,8 @@ import pytest
 from conftest import ManualClock, hits, recorded, run_program
 from stichotrope import Profiler, set_global_enabled
 from stichotrope._format import format_throughput
-from stichotrope.repetition import MOST_SAMPLES, Repetition, _Narrow, _Tally
+from stichotrope.repetition import MOST_SAMPLES, Repetition
+from stichotrope.repetition.rules import Narrow, Tally
 from stichotrope.statistics import compare, mean_interval, median_interval, outliers
 
 pytestmark = pytest.mark.unit
@@ -112,9 +113,9 @@ def test_there_is_at_least_one_pass(repeat):
 
 def test_a_million_samples_are_the_most():
     """Whatever is waited for; the rule says so without making them."""
-    tally = _Tally()
+    tally = Tally()
     tally.attempts = MOST_SAMPLES - 1
-    rule = _Narrow(inf, 0.01)
+    rule = Narrow(inf, 0.01)
     assert rule.verdict(tally) == ""
     tally.attempts += 1
     assert rule.verdict(tally) == "most samples"
@@ -125,7 +126,7 @@ def test_a_narrow_interval_holds_the_mean_nearly_as_often_as_it_says():
     rng = random.Random(9)
     held = 0
     for _ in range(300):
-        rule, tally, now = _Narrow(inf, 0.05), _Tally(), 0
+        rule, tally, now = Narrow(inf, 0.05), Tally(), 0
         while not rule.verdict(tally):
             took = int(1e6 * rng.lognormvariate(0, 0.2))
             tally.add(now, now + took, True)
@@ -137,7 +138,7 @@ def test_a_narrow_interval_holds_the_mean_nearly_as_often_as_it_says():
 
 def test_the_interval_of_the_running_sums_is_that_of_the_samples():
     """Exact integers give the same as the samples themselves."""
-    tally = _Tally()
+    tally = Tally()
     for place, took in enumerate([1000, 1010, 990] * 5):
         tally.add(place * 2000, place * 2000 + took, True)
     low, high = mean_interval(tally.samples) or (0, 0)
