@@ -348,6 +348,18 @@ cdef class Recorder:
             raise MemoryError("no memory to rename a track")
 
 
+def marked(thing):
+    """(what is called, or None for a block; its call site; its recorder) of a tracked callable or a block."""
+    cdef PyObject* t = <PyObject*>thing
+    cdef Marked* m
+    if Py_TYPE(t) == block_type:
+        return None, (<Handle*>(<BlockObject*>t).handle).site, <object>(<BlockObject*>t).owner
+    m = marked_of(t)
+    if m == NULL:
+        raise TypeError(f"what is marked is a tracked callable or a block, not a {type(thing).__name__}")
+    return <object>m.callee, (<Handle*>m.handle).site, <object>m.owner
+
+
 def holding(tuple locks, action):
     """What an action returns while locks are held, taken in their order: no exception that a signal raises can come
     between taking one and guarding it."""

@@ -288,3 +288,11 @@ cdef object new_tracked(callee, owner, Handle* handle, bint binds, bint suspends
         <PyObject*>callee, <PyObject*>owner, handle,
         tracked_routine_type if binds else tracked_callable_type,
         <void*>suspending_call if suspends else <void*>tracked_call))
+
+cdef Marked* marked_of(PyObject* each) noexcept:
+    """What a tracked callable stands for; NULL for anything else."""
+    if Py_TYPE(each) == <PyTypeObject*><PyObject*>TrackedFunction:
+        return &(<FunctionObject*>each).marked
+    if Py_TYPE(each) in (tracked_routine_type, tracked_callable_type):
+        return &(<TrackedObject*>each).marked
+    return NULL

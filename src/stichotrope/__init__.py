@@ -15,7 +15,7 @@ from .export import (
     export_pstats,
     export_speedscope,
 )
-from .profiler import Profiler, is_global_enabled, set_global_enabled
+from .profiler import _BEFORE_FIRST, Profiler, is_global_enabled, set_global_enabled
 from .report import export_html, print_results
 from .results import ProfileBlock, ProfilerResults, ProfileTrack, ResultsFormatError
 
@@ -48,6 +48,15 @@ __all__ = [
 
 # Names that only some programs need: their modules are imported when they are asked for.
 _LATER = ("load_ipython_extension", "profile", "profile_function", "unload_ipython_extension")
+
+
+def _watch_picklers() -> None:
+    from . import _sent
+
+    _sent.watch()
+
+
+_BEFORE_FIRST.append(_watch_picklers)
 
 
 def __getattr__(name: str) -> object:

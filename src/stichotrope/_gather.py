@@ -123,6 +123,11 @@ class Gathering:
         self._failures = 0
         self._reason = ""
 
+    @property
+    def folder(self) -> str | None:
+        """The directory of the file; None while none is kept."""
+        return self._folder if self in _ACTIVE else None
+
     def is_needed(self) -> bool:
         """Return whether the profiler is still alive."""
         return self._profiler() is not None

@@ -156,6 +156,12 @@ def suspends(function: Any) -> bool:
 # Wrapping
 
 
+def wrapped(recorder: _core.Recorder, function: Any, site: int) -> Any:
+    """Return the callable that stands for one and records its calls as passes of a call site."""
+    made = recorder._wrap(function, site, binds(function), suspends(function))
+    return dressed(made, function)
+
+
 def dressed(tracked: Any, function: Any) -> Any:
     """Give a tracked callable the names of the one that it stands for."""
     if type(tracked) is _core.TrackedFunction:

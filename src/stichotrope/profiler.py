@@ -50,6 +50,9 @@ _DEAD_PROFILERS: deque[int] = deque()
 # Called with each new profiler, while no lock is held: by who reports on all that a program makes.
 _ON_NEW: list[Callable[[Profiler], object]] = []
 
+# Called once, when the first profiler is made: what a program without one need not wait for.
+_BEFORE_FIRST: list[Callable[[], object]] = []
+
 _next_profiler_id = count(1).__next__
 
 
@@ -148,6 +151,7 @@ class Profiler(_core.Recorder):
         self._profiler_id = _next_profiler_id()
         _holding((_REGISTRY_LOCK,), lambda: _PROFILER_REGISTRY.update({self._profiler_id: self}))
         _forget_dead_profilers()
+        _prepare()
         for tell in list(_ON_NEW):
             tell(self)
 
@@ -306,8 +310,7 @@ class Profiler(_core.Recorder):
     def _wrapper(self, track: int | str) -> Callable[[Any, str, Any], Any]:
         def wrap(function: Any, name: str, place: Any) -> Any:
             site = self._intern_block(track, name, *_targets.definition(place))
-            binds, suspends = _targets.binds(function), _targets.suspends(function)
-            return _targets.dressed(self._wrap(function, site, binds, suspends), function)
+            return _targets.wrapped(self, function, site)
 
         return wrap
 
@@ -654,6 +657,16 @@ def _set_everything(enabled: bool) -> None:
 def is_global_enabled() -> bool:
     """Return whether profiling is enabled in this process."""
     return _core.is_everything_enabled()
+
+
+def _prepare() -> None:
+    """Do what was left until there is a profiler."""
+    while _BEFORE_FIRST:
+        try:
+            first = _BEFORE_FIRST.pop()
+        except IndexError:  # another thread took the last one
+            break
+        first()
 
 
 def _forget_dead_profilers() -> None:

@@ -1,0 +1,251 @@
+"""What is marked, sent to another process by value.
+
+cloudpickle does that, which joblib, loky, Dask and Ray use, and dill. They take a function apart
+and put together a bare one. So they are taught to track it again on the other side, by a profiler
+of the same name, where stichotrope can be imported; else it stays bare. `pickle` sends functions by
+reference, and is left as it is.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import threading
+from types import FunctionType, ModuleType
+
+from . import _core, _targets
+from ._place import block_at
+from .profiler import _PROFILER_REGISTRY, Profiler
+from .results import default_track_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from importlib.machinery import ModuleSpec
+    from typing import Any
+
+
+def watch() -> None:
+    """Teach each pickler by value that is there, and the others when they are imported."""
+    if _FINDER in sys.meta_path:
+        return
+    for name in list(_WANTED):
+        if name in sys.modules:
+            _teach(name, sys.modules[name])
+    if _WANTED:
+        sys.meta_path.insert(0, _FINDER)
+
+
+def _teach(name: str, module: ModuleType) -> None:
+    """Do with a module what is to be done once it is imported, if nobody did meanwhile."""
+    teach = _WANTED.pop(name, None)
+    if teach is not None:
+        teach(module)
+
+
+class _Finder:
+    """Finds no module by itself: hears of those that are to be taught once they are there."""
+
+    def __init__(self) -> None:
+        self._asking = threading.local()
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Return what the other finders say of a module to be taught; None for all others."""
+        if name not in _WANTED or getattr(self._asking, "now", False):
+            return None
+        self._asking.now = True
+        try:
+            spec = self._found(name, path, target)
+        finally:
+            self._asking.now = False
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            _call_after(spec.loader, name)
+        return spec
+
+    def _found(self, name: str, path: Any, target: Any) -> ModuleSpec | None:
+        for finder in list(sys.meta_path):
+            find = getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = None if find is None else find(name, path, target)
+            if spec is not None:
+                return spec
+        return None
+
+
+def _call_after(loader: Any, name: str) -> None:
+    """Have a module taught when its loader has executed it."""
+    execute = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        execute(module)
+        _teach(name, module)
+
+    try:
+        loader.exec_module = exec_module
+    except AttributeError:  # a loader of another kind: what it loads stays as it is
+        return
+
+
+# What is sent
+
+
+def _about(site: int, owner: Profiler) -> dict[str, Any]:
+    """Return what the other side needs to know of a block."""
+    block = owner._sites[site]
+    return {
+        **_about_profiler(owner),
+        "track": block.track_idx,
+        "track_name": owner._tracks[block.track_idx].name,
+        "block": block.name,
+        "file": block.file,
+        "line": block.line,
+    }
+
+
+def _about_profiler(profiler: Profiler) -> dict[str, Any]:
+    gathering = profiler._gathering
+    return {"profiler": profiler.name, "gather": gathering.folder if gathering else None}
+
+
+def _by_value(function: Any) -> Any:
+    """Return a copy of a function that is sent whole: it is of no module to be imported."""
+    return FunctionType(function.__code__, {"__name__": "__main__", "__builtins__": vars(builtins)})
+
+
+def _make_tracked(make, arguments, about):  # type: ignore[no-untyped-def] # runs where there may be nothing of this
+    function = make(*arguments)
+    try:
+        from stichotrope._sent import arrived
+    except ImportError:
+        return function
+    return arrived(function, about)
+
+
+def _track_again(function, about):  # type: ignore[no-untyped-def] # likewise
+    try:
+        from stichotrope._sent import arrived
+    except ImportError:
+        return function
+    return arrived(function, about)
+
+
+_MAKE_TRACKED, _TRACK_AGAIN = _by_value(_make_tracked), _by_value(_track_again)
+
+
+# Who sends
+
+
+def _teach_cloudpickle(module: Any) -> None:
+    pickler: Any = getattr(module, "CloudPickler", None)
+    reduce: Callable[[Any, Any], Any] | None = getattr(pickler, "_dynamic_function_reduce", None)
+    if reduce is None:
+        return
+
+    def _dynamic_function_reduce(self: Any, function: Any) -> Any:
+        reduced = reduce(self, function)
+        if type(function) is not _core.TrackedFunction:
+            return reduced
+        _, site, owner = _core.marked(function)
+        make, arguments, *rest = reduced
+        return (_MAKE_TRACKED, (make, arguments, _about(site, owner)), *rest)
+
+    pickler._dynamic_function_reduce = _dynamic_function_reduce
+    table = getattr(pickler, "dispatch_table", None)
+    if table is not None:
+        table[Profiler] = _reduced_profiler
+        table[_core.Block] = _reduced_block
+
+
+def _teach_dill(module: Any) -> None:
+    def save_function(pickler: Any, function: Any) -> None:
+        if module._locate_function(function, pickler):
+            module.StockPickler.save_global(pickler, function, name=function.__qualname__)
+            return
+        callee, site, owner = _core.marked(function)
+        state = vars(function) or None
+        arguments = (callee, _about(site, owner))
+        pickler.save_reduce(_TRACK_AGAIN, arguments, state, obj=function)
+
+    def save(reduce: Callable[[Any], Any]) -> Callable[[Any, Any], None]:
+        return lambda pickler, value: pickler.save_reduce(*reduce(value), obj=value)
+
+    module.register(_core.TrackedFunction)(save_function)
+    module.register(Profiler)(save(_reduced_profiler))
+    module.register(_core.Block)(save(_reduced_block))
+
+
+def _reduced_profiler(profiler: Profiler) -> Any:
+    return profiler_named, (_about_profiler(profiler),)
+
+
+def _reduced_block(block: Any) -> Any:
+    _, site, owner = _core.marked(block)
+    return block_named, (_about(site, owner),)
+
+
+_WANTED: dict[str, Callable[[Any], None]] = {
+    **{
+        f"{package}.{name}": _teach_cloudpickle
+        for package in (
+            *("cloudpickle", "joblib.externals.cloudpickle"),
+            *("pyspark.cloudpickle", "ray.cloudpickle"),
+        )
+        for name in ("cloudpickle", "cloudpickle_fast")
+    },
+    "dill._dill": _teach_dill,
+}
+_FINDER = _Finder()
+
+
+# Where it arrives
+
+_LOCK = threading.Lock()
+_MADE: list[Profiler] = []  # kept for what arrives later, and for their results
+
+
+def profiler_named(about: dict[str, Any]) -> Profiler:
+    """Return the profiler of a name, made when there is none; it gathers where the sender's does.
+
+    :param about: its name, and the directory that the sender gathers in.
+    """
+    name = about["profiler"]
+    with _LOCK:
+        alive = [each for each in list(_PROFILER_REGISTRY.values()) if each.name == name]
+        profiler = alive[0] if alive else Profiler(name)
+        if not alive:
+            _MADE.append(profiler)
+    if about["gather"] is not None and profiler._gathering is None:
+        profiler.gather(about["gather"])
+    return profiler
+
+
+def _place(about: dict[str, Any]) -> tuple[Profiler, int | str]:
+    """Return the profiler and the track of a block: the one of that name, if it has one."""
+    profiler = profiler_named(about)
+    track, name = about["track"], about["track_name"]
+    if name == default_track_name(track):
+        return profiler, track
+    if name not in profiler._track_names and track not in profiler._tracks:
+        profiler.set_track_name(track, name)
+    return profiler, name
+
+
+def arrived(function: Any, about: dict[str, Any]) -> Any:
+    """Return a function that was sent by value, tracked as it was where it came from.
+
+    :param function: the bare one.
+    :param about: the names of its profiler, its track and its block, and where that stands.
+    """
+    if not _core.is_everything_enabled():
+        return function
+    profiler, track = _place(about)
+    site = profiler._intern_block(track, about["block"], about["file"], about["line"])
+    return _targets.wrapped(profiler, function, site)
+
+
+def block_named(about: dict[str, Any]) -> _core.Block:
+    """Return a block that was kept, and sent by value.
+
+    :param about: as for `arrived`.
+    """
+    profiler, track = _place(about)
+    return block_at(profiler, track, about["block"], about["file"], about["line"])
