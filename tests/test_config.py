@@ -14,8 +14,8 @@ import pytest
 
 from conftest import hits, run_program
 from stichotrope import Profiler, _clock, _core, config
+from stichotrope._columns import SORTS
 from stichotrope.config import ConfigError, Settings, TrackSettings
-from stichotrope.report.console import SORTS
 
 pytestmark = pytest.mark.unit
 

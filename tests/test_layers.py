@@ -24,17 +24,17 @@ ROOMS: dict[str, set[str]] = {
     "_core": set(),
     "_document": set(),
     "_clock": {"_core"},
+    "_columns": set(),
     "_files": set(),
     "_format": set(),
     "_frames": set(),
     "_histogram": set(),
-    "_kinds": {"_checks"},
     "_place": set(),
     "_progress": set(),
     "results": {"_document", "_files", "_frames", "_histogram"},
     "statistics": {"_checks", "_document", "_files", "_histogram", "results"},
     "export": {"_files", "_format", "_version", "results", "statistics"},
-    "report": {"_files", "_format", "_version", "results", "statistics"},
+    "report": {"_columns", "_files", "_format", "_version", "results", "statistics"},
     "_merge": {"_histogram", "results"},
     "_targets": {"_checks", "_core"},
     "_instrument": {"_checks", "_targets"},
@@ -42,7 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "_view": {"_clock", "_core", "_merge", "results"},
     "_open": {"_clock", "_core", "_format", "_merge", "_view", "results"},
     "_gather": {"_files", "_view", "results"},
-    "config": {"_checks", "_files", "_kinds"},
+    "config": {"_checks", "_columns", "_files"},
     "profiler": {
         *("_checks", "_core", "_files", "_merge", "_targets", "_view"),
         *("config", "results"),
@@ -52,7 +52,7 @@ ROOMS: dict[str, set[str]] = {
     "_sent": {"_core", "_place", "_targets", "profiler", "results"},
     "_default": {"_place", "profiler"},
     "_logged": {"_checks", "_default", "_format", "profiler"},
-    "ipython": {"_instrument", "_place", "profiler", "report", "results"},
+    "ipython": {"_columns", "_instrument", "_place", "profiler", "report", "results"},
     "pytest_plugin": {"_place", "profiler"},
     "__init__": {
         *("_format", "_version"),
@@ -62,10 +62,10 @@ ROOMS: dict[str, set[str]] = {
 
 # What it may import besides, but inside a function only: importing the package must not load it.
 LAZY: dict[str, set[str]] = {
-    "config": {"_clock", "report"},
+    "config": {"_clock"},
     "profiler": {"_gather", "_open", "export", "report", "repetition"},
     "cli": {
-        *("_clock", "_core", "_format", "_progress", "_version"),
+        *("_clock", "_columns", "_core", "_format", "_progress", "_version"),
         *("config", "export", "report", "statistics"),
     },
     "_default": {"config", "report"},

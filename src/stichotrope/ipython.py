@@ -10,11 +10,11 @@ from IPython.core.display_functions import display
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
+from ._columns import SORTS
 from ._instrument import Instrumentation, Pattern
 from ._place import block_at
 from .profiler import Profiler
 from .report import print_results
-from .report.console import SORTS
 from .results import ProfilerResults
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations

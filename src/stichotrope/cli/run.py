@@ -54,8 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     :param parser: the command's parser.
     """
+    from .._columns import SORTS
     from ..config import FORMATS
-    from ..report.console import SORTS
 
     add = parser.add_argument
     add("-t", "--target", metavar="PATTERN", action="append", help="time what it chooses")

@@ -6,6 +6,7 @@ recursion and tasks has none of them.
 
 from __future__ import annotations
 
+from .._columns import OF_PASSES
 from .._format import format_count
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -14,13 +15,6 @@ if TYPE_CHECKING:
 
     from ..results import CallNode, ProfileBlock, ProfilerResults
 
-# Column → heading, in their order.
-HEADINGS = {
-    "open": "Open",
-    "errors": "Errors",
-    "cancelled": "Cancelled",
-    "concurrency": "At a time",
-}
 STYLES = {"open": "cyan", "errors": "red", "cancelled": "yellow", "concurrency": ""}
 _FIGURES = {
     "open": "open_count",
@@ -34,7 +28,7 @@ def figure(one: ProfileBlock | CallNode, column: str) -> float:
     """Return what a column has of a block or of a path.
 
     :param one: the block or the path.
-    :param column: one of `HEADINGS`.
+    :param column: one of `OF_PASSES`.
     """
     found: float = getattr(one, _FIGURES[column])
     return found
@@ -44,7 +38,7 @@ def says(one: ProfileBlock | CallNode, column: str) -> bool:
     """Return whether a column says something of a block or of a path.
 
     :param one: the block or the path.
-    :param column: one of `HEADINGS`.
+    :param column: one of `OF_PASSES`.
     """
     if column == "concurrency":
         return _at_a_time(one) != _at_a_time(None)
@@ -57,14 +51,14 @@ def columns(them: Iterable[ProfileBlock | CallNode]) -> list[str]:
     :param them: what is shown.
     """
     shown = list(them)
-    return [column for column in HEADINGS if any(says(one, column) for one in shown)]
+    return [column for column in OF_PASSES if any(says(one, column) for one in shown)]
 
 
 def cell(one: ProfileBlock | CallNode, column: str, at_least: str) -> str:
     """Return what stands in a column; empty where it says nothing.
 
     :param one: the block or the path.
-    :param column: one of `HEADINGS`.
+    :param column: one of `OF_PASSES`.
     :param at_least: what stands before a number that is a lower bound.
     """
     if not says(one, column):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from .._columns import HEADINGS, OF_PASSES, SORTS
 from .._format import format_count, format_percent, format_time_ns, printable, shorten
 from ..results import OVERHEAD_FACTOR, is_mostly_overhead, results_of
 from . import _passes
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     # A line of the report: pieces of text, each with the name of a rich style.
     Line: TypeAlias = "list[tuple[str, str]]"
 
-SORTS = ("total", "self", "hits", "mean", "max", *_passes.HEADINGS, "name")
-
 _PLAIN_WIDTH = 120  # where the report goes to a file or a pipe
 _LEAST_WIDTH = 40
 _GAP = 2
@@ -30,22 +29,6 @@ _BAR = 8
 _NAME_ROOM = 24  # columns are dropped rather than names cut shorter than this, where it is possible
 _WHERE_ROOM = 14
 
-# The columns between the block's name and its place, in order, with their headings. Those of
-# `_passes` are there where they say something.
-_HEADINGS = {
-    "hits": "Hits",
-    **_passes.HEADINGS,
-    "total": "Total",
-    "self": "Self",
-    "share": "Share",
-    "bar": "",
-    "mean": "Mean",
-    "p50": "p50",
-    "p95": "p95",
-    "p99": "p99",
-    "min": "Min",
-    "max": "Max",
-}
 _STYLES = {
     **_passes.STYLES,
     "total": "bold",
@@ -241,7 +224,7 @@ class _Row:
         self.where = f"{glyphs.clean(block.file)}:{block.line}" if block.file else ""
         self.was_entered = block.was_entered
         self.heat = _heat(block.total_time_ns, results.total_time_ns)
-        self.cells = dict.fromkeys(_HEADINGS, "")
+        self.cells = dict.fromkeys(HEADINGS, "")
         self.cells["hits"] = format_count(block.hit_count)
         if self.was_entered:
             self.cells.update(_of_all_passes(block, results.total_time_ns, glyphs))
@@ -260,7 +243,7 @@ class _Row:
 def _of_all_passes(block: ProfileBlock, whole_ns: int, glyphs: _Glyphs) -> dict[str, str]:
     """Return the cells that a block has also while none of its passes has ended."""
     return {
-        **{key: _passes.cell(block, key, glyphs.at_least) for key in _passes.HEADINGS},
+        **{key: _passes.cell(block, key, glyphs.at_least) for key in OF_PASSES},
         "total": glyphs.time(block.total_time_ns),
         "self": glyphs.time(block.self_time_ns),
         "share": format_percent(block.total_time_ns, whole_ns),
@@ -296,8 +279,8 @@ class _Columns:
     def __init__(self, rows: Sequence[_Row], width: int) -> None:
         self.widths = {
             key: max([len(heading), *(len(row.cells[key]) for row in rows)])
-            for key, heading in _HEADINGS.items()
-            if key not in _passes.HEADINGS or any(row.cells[key] for row in rows)
+            for key, heading in HEADINGS.items()
+            if key not in OF_PASSES or any(row.cells[key] for row in rows)
         }
         self.widths["bar"] = _BAR
         longest = max(_cells(name) for name in ["Block", *(row.name for row in rows)])
@@ -404,7 +387,7 @@ class _Page:
     def _table(self, rows: Sequence[_Row], columns: _Columns) -> list[Line]:
         heading: Line = [(_padded("Block", columns.name), "dim")]
         heading += [
-            (" " * _GAP + _HEADINGS[key].rjust(width), "dim")
+            (" " * _GAP + HEADINGS[key].rjust(width), "dim")
             for key, width in columns.widths.items()
         ]
         rule: Line = [(self._glyphs.rule * columns.total, "dim")]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
+from .._columns import HEADINGS, OF_PASSES
 from ..results import results_of
 from . import _passes
-from .console import _HEADINGS, _blocks, _Glyphs, _Page, _Row, _sorted
+from .console import _blocks, _Glyphs, _Page, _Row, _sorted
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def render(results: object, *, sort: str = "total", limit: int | None = None) ->
     parts = [f"<style>{_STYLE}</style>", f"<b>{name}</b>", *_paragraphs(facts)]
     if found.was_entered:
         columns = _columns(found)
-        headings = "".join(f"<th>{_HEADINGS[key]}</th>" for key in columns)
+        headings = "".join(f"<th>{HEADINGS[key]}</th>" for key in columns)
         parts.append(
             f'<table><thead><tr><th class="text">Block</th>{headings}<th></th></tr></thead>'
         )
@@ -62,8 +63,8 @@ def render(results: object, *, sort: str = "total", limit: int | None = None) ->
 def _columns(results: ProfilerResults) -> list[str]:
     """Return the columns, of those that are not always there the ones that say something."""
     telling = _passes.columns(_blocks(results))
-    always = (key for key in _HEADINGS if key != "bar")
-    return [key for key in always if key not in _passes.HEADINGS or key in telling]
+    always = (key for key in HEADINGS if key != "bar")
+    return [key for key in always if key not in OF_PASSES or key in telling]
 
 
 def _text(line: Line) -> str:

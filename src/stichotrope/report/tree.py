@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._columns import HEADINGS, OF_PASSES
 from .._format import format_count, format_percent
 from ..results import is_mostly_overhead, results_of
 from . import _passes, console
@@ -14,14 +15,8 @@ if TYPE_CHECKING:
     from ..results import CallNode, ProfilerResults
     from .console import Line
 
-# No mean: what a path took is its total. Those of `_passes` are there where they say something.
-_HEADINGS = {
-    "hits": "Hits",
-    **_passes.HEADINGS,
-    "total": "Total",
-    "self": "Self",
-    "share": "Share",
-}
+# No mean: what a path took is its total. Those of `OF_PASSES` are there where they say something.
+_COLUMNS = ("hits", *OF_PASSES, "total", "self", "share")
 # What goes before a name is cut short.
 _DROPPED_FIRST = ("concurrency", "self", "cancelled", "open", "hits", "errors")
 _LEAST_NAME = 16  # columns; of a name that is deep in the tree, its place there is cut first
@@ -56,7 +51,7 @@ class _Row:
         self.heat = console._heat(node.total_time_ns, whole_ns)
         self.cells = {
             "hits": format_count(node.hit_count),
-            **{key: _passes.cell(node, key, glyphs.at_least) for key in _passes.HEADINGS},
+            **{key: _passes.cell(node, key, glyphs.at_least) for key in OF_PASSES},
             "total": about + glyphs.time(node.total_time_ns),
             "self": glyphs.time(node.self_time_ns),
             "share": format_percent(node.total_time_ns, whole_ns),
@@ -144,9 +139,9 @@ class _Page:
         """Return the tree with its headings, each column as wide as it must be."""
         nodes = [row for row in rows if isinstance(row, _Row)]
         widths = {
-            key: max(len(heading), *(len(row.cells[key]) for row in nodes))
-            for key, heading in _HEADINGS.items()
-            if key not in _passes.HEADINGS or any(row.cells[key] for row in nodes)
+            key: max(len(HEADINGS[key]), *(len(row.cells[key]) for row in nodes))
+            for key in _COLUMNS
+            if key not in OF_PASSES or any(row.cells[key] for row in nodes)
         }
         wanted = max(len(row.guide) + console._cells(row.name) for row in nodes)
         for key in _DROPPED_FIRST:
@@ -160,7 +155,7 @@ class _Page:
         where = min(longest, left) if left >= _WHERE_ROOM else 0
         heading: Line = [(console._padded("Block", name), "dim")]
         heading += [
-            (" " * _GAP + _HEADINGS[key].rjust(width), "dim") for key, width in widths.items()
+            (" " * _GAP + HEADINGS[key].rjust(width), "dim") for key, width in widths.items()
         ]
         whole = name + figures + (_GAP + where if where else 0)
         lines: list[Line] = [heading, [(self._glyphs.rule * whole, "dim")]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from . import _checks
+from .. import _checks
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -15,6 +15,10 @@ _WORDS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
+
+
+class ConfigError(ValueError):
+    """A setting that is unknown or makes no sense, or a file of settings that cannot be read."""
 
 
 class WrongError(Exception):

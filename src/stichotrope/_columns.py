@@ -1,0 +1,27 @@
+"""The columns of reports on blocks: what each is called, and which blocks can be sorted by."""
+
+from __future__ import annotations
+
+# Of passes beside their times: there where they say something.
+OF_PASSES = {
+    "open": "Open",
+    "errors": "Errors",
+    "cancelled": "Cancelled",
+    "concurrency": "At a time",
+}
+# Those between a block's name and its place, in their order.
+HEADINGS = {
+    "hits": "Hits",
+    **OF_PASSES,
+    "total": "Total",
+    "self": "Self",
+    "share": "Share",
+    "bar": "",
+    "mean": "Mean",
+    "p50": "p50",
+    "p95": "p95",
+    "p99": "p99",
+    "min": "Min",
+    "max": "Max",
+}
+SORTS = ("total", "self", "hits", "mean", "max", *OF_PASSES, "name")

@@ -1,0 +1,81 @@
+"""A profiler that is as settings say."""
+
+from __future__ import annotations
+
+from .kinds import ConfigError
+from .settings import Settings, load
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Protocol, TypeVar
+
+    from .._files import StrPath
+
+    class _Profiler(Protocol):
+        """What is set up of a profiler, which lies upstream."""
+
+        def set_track_name(self, track: int, name: str) -> None: ...
+        def set_track_enabled(self, track: int | str, enabled: bool) -> None: ...
+        def _switch_off_when_made(self, tracks: Iterable[str]) -> None: ...
+        def stop(self) -> None: ...
+        def gather(self, directory: StrPath | None = None, *, period_s: float = 1.0) -> bool: ...
+
+    P = TypeVar("P", bound=_Profiler)
+
+
+def configured(make: Callable[..., P], name: str | None, settings: Settings | None) -> P:
+    """Return a new profiler as settings say; see `Profiler.configured`.
+
+    :param make: what makes one, such as `Profiler`.
+    :param name: its name, or None for the one in the settings.
+    :param settings: the settings, or None to load them.
+    """
+    if settings is not None and not isinstance(settings, Settings):
+        raise TypeError(f"settings must be what config.load() returned, not {settings!r}")
+    chosen = load() if settings is None else settings
+    if chosen.clock is not None:
+        _use_clock(chosen)
+    given = {
+        "name": chosen.name if name is None else name,
+        "retain_threads": chosen.retain_threads,
+        "max_nodes": chosen.max_nodes,
+    }
+    profiler = make(**{key: value for key, value in given.items() if value is not None})
+    _set_up(profiler, chosen)
+    return profiler
+
+
+def _use_clock(settings: Settings) -> None:
+    from .._clock import change
+
+    try:
+        stays = change(settings.clock or "")
+    except ValueError as error:
+        raise ConfigError(f"clock ({settings.origins['clock']}): {error}") from None
+    if stays is not None:
+        from warnings import warn
+
+        warn(
+            f"the clock stays {stays!r}, not {settings.clock!r} as {settings.origins['clock']} "
+            "says: another profiler has been timing with it; STICHOTROPE_CLOCK acts at the import",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+def _set_up(profiler: _Profiler, settings: Settings) -> None:
+    off = []
+    for key, track in settings.tracks.items():
+        if isinstance(key, str):
+            off += [] if track.enabled else [key]
+            continue
+        if track.name is not None:
+            profiler.set_track_name(key, track.name)
+        if not track.enabled:
+            profiler.set_track_enabled(key, False)
+    profiler._switch_off_when_made(off)
+    if not settings.enabled:
+        profiler.stop()
+    if settings.gather is not None:
+        profiler.gather(settings.gather, period_s=settings.gather_period_s)
