@@ -76,6 +76,7 @@ cdef extern from "_platform.h" nogil:
     bint st_frame_is_coroutine(void*)
     bint st_with_calls()
     bint st_delegation_calls()
+    bint st_is_delegated_to(void*)
     bint st_frame_is_running(void*)
     void* st_frame_of_body(PyObject*)
     bint st_is_frame_of_body(void*, void*)
@@ -122,10 +123,11 @@ include "_core/map.pxi"
 include "_core/buffer.pxi"
 include "_core/thread.pxi"
 include "_core/tree.pxi"
+include "_core/once.pxi"
 include "_core/pass.pxi"
 include "_core/flow.pxi"
-include "_core/home.pxi"
 include "_core/aside.pxi"
+include "_core/monitor.pxi"
 include "_core/pack.pxi"
 include "_core/ended.pxi"
 include "_core/elsewhere.pxi"
@@ -487,7 +489,7 @@ def measure_pass(unsigned int passes=500, unsigned int rounds=20):
             for j in range(passes):
                 a = enter(h, &b, NATIVE)
                 if a != NULL:
-                    leave(b, a, st_ticks())
+                    leave(b, a, st_ticks(), RETURNED)
             took = st_monotonic_ns() - start
             least = min(least, took)
         free_store(s)
@@ -525,7 +527,7 @@ cdef void* native_enter(Handle* h, Buffer** b) noexcept nogil:
     return enter(h, b, NATIVE)
 
 cdef void native_leave(Buffer* b, Activation* a) noexcept nogil:
-    leave(b, a, st_ticks())
+    leave(b, a, st_ticks(), RETURNED)
 
 def native_entry_points(Recorder recorder, unsigned int site):
     """Addresses of (handle, enter, leave) for recording from threads that Python does not know.

@@ -516,29 +516,63 @@ static int st_with_calls(void) {
 #endif
 }
 
+static int st_is_delegation(const unsigned char *instruction) {
+    switch (*instruction) {
+    case SEND:
+#ifdef SEND_GEN
+    case SEND_GEN:
+#endif
+#ifdef SEND_ASYNC_GEN
+    case SEND_ASYNC_GEN:
+#endif
+#ifdef SEND_VIRTUAL
+    case SEND_VIRTUAL:
+#endif
+        return 1;
+    }
+    return 0;
+}
+
 /* Whether a `yield from` or an `await` is calling, which passes on what is thrown. */
 static int st_delegation_calls(void) {
     const unsigned char *instruction = st_calling_instruction();
-    if (instruction == NULL) return 0;
-#if PY_VERSION_HEX < 0x030B0000
-    return *instruction == YIELD_FROM;
-#else
+    return instruction != NULL && (st_is_delegation(instruction) || st_is_watched(instruction));
+}
+
+#if PY_VERSION_HEX >= 0x030C0000
+/* Whether an instruction is one at which a body is suspended, and nothing is called. */
+static int st_is_suspension(const unsigned char *instruction) {
     switch (*instruction) {
-    case SEND:
-#  ifdef SEND_GEN
-    case SEND_GEN:
-#  endif
-#  ifdef SEND_ASYNC_GEN
-    case SEND_ASYNC_GEN:
-#  endif
-#  ifdef SEND_VIRTUAL
-    case SEND_VIRTUAL:
-#  endif
+    case YIELD_VALUE:
+    case INSTRUMENTED_YIELD_VALUE:
+    case RESUME:
+    case INSTRUMENTED_RESUME:
+#ifdef RESUME_CHECK
+    case RESUME_CHECK:
+#endif
         return 1;
     }
-    return st_is_watched(instruction);
-#endif
+    return 0;
 }
+
+/* Whether a frame that was entered from another one is what that one's `yield from` or `await` runs: when it yields, so
+ * does that one. */
+static int st_is_delegated_to(void *frame) {
+    void *outer = st_outer_frame(frame);
+    if (outer == NULL || !st_is_code(st_first_of_frame(outer))) return 0;
+    PyCodeObject *code = (PyCodeObject *)st_first_of_frame(outer);
+    if (!(code->co_flags & ST_CODE_SUSPENDS)) return 0;
+    int offset = PyUnstable_InterpreterFrame_GetLasti(outer);
+    const unsigned char *instruction = (const unsigned char *)code->co_code_adaptive + offset;
+    if (offset < 0) return 0;
+    /* On 3.12 a frame that has entered another one stands behind its instruction's cache. What is thrown into one that
+     * is suspended goes straight to what it waits for: it stands where it was suspended. */
+    return st_is_delegation(instruction) || st_is_suspension(instruction)
+           || (PY_VERSION_HEX < 0x030D0000 && offset >= 2 && st_is_delegation(instruction - 2));
+}
+#else
+#define st_is_delegated_to(frame) ((void)(frame), 0)
+#endif
 
 /* Whether the code that is calling belongs to a generator or coroutine, which may be closed where it never ran. */
 static int st_caller_suspends(void) {

@@ -303,7 +303,9 @@ def test_each_cancelled_pass_is_counted_and_the_error_is_unchanged(
     if tracked:
         assert inside.active_time_ns == inside.self_time_ns == 5 * 11
     # Entered at 0 to 4, left at 15, 25, 35, 45, 55.
-    assert inside.total_time_ns == (15 + 25 + 35 + 45 + 55) - (0 + 1 + 2 + 3 + 4)
+    assert inside.sum_time_ns == (15 + 25 + 35 + 45 + 55) - (0 + 1 + 2 + 3 + 4)
+    assert inside.total_time_ns == 55
+    assert (inside.cancelled_count, inside.error_count) == (5, 0)
 
 
 def test_a_task_cancelled_before_its_first_step_is_no_pass(p: Profiler) -> None:
@@ -870,7 +872,8 @@ def test_a_greenlet_that_never_ends_is_closed_by_the_collector(
     found = recorded(p)
     assert found["inner"].total_time_ns == found["inner"].self_time_ns == 110
     assert found["around"].total_time_ns == 113
-    assert found["held"].total_time_ns == 13 + 12 + 11
+    assert (found["held"].sum_time_ns, found["held"].total_time_ns) == (13 + 12 + 11, 13)
+    assert found["held"].error_count + found["held"].cancelled_count == 3
 
 
 def test_greenlets_that_share_a_context_on_purpose_share_a_flow(

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-import oracle
 from conftest import ManualClock, Threads
+from moments import tables
 from stichotrope import Profiler, _core, _merge
 from stichotrope.results import OTHER_PATHS
 
@@ -25,14 +25,14 @@ class Node(NamedTuple):
     site: int
     passes: int
     total: int
-    child: int
     minimum: int
     maximum: int
     squares: int
-    nested: int
-    track_nested: int
-    under: int
-    suspended: int
+    once: int
+    own: int
+    open: int
+    failed: int
+    cancelled: int
     buckets: dict[int, int]
 
 
@@ -72,7 +72,7 @@ def p() -> Profiler:
 
 
 def test_a_node_holds_every_figure_of_its_passes(p: Profiler, clock: ManualClock) -> None:
-    """Ticks of all passes, of their children, of those that are nested, and a histogram."""
+    """Ticks of all passes, those in which any was open or had nothing in it, and a histogram."""
     outer, inner = p.block(0, "outer"), p.block(1, "inner")
     for step in (10, 40):
         with outer:
@@ -83,11 +83,12 @@ def test_a_node_holds_every_figure_of_its_passes(p: Profiler, clock: ManualClock
                     clock.advance(100)
     # Site 0 again, so its passes under `inner` fold back onto the node that they came from.
     assert nodes(p) == [
-        Node(-1, 0, 4, 452, 250, 100, 141, 111**2 + 141**2 + 2 * 100**2, 200, 200, 200, 0,
-             {oracle.bucket(100): 2, oracle.bucket(111): 1, oracle.bucket(141): 1}),
-        Node(0, 1, 2, 250, 200, 110, 140, 110**2 + 140**2, 0, 0, 0, 0,
-             {oracle.bucket(110): 1, oracle.bucket(140): 1}),
+        Node(-1, 0, 4, 452, 100, 141, 111**2 + 141**2 + 2 * 100**2, 252, 202, 0, 0, 0,
+             {tables.bucket(100): 2, tables.bucket(111): 1, tables.bucket(141): 1}),
+        Node(0, 1, 2, 250, 110, 140, 110**2 + 140**2, 250, 50, 0, 0, 0,
+             {tables.bucket(110): 1, tables.bucket(140): 1}),
     ]  # fmt: skip
+    assert p._snapshot().scopes(0) == ({0: (252, 252), 1: (250, 250)}, {0: 252, 1: 250}, 252)
 
 
 def test_parents_come_before_their_children(p: Profiler, clock: ManualClock) -> None:
@@ -101,11 +102,13 @@ def test_parents_come_before_their_children(p: Profiler, clock: ManualClock) -> 
         assert -1 <= node.parent < number
 
 
-def test_a_node_whose_only_pass_is_open_has_no_figures(p: Profiler, clock: ManualClock) -> None:
+def test_a_node_whose_only_pass_is_open_has_its_time_and_no_passes(
+    p: Profiler, clock: ManualClock
+) -> None:
     """Its minimum is 0 and not the largest number there is."""
     with p.block(0, "open"):
         clock.advance(5)
-        assert nodes(p) == [Node(-1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {})]
+        assert nodes(p) == [Node(-1, 0, 0, 0, 0, 0, 0, 5, 5, 1, 0, 0, {})]
 
 
 def test_a_snapshot_never_changes(p: Profiler, clock: ManualClock) -> None:
@@ -148,15 +151,15 @@ def test_merging_adds_threads_up_path_by_path(
                 clock.advance(100)
 
     threads.one_by_one(lambda: work(left, 1), lambda: work(right, 2), lambda: work(left, 3))
-    merged = [Node(*node) for node in p._snapshot().merged()]
+    merged = [Node(*node) for node in p._snapshot().merged()[0]]
     figures = {
-        (node.parent, node.site): (node.passes, node.total, node.child, node.minimum, node.maximum)
+        (node.parent, node.site): (node.passes, node.total, node.own, node.minimum, node.maximum)
         for node in merged
     }
     assert figures == {
-        (-1, 0): (3, 306, 300, 101, 103),
-        (0, 1): (2, 200, 0, 100, 100),
-        (0, 2): (1, 100, 0, 100, 100),
+        (-1, 0): (3, 306, 6, 101, 103),
+        (0, 1): (2, 200, 200, 100, 100),
+        (0, 2): (1, 100, 100, 100, 100),
     }
     assert merged[0].squares == 101**2 + 102**2 + 103**2
     assert sum(merged[0].buckets.values()) == 3
@@ -184,7 +187,7 @@ def test_every_duration_is_counted_in_the_bucket_of_the_documented_formula(p: Pr
     """At each edge of a bucket, an octave and a page, up to the longest duration there is."""
     for ticks in EDGES:
         record_durations(p, [ticks])
-        assert nodes(p)[0].buckets == {oracle.bucket(ticks): 1}, ticks
+        assert nodes(p)[0].buckets == {tables.bucket(ticks): 1}, ticks
         p.clear()
 
 
@@ -194,21 +197,21 @@ def test_one_node_counts_durations_of_all_octaves(p: Profiler) -> None:
     record_durations(p, EDGES)
     expected: dict[int, int] = {}
     for ticks in EDGES:
-        expected[oracle.bucket(ticks)] = expected.get(oracle.bucket(ticks), 0) + 1
+        expected[tables.bucket(ticks)] = expected.get(tables.bucket(ticks), 0) + 1
     assert nodes(p)[0].buckets == expected
-    assert [Node(*node).buckets for node in p._snapshot().merged()] == [expected]
+    assert [Node(*node).buckets for node in p._snapshot().merged()[0]] == [expected]
 
 
 def test_the_middle_of_a_bucket_is_the_documented_one() -> None:
     """What results take a bucket's passes for lies in the middle of those that it counts."""
     for ticks in EDGES:
-        assert _merge.midpoint(oracle.bucket(ticks)) == oracle.middle(ticks)
+        assert _merge.midpoint(tables.bucket(ticks)) == tables.middle(ticks)
 
 
 def test_the_middle_of_a_bucket_is_about_3_percent_off_at_most() -> None:
     """A bucket is a sixteenth of its octave wide, so its middle is a thirty-second off."""
     for ticks in EDGES:
-        assert abs(oracle.middle(ticks) - ticks) * 32 <= ticks + 16
+        assert abs(tables.middle(ticks) - ticks) * 32 <= ticks + 16
 
 
 @pytest.mark.usefixtures("clock")
@@ -217,7 +220,7 @@ def test_squares_are_summed_beyond_64_bits(p: Profiler) -> None:
     durations = [(1 << 62) + 1, (1 << 40) + 3, 5, (1 << 62) - 1]
     record_durations(p, durations)
     assert nodes(p)[0].squares == sum(ticks**2 for ticks in durations)
-    assert Node(*p._snapshot().merged()[0]).squares == sum(ticks**2 for ticks in durations)
+    assert Node(*p._snapshot().merged()[0][0]).squares == sum(ticks**2 for ticks in durations)
 
 
 def test_squares_of_several_threads_are_summed_beyond_64_bits(
@@ -226,7 +229,7 @@ def test_squares_of_several_threads_are_summed_beyond_64_bits(
     """The carry from the low word is kept where threads are merged, too."""
     durations = [(1 << 32) - 1, 1 << 32, (1 << 32) + 1, (1 << 32) - 5]
     threads.one_by_one(*(lambda ticks=ticks: record_durations(p, [ticks]) for ticks in durations))
-    assert Node(*p._snapshot().merged()[0]).squares == sum(ticks**2 for ticks in durations)
+    assert Node(*p._snapshot().merged()[0][0]).squares == sum(ticks**2 for ticks in durations)
 
 
 @pytest.mark.usefixtures("clock")
@@ -239,7 +242,7 @@ def test_a_clock_that_goes_backwards_is_counted(p: Profiler) -> None:
             _core.set_manual_ticks(end)
     (node,) = nodes(p)
     assert (node.passes, node.total, node.minimum, node.maximum) == (4, 30, 0, 30)
-    assert node.buckets == {oracle.bucket(0): 3, oracle.bucket(30): 1}
+    assert node.buckets == {tables.bucket(0): 3, tables.bucket(30): 1}
     assert head(p).clamped == 2
 
 
@@ -266,7 +269,7 @@ def test_clocks_that_go_backwards_are_counted_while_others_read(
         assert last <= counted <= passes
         last = counted
     join()
-    assert sum(Node(*node).passes for node in p._snapshot().merged()) == passes + 1
+    assert sum(Node(*node).passes for node in p._snapshot().merged()[0]) == passes + 1
 
 
 # ---- limits -------------------------------------------------------------------------------------
@@ -293,7 +296,7 @@ def test_beyond_the_limit_of_nodes_each_site_has_one_under_other_paths(
     beyond = [node.site for node in paths if node.parent == other]
     assert len(beyond) == len(set(beyond))
     assert sum(node.passes for node in paths) == 72
-    assert sum(node.total - node.under for node in paths if node.parent in (-1, other)) == 36 * 11
+    assert p._snapshot().scopes(0)[2] == 36 * 11
     tree = p.get_results().tree
     assert OTHER_PATHS in [child.name for child in tree.children]
 
@@ -324,7 +327,7 @@ def test_ten_thousand_sites_are_told_apart(p: Profiler, clock: ManualClock) -> N
 def test_a_pass_deep_inside_others_knows_what_is_open_below(
     p: Profiler, clock: ManualClock
 ) -> None:
-    """Recursion through hundreds of sites is found, and sites that only share a mask's bit are not taken for it."""
+    """Recursion through hundreds of sites counts once, and so do hundreds of tracks."""
     blocks = [p.block(i % 200, f"{i}") for i in range(300)]
     for block in blocks:
         block.__enter__()
@@ -334,13 +337,10 @@ def test_a_pass_deep_inside_others_knows_what_is_open_below(
         block.__exit__(None, None, None)
     by_site = {node.site: node for node in nodes(p)}
     assert len(by_site) == 300
-    assert (by_site[7].passes, by_site[7].nested, by_site[7].total) == (2, 10, 20)
-    # Tracks repeat after 200 sites, so the upper hundred lie on passes of their own track.
-    assert all(
-        (by_site[i].nested, by_site[i].track_nested) == (0, 10 * (i >= 200))
-        for i in range(300)
-        if i != 7
-    )
+    assert (by_site[7].passes, by_site[7].once, by_site[7].total) == (2, 10, 20)
+    assert {node.once for node in by_site.values()} == {10}
+    sites, tracks, everything = p._snapshot().scopes(0)
+    assert (set(sites.values()), set(tracks.values()), everything) == ({(10, 10)}, {10}, 10)
 
 
 def test_recursion_is_recorded_to_any_depth_that_the_stack_holds(
@@ -356,7 +356,7 @@ def test_recursion_is_recorded_to_any_depth_that_the_stack_holds(
         block.__exit__(None, None, None)
     (node,) = nodes(p)
     durations = range(1, depth + 1)
-    assert (node.passes, node.total, node.nested) == (depth, sum(durations), sum(durations) - depth)
+    assert (node.passes, node.total, node.once, node.own) == (depth, sum(durations), depth, depth)
     assert node.squares == sum(d * d for d in durations)
     assert head(p).untimed == 0
 
@@ -429,7 +429,7 @@ def test_a_thread_uses_more_profilers_at_once_than_it_has_seats(clock: ManualClo
             clock.advance(1)
     for q in profilers:
         (node,) = nodes(q)
-        assert (node.passes, node.total, node.child, node.under) == (5, 5 * 20, 0, 0)
+        assert (node.passes, node.total, node.once, node.own) == (5, 100, 100, 100)
 
 
 # ---- clear --------------------------------------------------------------------------------------
@@ -450,7 +450,7 @@ def test_after_a_clear_nothing_is_left_and_what_comes_is_exact(
     with blocks[3]:
         clock.advance(30)
     assert nodes(p) == [
-        Node(-1, 3, 1, 30, 0, 30, 30, 900, 0, 0, 0, 0, {oracle.bucket(30): 1}),
+        Node(-1, 3, 1, 30, 30, 30, 900, 30, 30, 0, 0, 0, {tables.bucket(30): 1}),
     ]
 
 

@@ -454,7 +454,7 @@ snapshot = p._snapshot()
 nodes = None
 with limited({kilobytes} << 10):
     try:
-        nodes = snapshot.merged()
+        nodes, _ = snapshot.merged()
     except MemoryError:
         pass
 assert nodes is None or sum(node[2] for node in nodes) == 1, nodes

@@ -15,7 +15,6 @@ from stichotrope._merge import (
     blocks_by_track,
     call_tree,
     midpoint,
-    total_time,
 )
 
 pytestmark = pytest.mark.unit
@@ -42,11 +41,11 @@ def node(
     site: int,
     passes: tuple[int, ...] = (),
     *,
-    child: int = 0,
-    nested: int = 0,
-    track_nested: int = 0,
-    under: int = 0,
-    suspended: int = 0,
+    once: int | None = None,
+    own: int | None = None,
+    open_: int = 0,
+    failed: int = 0,
+    cancelled: int = 0,
 ) -> _core.RawNode:
     """A node as the core's snapshot gives it."""
     buckets: dict[int, int] = {}
@@ -57,14 +56,14 @@ def node(
         site,
         len(passes),
         sum(passes),
-        child,
         min(passes, default=0),
         max(passes, default=0),
         sum(ticks * ticks for ticks in passes),
-        nested,
-        track_nested,
-        under,
-        suspended,
+        sum(passes) if once is None else once,
+        sum(passes) if own is None else own,
+        open_,
+        failed,
+        cancelled,
         buckets,
     )
 
@@ -128,7 +127,7 @@ def test_the_core_counts_a_pass_in_the_bucket_that_the_formula_says(ticks: int) 
     )
     _core.set_manual_ticks(0)
     tracked()
-    ((_, _, hits, total, *_, buckets),) = recorder._snapshot().merged()
+    ((_, _, hits, total, *_, buckets),) = recorder._snapshot().merged()[0]
     assert (hits, total, buckets) == (1, ticks, {bucket(ticks): 1})
     assert abs(midpoint(bucket(ticks)) - ticks) <= (ticks + 16) / 32
 
@@ -136,15 +135,20 @@ def test_the_core_counts_a_pass_in_the_bucket_that_the_formula_says(ticks: int) 
 # Blocks and tracks
 
 
-def figures(nodes: list[_core.RawNode], rate: Rate = NS) -> dict[str, Any]:
+NO_TIME: _core.RawScopes = ({}, {}, 0)
+
+
+def figures(
+    nodes: list[_core.RawNode], rate: Rate = NS, sites: dict[int, tuple[int, int]] | None = None
+) -> dict[str, Any]:
     """Block name → block, after the merge."""
-    tracks = blocks_by_track(TRACKS, SITES, nodes, rate)
+    tracks = blocks_by_track(TRACKS, SITES, nodes, (sites or {}, {}, 0), rate)
     return {block.name: block for track in tracks.values() for block in track.blocks}
 
 
 def test_tracks_come_by_index_with_all_their_blocks() -> None:
     """Also those that were never hit, all zeros; blocks stand in the order of their index."""
-    tracks = blocks_by_track(TRACKS, SITES, [], NS)
+    tracks = blocks_by_track(TRACKS, SITES, [], NO_TIME, NS)
     assert list(tracks) == [0, 3]
     assert [(t.track_name, t.enabled, t.total_time_ns) for t in tracks.values()] == [
         ("zero", True, 0),
@@ -161,29 +165,33 @@ def test_tracks_come_by_index_with_all_their_blocks() -> None:
 def test_a_block_is_the_sum_of_its_nodes() -> None:
     """Of two paths: hits, times, extremes, squares and histogram."""
     nodes = [
-        node(-1, A, (10, 20), child=12),
-        node(0, B, (5, 7)),
-        node(-1, B, (100,)),
+        node(-1, A, (10, 20), own=18, failed=1),
+        node(0, B, (5, 7), failed=1, cancelled=1),
+        node(-1, B, (100,), failed=1, open_=2),
     ]
-    b = figures(nodes)["b"]
+    sites = {A: (30, 30), B: (112, 112)}
+    b = figures(nodes, sites=sites)["b"]
     assert (b.hit_count, b.total_time_ns, b.self_time_ns) == (3, 112, 112)
     assert (b.sum_time_ns, b.min_time_ns, b.max_time_ns) == (112, 5, 100)
     assert b.sum_squares_ns2 == 25 + 49 + 10_000
     assert b.histogram.total == 3
-    a = figures(nodes)["a"]
+    assert (b.error_count, b.cancelled_count, b.open_count) == (2, 1, 2)
+    a = figures(nodes, sites=sites)["a"]
     assert (a.hit_count, a.total_time_ns, a.self_time_ns) == (2, 30, 18)
 
 
-def test_nested_passes_count_for_hits_and_not_for_the_total() -> None:
+def test_the_total_is_what_counts_once() -> None:
     """Recursion counts its time once; the sum over all passes, and the mean, have them all."""
-    a = figures([node(-1, A, (100, 30, 10), child=40, nested=40)])["a"]
+    a = figures([node(-1, A, (100, 30, 10), once=100, own=100)], sites={A: (100, 100)})["a"]
     assert (a.hit_count, a.total_time_ns, a.self_time_ns, a.sum_time_ns) == (3, 100, 100, 140)
+    assert a.concurrency == 1.4
 
 
-def test_the_time_that_was_suspended_is_not_active() -> None:
-    """A coroutine of 100 ns that ran for 30."""
-    a = figures([node(-1, A, (100,), child=70, suspended=70)])["a"]
-    assert (a.total_time_ns, a.active_time_ns, a.self_time_ns) == (100, 30, 30)
+def test_what_is_open_has_time_and_no_hits() -> None:
+    """A block in which the program is counts as far as it has come."""
+    a = figures([node(-1, A, once=70, own=20, open_=1)], sites={A: (70, 50)})["a"]
+    assert (a.hit_count, a.open_count, a.sum_time_ns, a.min_time_ns) == (0, 1, 0, 0)
+    assert (a.total_time_ns, a.active_time_ns, a.self_time_ns) == (70, 50, 20)
 
 
 def test_a_node_without_passes_changes_no_extreme() -> None:
@@ -192,14 +200,11 @@ def test_a_node_without_passes_changes_no_extreme() -> None:
     assert (block.hit_count, block.min_time_ns, block.max_time_ns) == (1, 7, 7)
 
 
-def test_a_tracks_total_leaves_out_what_is_nested_in_itself() -> None:
-    """b under a, on one track, adds nothing; c under b, on another, counts there."""
-    nodes = [
-        node(-1, A, (100,), child=60),
-        node(0, B, (60,), child=20, track_nested=60),
-        node(1, C, (20,)),
-    ]
-    tracks = blocks_by_track(TRACKS, SITES, nodes, NS)
+def test_a_tracks_total_is_what_counts_once_on_it() -> None:
+    """Not what its blocks come to together."""
+    nodes = [node(-1, A, (100,), own=40), node(0, B, (60,), own=40), node(1, C, (20,))]
+    sites = {A: (100, 100), B: (60, 60), C: (20, 20)}
+    tracks = blocks_by_track(TRACKS, SITES, nodes, (sites, {1: 100, 0: 20}, 120), NS)
     assert {i: t.total_time_ns for i, t in tracks.items()} == {0: 100, 3: 20}
     assert {i: t.total_hits for i, t in tracks.items()} == {0: 2, 3: 1}
 
@@ -220,7 +225,7 @@ def test_the_histogram_keeps_every_count_when_ticks_are_no_nanoseconds() -> None
 
 def test_times_are_converted_after_they_were_summed() -> None:
     """Three passes of one tick, of which three make a nanosecond, are one nanosecond."""
-    block = figures([node(-1, A, (1, 1, 1))], Rate(1, 3))["a"]
+    block = figures([node(-1, A, (1, 1, 1))], Rate(1, 3), {A: (3, 3)})["a"]
     assert (block.total_time_ns, block.sum_time_ns, block.sum_squares_ns2) == (1, 1, 0)
 
 
@@ -228,7 +233,7 @@ def test_other_paths_is_no_block() -> None:
     """What lies under it belongs to the blocks that were passed."""
     nodes = [node(-1, OTHER), node(0, A, (3,)), node(0, B, (4,))]
     blocks = figures(nodes)
-    assert (blocks["a"].hit_count, blocks["b"].total_time_ns) == (1, 4)
+    assert (blocks["a"].hit_count, blocks["b"].sum_time_ns) == (1, 4)
     assert set(blocks) == {"a", "b", "c", "never"}
 
 
@@ -238,9 +243,9 @@ def test_other_paths_is_no_block() -> None:
 def test_the_tree_has_a_node_for_each_path() -> None:
     """With that path's part of the block's figures."""
     nodes = [
-        node(-1, A, (10, 20), child=12),
-        node(0, B, (12,), child=2),
-        node(-1, C, (9,), child=4),
+        node(-1, A, (10, 20), own=18),
+        node(0, B, (12,), own=10),
+        node(-1, C, (9,), own=5),
         node(1, C, (2,)),
         node(2, B, (4,)),
     ]
@@ -266,10 +271,12 @@ def test_tree_nodes_know_their_block() -> None:
     assert (tree.track_idx, tree.block_idx, tree.file, tree.line) == (-1, -1, "", 0)
 
 
-def test_a_tree_nodes_total_leaves_out_its_nested_passes() -> None:
-    """As the block's does."""
-    (a,) = call_tree(SITES, [node(-1, A, (100, 30), child=30, nested=30)], NS).children
-    assert (a.hit_count, a.total_time_ns, a.self_time_ns) == (2, 100, 100)
+def test_a_tree_nodes_total_is_what_counts_once() -> None:
+    """As the block's is; how its passes ended is there, too."""
+    nodes = [node(-1, A, (100, 30), once=100, own=90, open_=3, failed=2, cancelled=1)]
+    (a,) = call_tree(SITES, nodes, NS).children
+    assert (a.hit_count, a.total_time_ns, a.self_time_ns, a.sum_time_ns) == (2, 100, 90, 130)
+    assert (a.open_count, a.error_count, a.cancelled_count) == (3, 2, 1)
 
 
 def test_other_paths_is_a_node_of_no_track() -> None:
@@ -288,23 +295,3 @@ def test_a_deep_tree_is_built_without_recursion() -> None:
     """Ten thousand levels, far beyond what the interpreter would let a function recurse."""
     nodes = [node(i - 1, i % 2, (1,)) for i in range(10_000)]
     assert sum(1 for _ in call_tree(SITES, nodes, NS).walk()) == 10_001
-
-
-# The total
-
-
-def test_the_total_is_the_time_at_the_top() -> None:
-    """Of all tracks together; what is nested adds nothing."""
-    nodes = [node(-1, A, (100,), child=60), node(0, C, (60,)), node(-1, C, (7, 8))]
-    assert total_time(nodes, NS) == 115
-
-
-def test_the_total_leaves_out_passes_at_the_top_that_were_under_others() -> None:
-    """A recursion that was folded back to the top, or a path that found no room."""
-    assert total_time([node(-1, A, (100, 30), nested=30, under=30)], NS) == 100
-    assert total_time([node(-1, OTHER), node(0, B, (50, 9), under=9)], NS) == 50
-
-
-def test_the_total_of_nothing_is_zero() -> None:
-    """No node, no time."""
-    assert total_time([], NS) == 0

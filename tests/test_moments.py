@@ -1,4 +1,4 @@
-"""Random programs: every figure is what it is defined to be, a length of moments or a count of passes."""
+"""Programs, most of them random: every figure is what it is defined to be, a length of moments or a count of passes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from random import Random
 
 import pytest
 
-from moments.drawing import Family, find
+from moments.cases import CASES
+from moments.drawing import Family, find, play
 from stichotrope import _clock, _core
 
 pytestmark = pytest.mark.integration
 
+BODIES = ("generator", "coroutine", "returned")
+
 FAMILIES = {
-    "one thread": Family(by_hand=False, looks=False),
-    "threads": Family(threads=3, by_hand=False, looks=False),
-    "switched and cleared": Family(2, by_hand=False, switches=True, clears=True, looks=False),
-    "contexts": Family(by_hand=False, contexts=True, looks=False),
+    "one thread": Family(),
+    "ended threads": Family(threads=3, retain_threads=(0, 1, 2, 1024)),
+    "switched and cleared": Family(threads=2, contexts=True, switches=True, clears=True),
+    "contexts": Family(contexts=True),
+    "full trees": Family(max_nodes=(1, 2, 3, 4)),
+    "clocks that go back": Family(threads=2, contexts=True, clears=True, backwards=True),
+    "bodies": Family(kinds=BODIES, only_tracked=True, in_vain=False, contexts=True, switches=True),
+    "bodies on threads": Family(2, ("generator",), only_tracked=True, in_vain=False, contexts=True),
 }
 
 
@@ -35,9 +42,15 @@ def all_agree(family: str, names: Iterator[str]) -> None:
         assert not found, f"{family}, {name}:\n{found}"
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_all_figures_are_as_defined_where(name: str) -> None:
+    """In a program that random ones seldom come to."""
+    play(CASES[name])
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_all_figures_are_as_defined(family: str) -> None:
-    """In programs that are the same each time, whatever they do; read when nothing is open."""
+    """In random programs that are the same each time, whatever they do, and wherever they are read."""
     all_agree(family, (f"{family} {number}" for number in range(100)))
 
 

@@ -130,7 +130,7 @@ def check_is_whole(node: Node) -> None:
     assert sum(node.buckets.values()) == node.passes
     assert node.passes * node.minimum <= node.total <= node.passes * node.maximum
     assert node.total**2 <= node.passes * node.squares <= node.passes**2 * node.maximum**2
-    assert node.child <= node.total
+    assert node.own <= node.once
 
 
 # ---- exact counts -------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def test_every_snapshot_is_whole_while_native_threads_nest(
             for number, _head in enumerate(snapshot.threads()):
                 for raw in snapshot.nodes(number):
                     check_is_whole(Node(*raw))
-            for raw in snapshot.merged():
+            for raw in snapshot.merged()[0]:
                 check_is_whole(Node(*raw))
     done = sum(job.done for job in todo)
     assert hits(p) == {"outer": done, "inner": done, "innermost": done}
@@ -251,17 +251,20 @@ def test_every_snapshot_is_whole_while_native_threads_nest(
 def test_results_never_go_down_while_native_threads_record(
     driver: ctypes.CDLL, threads: Threads
 ) -> None:
-    """Neither hits nor times, in the results of three readers."""
+    """Neither hits nor their times, in the results of three readers.
+
+    The total may: a thread that is interrupted between reading its clock and closing its pass has it open for longer.
+    """
     p = Profiler("native")
 
     def read() -> None:
         last = (0, 0)
         for _ in range(40):
             (block,) = p.get_results().tracks[0].blocks
-            assert (block.hit_count, block.total_time_ns) >= last
-            assert block.total_time_ns >= last[1]
+            assert (block.hit_count, block.sum_time_ns) >= last
+            assert block.sum_time_ns >= last[1]
             assert block.histogram.total == block.hit_count
-            last = block.hit_count, block.total_time_ns
+            last = block.hit_count, block.sum_time_ns
 
     with hammering(driver, threads, p, 2, "native") as todo:
         threads.together(read, read, read)
@@ -279,7 +282,7 @@ def test_clearing_under_native_load_leaves_what_came_after(
             p.clear()
             snapshot = p._snapshot()
             after = sum(job.done for job in todo)
-            for raw in snapshot.merged():
+            for raw in snapshot.merged()[0]:
                 node = Node(*raw)
                 check_is_whole(node)
                 # Each thread may be inside one more round on either side.
@@ -394,5 +397,5 @@ def test_a_bucket_counts_beyond_32_bits(driver: ctypes.CDLL) -> None:
         (node,) = (Node(*raw) for raw in snapshot.nodes(number))
         assert node.passes in (quarter, 3 * quarter)
         assert node.buckets == {0: node.passes}
-    (node,) = (Node(*raw) for raw in snapshot.merged())
+    (node,) = (Node(*raw) for raw in snapshot.merged()[0])
     assert (node.passes, node.buckets) == (4 * quarter, {0: 4 * quarter})

@@ -59,143 +59,84 @@ cdef Activation* lowest(Buffer* b, Activation* top) noexcept nogil:
         below = activation_at(b, top.prev)
     return top
 
-cdef void settle_below(Buffer* b, Activation* top, Activation* low, uint64_t now) noexcept nogil:
-    """What a chain lies on is billed for it until now."""
-    cdef Activation* a = lowest_recorded(b, top, low)
-    cdef Activation* below = recorded_from(b, low.prev)
-    if a == NULL:
-        return
-    if a.flags & FLOW_ROOT:
-        close_on_base(b, below, now)
-    else:
-        charge(below, lying(a, now))
-    a.flags = (a.flags & ~<uint32_t>FLOW_ROOT) | MOVED
-    a.since = now
-    a.unbilled = 0
-
-cdef void add_masks(Buffer* b, uint32_t top, uint64_t sites, uint64_t tracks, uint32_t flag) noexcept nogil:
-    """Has everything in a flow know what else may be open, and gives it a flag."""
-    cdef Activation* a
-    while top:
-        a = activation_at(b, top)
-        a.site_mask |= sites
-        a.track_mask |= tracks
-        if a.prev:
-            a.flags |= flag
-        top = a.prev
-
-cdef void note_home(Buffer* b, Activation* top, Activation* low) noexcept nogil:
-    """Notes where passes are put aside of: what they are nested in may be there, and what is nested in them."""
-    b.was_aside = True
-    while True:
-        top.flags |= WAS_ASIDE
-        top.home = b.context
-        if top == low:
-            return
-        top = activation_at(b, top.prev)
-
-cdef bint put_aside(Buffer* b, Activation* top) noexcept nogil:
-    """Takes what a suspended frame has open from the top of the current flow; False when there is no memory."""
+cdef bint put_aside(Buffer* b, Activation* top, bint waits) noexcept nogil:
+    """Takes what a suspended frame has open from the top of the current flow; False when there is no memory. `waits`: what
+    it lies on waits for it."""
     cdef Activation* low = lowest(b, top)
     cdef Activation* below = activation_at(b, low.prev)
-    cdef Activation* home
-    cdef uint64_t* slot = map_find(&b.flows, frame_key(top.frame))
-    cdef uint32_t bottom
-    if slot != NULL:
+    cdef Activation* first = lowest_recorded(b, top, low)
+    cdef Activation* under = lies_on(b, first) if first != NULL else NULL
+    cdef uint32_t offset
+    if map_find(&b.flows, frame_key(top.frame)) != NULL:
         return False  # of a frame that is gone without leaving them: they stay where they are
-    bottom = take_bottom(b)
-    if bottom == 0 or not add_to_home(b, activation_at(b, bottom), frame_key(top.frame)):
-        put_back(b, bottom)
+    offset = take_bottom(b)
+    if offset == 0 or not add_flow(b, frame_key(top.frame), offset_of(b, top)):
+        put_back(b, offset)
         return False
-    if not add_flow(b, frame_key(top.frame), offset_of(b, top)):
-        remove_from_home(b, activation_at(b, bottom))
-        put_back(b, bottom)
-        return False
-    note_home(b, top, low)
-    settle_below(b, top, low, st_ticks())
-    below.next = top.next
-    if top.next:
-        activation_at(b, top.next).prev = low.prev
-    b.top = low.prev
-    top.next = 0
-    low.prev = bottom
-    activation_at(b, bottom).next = offset_of(b, low)
-    home = bottom_of(b, b.top)
-    if home.flags & BASED:
-        lay_on(b, activation_at(b, bottom), activation_at(b, <uint32_t>home.base))
+    if under != NULL and waits:
+        lay_on(b, activation_at(b, offset), under)  # which it goes on being counted by
+    elif under != NULL:
+        uncover(b, under, st_ticks())
+    detach_chain(b, low, top)
+    st_store32(&low.prev, offset)
+    activation_at(b, offset).next = offset_of(b, low)
     b.aside += 1
     expect(b)
-    add_masks(b, b.top, top.site_mask, top.track_mask, SHADED)
     if below.flags & BOTTOM:
         st_let_go(b.context)
     return True
 
+cdef void detach_chain(Buffer* b, Activation* low, Activation* top) noexcept nogil:
+    """Takes what is on top of the current flow, from `low` on, off it."""
+    cdef Activation* below = activation_at(b, low.prev)
+    below.next = top.next
+    if top.next:
+        activation_at(b, top.next).prev = low.prev
+    st_store32(&b.top, low.prev)
+    top.next = 0
+    st_store32(&low.prev, 0)
+
+cdef void attach_chain(Buffer* b, Activation* low, Activation* top, uint64_t now) noexcept nogil:
+    """Puts it on top of the current flow again."""
+    cdef Activation* old = activation_at(b, b.top)
+    cdef Activation* first = lowest_recorded(b, top, low)
+    cdef Activation* below
+    if old.flags & (BOTTOM | SILENT):
+        lie_down(b, old)
+    top.next = old.next
+    if top.next:
+        activation_at(b, top.next).prev = offset_of(b, top)
+    st_store32(&low.prev, b.top)
+    old.next = offset_of(b, low)
+    st_store32_release(&b.top, offset_of(b, top))
+    below = lies_on(b, first) if first != NULL else NULL
+    if below != NULL:
+        cover(b, below, now)
+    if old.flags & BOTTOM:
+        st_hold(b.context)
+
 cdef Activation* running_top(Buffer* b, void* frame) noexcept nogil:
     """The top of the current flow, when what suspended generators have open there has been put aside."""
     cdef Activation* top
-    if ST_UNLIKELY(st_load32_acquire(&b.gone) != 0):
-        drop_gone(b)
     top = activation_at(b, b.top)
     while top.flags & SUSPENDABLE and top.frame != frame:
-        if top.frame == b.thrown_through or st_frame_is_running(top.frame) or not put_aside(b, top):
+        if top.frame == b.thrown_through or st_frame_is_running(top.frame) or not put_aside(
+                b, top, st_frame_is_coroutine(top.frame)):
             break
         top = activation_at(b, b.top)
     return top
 
-cdef bint drop_one_gone(Buffer* b, uint32_t top) noexcept nogil:
-    """Takes something that was left on another thread out of a flow; False when there is nothing."""
-    cdef Activation* a = activation_at(b, top)
-    while a.prev:
-        if a.flags & SUSPENDABLE and st_load32(&a.gone):
-            bill(b, a, 0, st_ticks())
-            st_let_go(take_out(b, a))
-            return True
-        a = activation_at(b, a.prev)
-    return False
-
-cdef void drop_gone(Buffer* b) noexcept nogil:
-    """Drops what was open here and left on another thread, which has recorded it."""
-    cdef uint64_t i
-    cdef bint again = True
-    st_store32(&b.gone, 0)
-    while again:
-        again = drop_one_gone(b, b.top)
-        if b.flows.slots != NULL:
-            for i in range(b.flows.mask + 1):
-                if not again and b.flows.slots[2 * i]:
-                    again = drop_one_gone(b, <uint32_t>b.flows.slots[2 * i + 1])
-
 cdef void bring_back_one(Buffer* b, uint64_t* slot) noexcept nogil:
     """Puts what a frame that runs again has open on top of the current flow."""
-    cdef uint32_t offset = <uint32_t>slot[1]
-    cdef Activation* top = activation_at(b, offset)
+    cdef Activation* top = activation_at(b, <uint32_t>slot[1])
     cdef Activation* low = lowest(b, top)
-    cdef Activation* old = activation_at(b, b.top)
-    cdef Activation* a = lowest_recorded(b, top, low)
-    cdef uint32_t flags = 0, spare = old.next, bottom = low.prev
-    remove_from_home(b, activation_at(b, bottom))
-    activation_at(b, bottom).next = 0
-    put_back(b, bottom)
+    cdef uint64_t now = st_ticks()
+    lift_off(b, low, now, lowest_recorded(b, top, low) != NULL)
+    put_back(b, low.prev)
     remove_flow(b, slot)
     b.aside -= 1
     expect(b)
-    if old.flags & (BOTTOM | SILENT):
-        flags = lie_down(b, old) & (FLOW_ROOT | LIFTED)
-    low.prev = b.top
-    old.next = offset_of(b, low)
-    top.next = spare
-    if spare:
-        activation_at(b, spare).prev = offset
-    b.top = offset
-    if a != NULL:
-        a.flags |= flags | MOVED
-        a.since = st_ticks()
-        a.unbilled = 0
-        if flags & FLOW_ROOT:
-            open_on_base(b, recorded_from(b, low.prev))
-    add_masks(b, offset, old.site_mask, old.track_mask, SHADED)
-    if old.flags & BOTTOM:
-        st_hold(b.context)
+    attach_chain(b, low, top, now)
 
 cdef void bring_back_of(Buffer* b, void* frame) noexcept nogil:
     cdef uint64_t* slot = map_find(&b.flows, frame_key(frame))

@@ -10,10 +10,6 @@ cdef inline bint is_activation(Buffer* b, uint32_t offset) noexcept nogil:
     """Whether an offset that was read while its owner changed it can be looked at."""
     return lines(sizeof(Buffer)) <= offset and offset + sizeof(Activation) <= b.data_start and offset % LINE == 0
 
-cdef inline void charge(Activation* a, uint64_t ticks) noexcept nogil:
-    """Bills an open pass for what is nested in it. Who leaves it on another thread may be reading."""
-    st_store64(&a.child, a.child + ticks)
-
 cdef inline Node* node_at(Buffer* b, uint32_t offset) noexcept nogil:
     return <Node*>(<char*>b + offset)
 
@@ -31,6 +27,16 @@ cdef uint32_t take_data(Buffer* b, size_t size) noexcept nogil:
             return 0
         b.committed_data += 1 << 16
     b.data_used = offset + wanted
+    return offset
+
+cdef uint32_t take_half_line(Buffer* b) noexcept nogil:
+    """Offset of half a line of zeroed bytes, or 0."""
+    cdef uint32_t offset = b.half_line
+    if offset:
+        b.half_line = 0
+        return offset
+    offset = take_data(b, LINE)
+    b.half_line = offset + LINE // 2 if offset else 0
     return offset
 
 cdef uint32_t take_activation(Buffer* b) noexcept nogil:
@@ -112,21 +118,19 @@ cdef void drop_thread(Thread* t) noexcept nogil:
         PyMem_RawFree(t)
         st_add64(&live_threads, <uint64_t>-1)
 
-cdef void free_bases(Buffer* b) noexcept nogil:
-    cdef Base* following
-    while b.bases != NULL:
-        following = b.bases.next
-        PyMem_RawFree(b.bases)
-        b.bases = following
+cdef inline Scope* scope_at(Buffer* b, uint32_t offset) noexcept nogil:
+    return <Scope*>(<char*>b + offset)
+
+cdef inline Count* count_at(Buffer* b, uint32_t offset) noexcept nogil:
+    return <Count*>(<char*>b + offset)
 
 cdef void free_buffer(Buffer* b) noexcept nogil:
     cdef uint64_t* old
     if b.thread != NULL:
         drop_thread(b.thread)
-    free_bases(b)
     map_free(&b.children)
+    map_free(&b.scopes)
     map_free(&b.flows)
-    map_free(&b.homes)
     while b.old_flows != NULL:
         old = <uint64_t*><uintptr_t>b.old_flows[0]
         PyMem_RawFree(b.old_flows)
@@ -135,49 +139,88 @@ cdef void free_buffer(Buffer* b) noexcept nogil:
     st_release(b, b.size)
     st_add64(&live_buffers, <uint64_t>-1)
 
+cdef void let_buffer_go(Buffer* b) noexcept nogil:
+    """Frees the buffer of a thread that ended, when no suspended object refers to it any more."""
+    if st_add64(&b.released, FREED - b.held) == FREED:
+        free_buffer(b)
+
+cdef void release_buffer(Buffer* b) noexcept nogil:
+    """A suspended object refers to another thread's buffer no more."""
+    if st_add64(&b.released, 1) == FREED:
+        free_buffer(b)
+
 cdef void abandon_buffer(Buffer* b) noexcept nogil:
     """Frees the buffer of a thread that is gone with the fork. Without the GIL it may have been in the middle of
     changing what it allocated apart, so that is let go of."""
-    if ST_HAS_GIL:
+    if b.held != b.released:  # what is suspended in it is looked at before it is dropped
+        st_add64(&live_buffers, <uint64_t>-1)
+    elif ST_HAS_GIL:
         free_buffer(b)
     else:
         st_release(b, b.size)
         st_add64(&live_buffers, <uint64_t>-1)
 
+cdef inline bint is_posted(Buffer* b) noexcept nogil:
+    """Whether other threads have ended anything that is open here."""
+    return st_load64(<uint64_t*>&b.posted) != 0
+
+cdef void drop(Buffer* b, Activation* a) noexcept nogil:
+    """Has an open pass be recorded nowhere."""
+    a.node = b.data_start
+    a.over = 0
+    st_store32(&a.flags, DROPPED | (a.flags & (SUSPENDABLE | BODY | BASE)))
+
 cdef void drop_chain(Buffer* b, uint32_t top) noexcept nogil:
-    """Marks what is open in one flow as dropped; the flow lies on nothing any more."""
+    """Drops what is open in one flow, which lies on nothing any more."""
     cdef Activation* a = activation_at(b, top)
-    while True:
-        a.node = b.data_start
-        a.site_mask = 0
-        a.track_mask = 0
-        if a.prev == 0:
-            a.flags = BOTTOM
-            return
-        a.flags = DROPPED | (a.flags & SUSPENDABLE)
+    while a.prev:
+        drop(b, a)
         a = activation_at(b, a.prev)
+    let_base_go(b, a)
+
+cdef void let_base_go(Buffer* b, Activation* bottom) noexcept nogil:
+    """A flow lies on nothing from now on. What it lay on may have been kept only because of that."""
+    cdef uint32_t offset = bottom.base if bottom.flags & BASED else 0
+    cdef Activation* base
+    bottom.flags = BOTTOM
+    bottom.base = 0
+    bottom.node = b.data_start
+    bottom.over = 0
+    while offset:
+        base = activation_at(b, offset)
+        base.base -= 1
+        if base.base:
+            return
+        if not base.flags & LEFT:
+            base.flags &= ~<uint32_t>BASE
+            return
+        base.next = 0
+        put_back(b, offset)
+        offset = base.prev
 
 cdef void reset_buffer(Buffer* b, uint64_t session) noexcept nogil:
     """Empties the buffer for a new session. The owner calls it; readers see the session change and look away."""
     cdef uint64_t i
     cdef uint32_t offset
+    drain(b)
     st_store64(&b.session, 0)
     st_fence_release()
     st_store32(&b.newest, 0)
+    st_store32(&b.newest_scope, 0)
     for offset in range(b.data_start, b.data_used, 8):
         st_store64(<uint64_t*>(<char*>b + offset), 0)
     b.data_used = b.data_start
+    b.half_line = 0
     b.nodes = 0
     b.other = 0
     b.clamped = 0
     b.untimed = 0
     b.unbinned = 0
-    b.was_aside = False
     map_clear(&b.children)
+    map_clear(&b.scopes)
     if b.site_capacity:
         memset(b.sites, 0, b.site_capacity * sizeof(SiteState))
     new_node(b, 0, NO_SITE)
-    free_bases(b)
     drop_chain(b, b.top)
     if b.flows.slots != NULL:
         for i in range(b.flows.mask + 1):

@@ -80,3 +80,28 @@ cdef extern from *:
 cdef extern from "Python.h":
     bint PyFunction_Check(PyObject*)
     void* PyObject_GetIter
+
+cdef extern from *:
+    """
+    /* Whether an exception says that nobody waits any more for what it leaves: GeneratorExit, asyncio's CancelledError and
+     * trio's Cancelled, known by name and module so that neither need be imported. */
+    static int st_is_named(PyTypeObject *type, const char *name, const char *package) {
+        const char *short_name = strrchr(type->tp_name, '.');
+        if (strcmp(short_name != NULL ? short_name + 1 : type->tp_name, name) != 0) return 0;
+        PyObject *module = PyDict_GetItemString(type->tp_dict, "__module__");  /* borrowed */
+        const char *text = module != NULL && PyUnicode_Check(module) ? PyUnicode_AsUTF8(module) : NULL;
+        size_t length = strlen(package);
+        return text != NULL && strncmp(text, package, length) == 0 && (text[length] == 0 || text[length] == '.');
+    }
+    static int st_cancels(PyObject *kind) {
+        PyTypeObject *type = (PyTypeObject *)kind;
+        if (!PyType_Check(kind)) return 0;
+        if (PyType_IsSubtype(type, (PyTypeObject *)PyExc_GeneratorExit)) return 1;
+        if (type == (PyTypeObject *)PyExc_StopIteration || type->tp_base == (PyTypeObject *)PyExc_Exception
+            || type->tp_base == (PyTypeObject *)PyExc_LookupError) return 0;  /* most of them */
+        for (; type != NULL && (PyObject *)type != PyExc_BaseException; type = type->tp_base)
+            if (st_is_named(type, "CancelledError", "asyncio") || st_is_named(type, "Cancelled", "trio")) return 1;
+        return 0;
+    }
+    """
+    bint st_cancels(PyObject*)

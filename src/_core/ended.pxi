@@ -87,7 +87,7 @@ cdef void sweep(Store* s) noexcept nogil:
             if retire(s, b, &batch):
                 keep_orphans(s, b)
                 detach(s, b)
-                free_buffer(b)
+                let_buffer_go(b)
             else:
                 st_store64(&s.swept, 0)
         b = following

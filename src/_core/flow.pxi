@@ -41,29 +41,15 @@ cdef void remove_flow(Buffer* b, uint64_t* slot) noexcept nogil:
     map_remove(&b.flows, slot)
     st_store64_release(&b.flow_changes, b.flow_changes + 1)
 
-cdef Base* base_of(Buffer* b, uint32_t activation) noexcept nogil:
-    cdef Base* base = b.bases
-    while base != NULL and base.activation != activation:
-        base = base.next
-    return base
-
 cdef void lay_on(Buffer* b, Activation* bottom, Activation* a) noexcept nogil:
     """Puts a flow's bottom on an open activation of another flow: what it opens is that one's child."""
-    cdef uint32_t offset = offset_of(b, a)
-    cdef Base* base = base_of(b, offset)
-    if base == NULL:
-        base = <Base*>PyMem_RawCalloc(1, sizeof(Base))
-        if base == NULL:
-            return  # the flow lies on nothing: its own figures are right all the same
-        base.activation = offset
-        base.next = b.bases
-        b.bases = base
-    a.flags |= BASE
-    bottom.flags = BOTTOM | BASED
-    bottom.base = offset
-    bottom.node = a.node
-    bottom.site_mask = a.site_mask
-    bottom.track_mask = a.track_mask
+    let_base_go(b, bottom)
+    if not a.flags & BOTTOM:
+        a.base += 1
+        a.flags |= BASE
+        bottom.flags = BOTTOM | BASED
+        bottom.base = offset_of(b, a)
+        bottom.node = a.node
 
 cdef Activation* running_from(Buffer* b, Activation* top) noexcept nogil:
     """The uppermost activation of a flow whose frame is not suspended, though nobody has put aside what is."""
@@ -83,47 +69,29 @@ cdef bint lay_on_flow(Buffer* b, Activation* bottom, uint32_t top) noexcept nogi
         had_one = had_one or a.flags & DROPPED
         a = activation_at(b, a.prev)
     if had_one and a.flags & BASED:
-        lay_on(b, bottom, activation_at(b, <uint32_t>a.base))
+        lay_on(b, bottom, base_under(b, a))
     return had_one
-
-cdef void lay_on_nothing(Buffer* b, Activation* bottom) noexcept nogil:
-    bottom.flags = BOTTOM
-    bottom.node = b.data_start
-    bottom.site_mask = 0
-    bottom.track_mask = 0
 
 cdef void place_bottom(Buffer* b, Activation* bottom, void* context) noexcept nogil:
     """Says what an empty flow lies on: what is open where its context was entered."""
     cdef uint64_t* slot
     cdef int depth
-    lay_on_nothing(b, bottom)
+    let_base_go(b, bottom)
     for depth in range(1000):
         if b.flows.used == 0 or context == NULL:
             return
         context = st_outer_context(context)
-        if depth == 0:
-            bottom.home = context
         slot = find_flow(b, context)
         if slot != NULL and lay_on_flow(b, bottom, <uint32_t>slot[1]):
             return
 
-cdef uint32_t lie_down(Buffer* b, Activation* top) noexcept nogil:
-    """What a pass must know that is about to start on a bottom, or on what will not be recorded: its flags."""
-    cdef uint32_t flags = LIFTED if top.flags & SILENT else 0
-    cdef Activation* a = top
-    cdef bint dropped = False
-    while a.prev and a.flags & SILENT:
-        dropped = dropped or a.flags & DROPPED
+cdef void lie_down(Buffer* b, Activation* a) noexcept nogil:
+    """A pass is about to start on a bottom, or on what will not be recorded. If the flow is empty, its context may have
+    been entered from elsewhere since it was placed."""
+    while a.prev and a.flags & MUTED:
         a = activation_at(b, a.prev)
-    if a.prev:
-        return flags
-    if not dropped:  # empty: its context may have been entered from elsewhere since it was placed
+    if a.prev == 0:
         place_bottom(b, a, b.context)
-        if b.aside:
-            note_aside(b)
-    if a.flags & BASED:
-        return flags | FLOW_ROOT
-    return flags | UNDER if is_any_aside(b) else flags
 
 cdef bint save_flow(Buffer* b) noexcept nogil:
     """Puts the current flow aside if anything is open in it, and leaves an empty one; False when there is no memory."""
@@ -161,6 +129,7 @@ cdef bint turn_to(Buffer* b, void* context) noexcept nogil:
         return False
     slot = find_flow(b, context)
     if slot != NULL:
+        let_base_go(b, activation_at(b, b.top))
         put_back(b, b.top)
         b.top = <uint32_t>slot[1]
         remove_flow(b, slot)
@@ -177,62 +146,13 @@ cdef bint switch_flow(Buffer* b, void* context) noexcept nogil:
         return False
     if b.aside:
         bring_back(b)
-    if b.aside:
-        note_aside(b)
     return True
 
-cdef void open_on_base(Buffer* b, Activation* bottom) noexcept nogil:
-    cdef Base* base = base_of(b, <uint32_t>bottom.base)
-    if base.open_flows == 0:
-        base.since = st_ticks()
-    base.open_flows += 1
-
-cdef void close_on_base(Buffer* b, Activation* bottom, uint64_t now) noexcept nogil:
-    """A flow on a base has nothing open any more. The base is billed the time in which any of its flows had."""
-    cdef Base* base = base_of(b, <uint32_t>bottom.base)
-    base.open_flows -= 1
-    if base.open_flows == 0:
-        charge(activation_at(b, base.activation), stretch(base.since, now))
-
-cdef void move_bottom(Buffer* b, uint32_t top, Activation* old) noexcept nogil:
-    """Puts the flow with this top, if it lies on `old`, on what `old` lies on."""
-    cdef Activation* a = activation_at(b, top)
-    cdef Activation* below = recorded_from(b, old.prev)
-    cdef Activation* root = NULL
-    while a.prev:
-        if not a.flags & SILENT:
-            root = a
-        a = activation_at(b, a.prev)
-    if not a.flags & BASED or a.base != offset_of(b, old):
-        return
-    if below.prev:
-        lay_on(b, a, below)
-    elif below.flags & BASED:
-        lay_on(b, a, activation_at(b, <uint32_t>below.base))
-    else:
-        lay_on_nothing(b, a)
-    if root == NULL or not root.flags & FLOW_ROOT:  # put aside, it bills nobody
-        return
-    if a.flags & BASED:
-        open_on_base(b, a)
-    else:
-        root.flags &= ~<uint32_t>FLOW_ROOT
-
-cdef void leave_base(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
-    """An activation closes while flows lie on it: they are settled with it and moved to what it lies on."""
-    cdef Base** link = &b.bases
-    cdef Base* base
-    cdef uint64_t i
-    while link[0].activation != offset_of(b, a):
-        link = &link[0].next
-    base = link[0]
-    if base.open_flows:
-        charge(a, stretch(base.since, now))
-    link[0] = base.next
-    PyMem_RawFree(base)
-    a.flags &= ~<uint32_t>BASE
-    move_bottom(b, b.top, a)
-    if b.flows.slots != NULL:
-        for i in range(b.flows.mask + 1):
-            if b.flows.slots[2 * i]:
-                move_bottom(b, <uint32_t>b.flows.slots[2 * i + 1], a)
+cdef void lift_off(Buffer* b, Activation* low, uint64_t now, bint counts) noexcept nogil:
+    """What is suspended lies no more on what waits for it, which it `counts` for."""
+    cdef Activation* bottom = activation_at(b, low.prev)
+    cdef Activation* under = base_under(b, bottom)
+    activation_at(b, low.prev).next = 0
+    if counts and under != bottom:
+        uncover(b, under, now)
+    let_base_go(b, bottom)

@@ -2,7 +2,7 @@
 
 cdef enum:
     LINE = 64                  # a cache line; every allocation in a buffer is a multiple of it
-    NEAR_PAGES = 35            # octaves whose histogram page a node finds directly: up to 2**39 ticks
+    NEAR_PAGES = 34            # octaves whose histogram page a node finds directly: up to 2**38 ticks
     OCTAVES = 60
     SUB_BUCKETS = 16
     SEATS = 8
@@ -12,39 +12,36 @@ cdef enum:
     SMALLEST_RESERVE = 1 << 20
 
 cdef enum:  # activation flags
-    NESTED = 1                 # a pass of the same site is open below
-    TRACK_NESTED = 2           # a pass of the same track is open below
-    UNDER = 4                  # any pass is open below, though the node's place does not show it
-    MOVED = 8                  # it came to lie where it lies at `since`, not at its start
-    BOTTOM = 16                # no pass, but what a flow's first one lies on
-    BASED = 32                 # of a bottom: the flow lies on an open pass of another flow
-    FLOW_ROOT = 64             # the lowest of a flow that is recorded, where that flow lies on another's pass
-    BASE = 128                 # a flow lies on it
-    DROPPED = 256              # it was open across a clear: it will leave, and be recorded nowhere
-    MUTED = 512                # entered while its track was off, only so that leaving finds its own
-    LIFTED = 1024              # it lies on one of these two, which stand for what they lie on
-    PAUSED = 2048              # it was suspended, with the tracked generator or coroutine that opened it, for some time
-    RESUMED = 8192             # the run of something suspended: `base` says when the first one began
-    SUSPENDABLE = 4096         # its `with` stands in a generator or coroutine, which may be suspended inside it
-    PARTLY = 16384             # what it was nested in closed first: `…_part` say how much of its time that took
-    EXPOSED = 32768            # its place says that it is nested, but since `exposed` it has been outermost
-    SHADED = 65536             # when it was open, something was put aside that may be nested in it
-    WAS_ASIDE = 131072         # it is, or was, put aside
+    BOTTOM = 1                 # no pass, but what a flow's first one lies on
+    BASED = 2                  # of a bottom: the flow lies on a pass of another flow, which `base` names
+    BASE = 4                   # bottoms name it, `base` says how many
+    LEFT = 8                   # it has closed while bottoms named it: `prev` is what their flows lie on now
+    DROPPED = 64               # it was open across a clear: it will leave, and be recorded nowhere
+    MUTED = 128                # entered while its track was off, only so that leaving finds its own
+    BODY = 256                 # the run of something tracked that suspends
+    SUSPENDABLE = 512          # its `with` stands in a generator or coroutine, which may be suspended inside it
+    PACED = 1024               # of a site whose passes may be idle: counted as active while it is not
+    LIDDED = 2048              # it is idle, and the uppermost of what is: `over` counts one more
     SILENT = DROPPED | MUTED
-    ORDINARY = TRACK_NESTED | SUSPENDABLE  # what the straight way out can handle
+    ORDINARY = SUSPENDABLE     # what the straight way out can handle
 
 cdef enum:  # who enters
     CALL = 0
     BLOCK = 1
     NATIVE = 2                 # a thread that does not hold the GIL: it has no context, and may not ask the interpreter
 
-cdef enum:  # what may be open
-    SAME_SITE = 0
-    SAME_TRACK = 1
-    ANYTHING = 2
+cdef enum:  # how a pass ended
+    RETURNED = 0
+    FAILED = 1                 # by an exception
+    CANCELLED = 2              # by one that says that nobody waits for it any more
 
-cdef enum:  # flags of an edge of the tree, kept beside the node's offset
-    LOOSE = 1                  # the edge folds back, or leads to "other paths": the place says nothing of nesting
+cdef enum:  # scopes: what is counted once beside nodes; the low bits of a scope's key, above them its number
+    OF_SITE = 0
+    OF_TRACK = 1
+    OF_ALL = 2
+    OF_ACTIVE = 3              # not of all that is open on a site, but of what is not idle
+    SCOPE_BITS = 2
+    UNSETTLED = 1              # no node's offset: a SiteState's `parent` where each enter is to look closer
 
 cdef extern from *:
     """
@@ -52,12 +49,14 @@ cdef extern from *:
     #define ST_OTHER_PATHS 0xFFFFFFFEu
     #define ST_NO_LIMIT 0xFFFFFFFFu
     #define ST_NOT_YET 0xFFFFFFFFFFFFFFFFu
+    #define ST_FREED (1ull << 40)
     #define ST_OFF 0xFFFFFFFFFFFFFFFFu
     """
     const uint32_t NO_SITE "ST_NO_SITE"
     const uint32_t OTHER_PATHS "ST_OTHER_PATHS"
     const uint32_t NO_LIMIT "ST_NO_LIMIT"
     const uint64_t NOT_YET "ST_NOT_YET"
+    const uint64_t FREED "ST_FREED"  # of a count of releases: all of them, and the thread itself
     const uint64_t OFF "ST_OFF"    # of a gate: no thread's session is ever this
 
 cdef struct Store
@@ -65,70 +64,73 @@ cdef struct Store
 cdef struct Handle:            # what a call needs to know of its site
     uint64_t* gate
     Store* store
-    uint64_t site_bit
-    uint64_t track_bit
     uint32_t site
     uint32_t track
     uint32_t seat
 
+# How long at least one of some passes was open is kept in one word, so that nobody sees it half written: twice the
+# ticks until now, less twice the moment at which the first of those that are open began, and 1 while any is.
+#
+# What is counted so is nested: a node in its site, that in its track, that in the whole thread. A node's `open` counts
+# passes, a site's its nodes that are open, and so on: what changes nothing for a node changes nothing around it. A site
+# with one node, a track with one site, a thread with one track are not counted apart: they are open when that is.
+
+cdef struct Count:
+    uint64_t once
+    uint32_t open
+    uint32_t above             # offset of the Count around it, or 0
+
+cdef struct Scope:             # a site, a track, or all, on one thread
+    Count count
+    uint64_t key               # number << SCOPE_BITS | which kind
+    uint32_t older             # the scope made before this one
+    uint32_t unused
+
 cdef struct Node:
-    # One line, written on every pass.
+    # Written on every pass.
     uint64_t finished          # passes recorded; written last
     uint64_t started           # the same; written first
     uint64_t total             # ticks, over all passes
-    uint64_t child             # ticks that nested passes took
     uint64_t squares_low       # 128-bit sum of squared ticks
     uint64_t squares_high
     uint64_t minimum
     uint64_t maximum
-    # Written when the node is made, and by passes that are not outermost.
+    Count count
+    uint64_t covered           # how long something lay on each of its open passes; in the same form
+    uint32_t covering          # those of its open passes that something lies on, or that are idle
+    uint32_t pages[NEAR_PAGES]
+    # Written when the node is made, or rarely.
     uint32_t parent
     uint32_t site
     uint32_t older             # the node made before this one: how readers enumerate them
     uint32_t extra             # offset of an Extra, or 0
-    uint64_t nested            # part of total: passes with one of the same site open below
-    uint64_t track_nested      # the same for the track
-    uint64_t under             # the same for any pass, where the node's place says that it is outermost; elsewhere the
-                               # opposite: part of total in which it was outermost all the same
-    uint64_t suspended         # part of total that is not nested: what generators and coroutines did not run
-    uint32_t pages[NEAR_PAGES]
-    uint32_t unused
+    uint32_t track
+    uint64_t failed            # passes
+    uint64_t cancelled
 
 cdef struct Extra:             # what few nodes need
     uint32_t far_pages[OCTAVES - NEAR_PAGES]
     uint32_t carries[OCTAVES]  # pages of high halves, for counts that passed 2**32
 
-cdef struct Activation:        # one line for every pass, two more for few
+cdef struct Activation:
     uint32_t next              # kept across passes: a warm stack is pushed by moving `top` alone
-    uint32_t prev              # 0 for a flow's bottom
+    uint32_t prev              # 0 for a flow's bottom, and for the lowest of what is suspended
     uint32_t node
     uint32_t flags
     uint64_t start
-    uint64_t child
-    uint64_t site_mask         # a bit for each site open here and below (modulo 64), so that "not open" is one test
-    uint64_t track_mask        # a bit for each track; the last bit stands for all from 63 on
     const Handle* handle       # the owner's own; readers know the site by the node
     void* frame                # of a block: whose `with` it is; compared only
-    uint64_t since             # with MOVED: when it came to lie where it lies, …
-    uint64_t unbilled          # … and what of the time before that nobody has been billed
-    uint64_t suspended         # with PAUSED or RESUMED: the part of its time that it was suspended for
-    uint64_t base              # of a BASED bottom: the offset of what it lies on; of what was RESUMED: its first start
-    uint64_t laid              # with PAUSED: since when it is on a stack again
-    uint64_t nested_part       # with PARTLY: ticks, where NESTED is not set any more, …
-    uint64_t nested_suspended  # … and how many of those it was suspended
-    uint64_t track_part
-    uint64_t exposed           # with EXPOSED: since when; else, with PARTLY, ticks that it was UNDER another
-    uint32_t gone              # atomic: of a SUSPENDABLE one, set when it was left on another thread
-    uint32_t unused
-    void* home                 # with WAS_ASIDE: the context in which it was put aside last; of a flow's bottom: the one in
-                               # which the flow's context was entered; compared only
-    uint64_t rest[5]
+    uint32_t over              # what lies on it and is in progress: passes, and flows
+    uint32_t base              # of a BASED bottom: what it lies on; of a BASE: how many bottoms name it
+    uint64_t ended             # of what is posted: when it ended here, or 0 when it was forgotten before
+    uint32_t posted            # the next that is
+    uint32_t gone              # atomic: set when it was left on another thread
 
 cdef struct SiteState:         # a thread's memory of a site: where it was entered from last, and the node that led to
     uint32_t parent
     uint32_t node
-    uint32_t edge
-    uint32_t unused
+    uint32_t paced_parent      # its parent, where `parent` is UNSETTLED
+    uint32_t pace              # offset of the Scope of what is not idle, or 0
 
 cdef struct Map:               # open addressing, 64-bit keys (never 0) to 64-bit values; one owner
     uint64_t* slots            # key, value, key, value, …
@@ -140,15 +142,10 @@ cdef struct Thread:
     uint64_t os_id
     uintptr_t python_thread    # address of the threading.Thread, only compared
     uint64_t ended             # set by the exit hook
+    uint64_t ended_at          # ticks, written before that: what it leaves open lasts no longer
     uint64_t references        # the thread itself, and each of its buffers
     char* name                 # UTF-8
     Map buffers                # store id -> Buffer*
-
-cdef struct Base:              # an open activation that other flows lie on
-    uint32_t activation
-    uint32_t open_flows        # flows on it that have something open
-    uint64_t since             # when the first of them opened
-    Base* next
 
 cdef struct Buffer:
     # The owner's own.
@@ -171,19 +168,23 @@ cdef struct Buffer:
     uint32_t max_nodes
     uint32_t missed            # blocks that are open but found no room on the stack: left first, being innermost
     uint32_t aside             # suspended generators whose open blocks are put aside
-    uint32_t gone              # atomic: set when another thread has left something that is open here
-    Map children               # (parent offset << 32 | site + 1) -> node offset | edge << 32
+    void* posted               # atomic: the newest Activation that another thread has ended, or NULL
+    uint64_t drains            # atomic: odd while those are taken out
+    uint32_t newest_scope      # atomic: offset of the newest
+    uint32_t half_line         # offset of room for a Scope, or 0
+    Map scopes                 # key + 1 -> offset of a Count: of its Scope, or of the only one within it
+    Map children               # (parent offset << 32 | site + 1) -> node offset
     Map flows                  # context + 1 -> offset of the top, of flows that are not current and not empty;
                                # frame + 2 -> the same, of what suspended generators have open
     uint64_t flow_changes      # atomic: odd while `flows` is being changed
     uint64_t* old_flows        # without the GIL: tables that readers may still be in, linked by their first word
-    Base* bases
     uint64_t clamped           # passes whose clock went backwards
     uint64_t untimed           # passes that could not be given memory
     uint64_t unbinned          # passes whose place in the histogram could not be
+    void* body                 # of the tracked generator or coroutine that runs innermost, or NULL; compared only
     void* thrown_through       # a frame that passes on what is thrown into it, which does not show it as running
-    Map homes                  # context + 1 -> the bottom of the first that is put aside of it
-    bint was_aside             # anything WAS_ASIDE since the buffer was emptied
+    uint64_t held              # objects that are, or were, suspended with something open here
+    uint64_t released          # atomic: of these, those that other threads have taken over; see `let_buffer_go`
     # The store's.
     Thread* thread
     Buffer* next
@@ -194,19 +195,15 @@ cdef struct Packed:            # a buffer's figures without the gaps
     size_t used                # in words
     size_t capacity
     size_t nodes
+    size_t scopes              # they come after the nodes
     uint64_t clamped
     uint64_t untimed
     uint64_t unbinned
 
-cdef struct Begun:             # of a pass that is left on another thread than it was entered on
-    uint64_t start
-    uint64_t child
-    uint64_t suspended
-
 cdef struct Orphan:            # a block that its thread left open in a generator when it ended
     const Handle* handle
     void* frame
-    Begun begun
+    uint64_t start
     Orphan* next
 
 cdef struct Ended:             # what is kept of a thread that ended
@@ -268,5 +265,5 @@ cdef uint64_t live_stores = 0
 cdef uint64_t live_buffers = 0
 cdef uint64_t live_threads = 0
 
-if sizeof(Node) != 4 * LINE or sizeof(Activation) != 3 * LINE:
+if sizeof(Node) != 4 * LINE or sizeof(Activation) != LINE or 2 * sizeof(Scope) != LINE:
     raise ImportError("stichotrope._core was built with a layout its code does not expect")

@@ -31,7 +31,7 @@ cdef bint read_open(Buffer* b, uint32_t offset, uint64_t now, Open* item) noexce
     cdef Activation* a = activation_at(b, offset)
     cdef uint32_t flags = st_load32(&a.flags)
     cdef const Handle* h = <const Handle*><uintptr_t>st_load64(<uint64_t*>&a.handle)
-    cdef uint64_t start = st_load64(&a.base if flags & RESUMED else &a.start)
+    cdef uint64_t start = st_load64(&a.start)
     if flags & (SILENT | BOTTOM) or start == NOT_YET or h == NULL or (flags & SUSPENDABLE and st_load32(&a.gone)):
         return False
     item.site = h.site
@@ -145,24 +145,24 @@ cdef int look_at(PyObject* known, void* argument) noexcept:
     """Adds what is open in an object, if that is a suspended generator or coroutine of the searching recorder."""
     cdef Search* search = <Search*>argument
     cdef SuspendedObject* each = <SuspendedObject*>known
-    cdef Saved* saved
+    cdef Buffer* b
     cdef Open item
-    cdef size_t i
+    cdef uint32_t offset, depth = 0
     if not is_suspended_kind(known) or each.owner != search.owner or each.session != search.session:
         return 1
     if not each.started or each.over or st_loadp_acquire(&each.running) != NULL:
         return 1
+    b = <Buffer*>each.buffer
+    offset = offset_of(b, each.activation)
     memset(&item, 0, sizeof(Open))
-    item.site = (<Handle*>each.handle).site
-    item.ticks = stretch(each.first, search.now)
-    search.failed = search.failed or not add_open(&search.found, &item)
-    saved = <Saved*>each.saved
-    for i in range(each.saved_count):
-        if not saved[i].silent:
-            item.site = saved[i].handle.site
-            item.ticks = stretch(saved[i].start, search.now)
-            item.depth = <uint32_t>(i + 1)
+    while is_activation(b, offset):
+        if read_open(b, offset, search.now, &item):
+            item.depth = depth
+            depth += 1
             search.failed = search.failed or not add_open(&search.found, &item)
+        if offset == each.top:
+            break
+        offset = st_load32(&activation_at(b, offset).next)
     return 1
 
 cdef extern from *:

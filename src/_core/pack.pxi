@@ -6,18 +6,50 @@ cdef enum:  # words of a packed node, then `pages` times: octave, 16 counts two 
     W_PAGES = 2
     W_PASSES = 3
     W_TOTAL = 4
-    W_CHILD = 5
-    W_SQUARES_LOW = 6
-    W_SQUARES_HIGH = 7
-    W_MINIMUM = 8
-    W_MAXIMUM = 9
-    W_NESTED = 10
-    W_TRACK_NESTED = 11
-    W_UNDER = 12
-    W_SUSPENDED = 13
-    NODE_WORDS = 14
+    W_SQUARES_LOW = 5
+    W_SQUARES_HIGH = 6
+    W_MINIMUM = 7
+    W_MAXIMUM = 8
+    W_ONCE = 9                 # ticks in which any was open, up to the moment of reading
+    W_COVERED = 10             # of those, the ticks in which something lay on each
+    W_OPEN = 11
+    W_FAILED = 12
+    W_CANCELLED = 13
+    W_TRACK = 14
+    NODE_WORDS = 15
     PAGE_WORDS = 9
     CARRY = 256                # added to an octave: these are high halves
+
+cdef enum:  # words of a packed scope; a run of nodes is followed by its scopes
+    W_KEY = 0
+    W_SCOPE_ONCE = 1
+    W_ACTIVE = 2               # ticks in which any was open and not idle
+    SCOPE_WORDS = 3
+    UNCOVERED = 1              # added to a node's offset: of so many of its open passes nothing lies on them any more
+
+cdef struct Ending:            # of passes that other threads have ended, and the buffer's own does not know of yet
+    uint32_t offset            # of a Count; of an Activation that something does not lie on any more; or UNCOVERED
+    uint32_t count             # of those that are open in it, so many are not; of what lies on it, so many do not
+    uint32_t covering          # of a node: of those that are not open, the ones that are counted as covering
+    bint is_passed_on          # what is around it knows
+    uint64_t at                # the last of them ended then
+
+cdef struct Sum:               # a scope, by what is within it
+    uint64_t key
+    uint64_t around            # the key of what it is within
+    uint64_t once
+    uint64_t active
+
+cdef struct Reading:           # of one buffer
+    Buffer* b
+    uint64_t until             # what is open counts until then, as its thread has ended, or NOT_YET
+    Map sums                   # key + 1 of a scope -> place of its Sum
+    Sum* scopes
+    size_t scopes_used
+    size_t scopes_capacity
+    Ending* endings
+    size_t used
+    size_t capacity
 
 cdef bint reserve_words(Packed* p, size_t more) noexcept nogil:
     cdef size_t capacity = p.capacity
@@ -69,17 +101,158 @@ cdef void pack_pages(Buffer* b, Node* n, Packed* p) noexcept nogil:
         if offset:
             pack_page(b, offset, CARRY + octave, p)
 
-cdef void pack_figures(Node* n, uint64_t* words) noexcept nogil:
+cdef Ending* ending_of(Reading* r, uint32_t offset) noexcept nogil:
+    cdef size_t i
+    for i in range(r.used):
+        if r.endings[i].offset == offset:
+            return &r.endings[i]
+    return NULL
+
+cdef bint add_ending(Reading* r, uint32_t offset, uint64_t at) noexcept nogil:
+    cdef Ending* found = ending_of(r, offset)
+    cdef Ending* bigger
+    if found == NULL:
+        if r.used == r.capacity:
+            bigger = <Ending*>PyMem_RawRealloc(r.endings, (2 * r.capacity + 16) * sizeof(Ending))
+            if bigger == NULL:
+                return False
+            r.endings = bigger
+            r.capacity = 2 * r.capacity + 16
+        found = &r.endings[r.used]
+        found.offset = offset
+        found.count = 0
+        found.covering = 0
+        found.is_passed_on = False
+        found.at = at
+        r.used += 1
+    found.count += 1
+    found.at = max(found.at, at)
+    return True
+
+cdef bint add_posted(Reading* r, Activation* a) noexcept nogil:
+    """Notes what ended with one that was posted: it alone, or all of a chain. False when there is no memory."""
+    cdef size_t most = r.b.data_start // sizeof(Activation)
+    cdef bint is_chain = st_load32(&a.flags) & BODY
+    cdef uint64_t at = a.ended
+    cdef uint32_t below = base_of_chain(r.b, a) if is_chain else 0
+    cdef Count* count
+    if at and below and not add_ending(r, below, at):
+        return False
+    while at and most:
+        if not st_load32(&a.flags) & SILENT and is_within(r.b, a.node, sizeof(Node)):
+            count = &node_at(r.b, a.node).count
+            if not add_ending(r, offset_of(r.b, count), at):
+                return False
+            ending_of(r, offset_of(r.b, count)).covering += a.over != 0
+        if not is_chain or not is_activation(r.b, a.next):
+            break
+        a = activation_at(r.b, a.next)
+        most -= 1
+    return True
+
+cdef uint32_t base_of_chain(Buffer* b, Activation* low) noexcept nogil:
+    """Offset of the open pass that waits for what is suspended, or 0."""
+    cdef uint32_t offset = low.prev
+    if not is_activation(b, offset) or not st_load32(&activation_at(b, offset).flags) & BASED:
+        return 0
+    offset = activation_at(b, offset).base
+    while is_activation(b, offset) and st_load32(&activation_at(b, offset).flags) & LEFT:
+        offset = activation_at(b, offset).prev
+    return offset if is_activation(b, offset) else 0
+
+cdef bint read_endings(Reading* r) noexcept nogil:
+    """Finds what other threads have ended; False when there is no memory."""
+    cdef void* newest = st_loadp_acquire(&r.b.posted)
+    cdef uint32_t offset = offset_of(r.b, newest) if newest != NULL else 0
+    cdef size_t i = 0
+    r.used = 0
+    while is_activation(r.b, offset):
+        if not add_posted(r, activation_at(r.b, offset)):
+            return False
+        offset = activation_at(r.b, offset).posted
+    while i < r.used:
+        if r.endings[i].is_passed_on or not is_complete(r.b, &r.endings[i]):
+            i += 1
+            continue
+        r.endings[i].is_passed_on = True
+        if not pass_on(r, r.endings[i]):
+            return False
+        i = 0
+    return True
+
+cdef bint is_complete(Buffer* b, Ending* ending) noexcept nogil:
+    """Whether nothing is open any more of what an ending is of, or nothing lies on it."""
+    if ending.offset & UNCOVERED:
+        return False
+    if is_activation(b, ending.offset):
+        return activation_at(b, ending.offset).over <= ending.count
+    return st_load32(&count_at(b, ending.offset).open) <= ending.count
+
+cdef bint pass_on(Reading* r, Ending ending) noexcept nogil:
+    """What an ending means for what is around it; False when there is no memory."""
+    cdef Activation* a
+    cdef uint32_t above
+    if is_activation(r.b, ending.offset):
+        a = activation_at(r.b, ending.offset)
+        if a.flags & SILENT or not is_within(r.b, a.node, sizeof(Node)):
+            return True
+        return add_ending(r, a.node | UNCOVERED, ending.at)
+    above = st_load32(&count_at(r.b, ending.offset).above)
+    return not above or add_ending(r, above, ending.at)
+
+cdef inline uint64_t until_now(uint64_t word, uint64_t now) noexcept nogil:
+    """The ticks that a word of what counts once stands for. Never less than none, whatever the clock did."""
+    cdef uint64_t ticks = (word >> 1) + (now if word & 1 else 0)
+    ticks &= <uint64_t>-1 >> 1
+    return 0 if ticks >> 62 else ticks
+
+cdef void read_words(Reading* r, const uint64_t* first, const uint64_t* second, uint64_t until, uint64_t second_until,
+                     uint64_t* words) noexcept nogil:
+    """What two words stood for at one moment, or at moments that are given; the second one no more than the first."""
+    cdef uint64_t one = 0, two = 0, now = 0
+    cdef int attempt
+    # What changes all the time is caught while it is not open: that needs no clock, and less than half of a moment.
+    for attempt in range(10_000):
+        one = st_load64_acquire(first)
+        two = st_load64_acquire(second)
+        if (one | two) & 1:
+            now = st_ticks() if until == NOT_YET else until
+        st_fence_acquire()
+        if st_load64(first) == one and st_load64(second) == two:
+            break
+    words[0] = until_now(one, now)
+    words[1] = min(until_now(two, now if second_until == NOT_YET else second_until), words[0])
+
+cdef uint64_t until_of(Reading* r, Count* count) noexcept nogil:
+    """Until when what a Count has open lasts, which other threads may have ended."""
+    cdef Ending* ending = ending_of(r, offset_of(r.b, count)) if r.used else NULL
+    return ending.at if ending != NULL and ending.is_passed_on else r.until
+
+cdef uint64_t covered_until(Reading* r, Node* n) noexcept nogil:
+    """Until when a node's passes were all covered, or NOT_YET: what lay on one may have ended elsewhere."""
+    cdef Ending* uncovered = ending_of(r, offset_of(r.b, n) | UNCOVERED) if r.used else NULL
+    cdef Ending* ended = ending_of(r, offset_of(r.b, &n.count)) if r.used else NULL
+    cdef uint32_t open = n.count.open - (ended.count if ended != NULL else 0)
+    cdef uint32_t covering = n.covering - (ended.covering if ended != NULL else 0)
+    if uncovered == NULL or open == covering - uncovered.count:
+        return NOT_YET
+    return uncovered.at
+
+cdef void pack_figures(Reading* r, Node* n, uint64_t* words) noexcept nogil:
+    cdef Ending* ending = ending_of(r, offset_of(r.b, &n.count)) if r.used else NULL
+    cdef uint64_t open = st_load32(&n.count.open)
     words[W_TOTAL] = st_load64(&n.total)
-    words[W_CHILD] = st_load64(&n.child)
     words[W_SQUARES_LOW] = st_load64(&n.squares_low)
     words[W_SQUARES_HIGH] = st_load64(&n.squares_high)
     words[W_MINIMUM] = st_load64(&n.minimum)
     words[W_MAXIMUM] = st_load64(&n.maximum)
-    words[W_NESTED] = st_load64(&n.nested)
-    words[W_TRACK_NESTED] = st_load64(&n.track_nested)
-    words[W_UNDER] = st_load64(&n.under)
-    words[W_SUSPENDED] = st_load64(&n.suspended)
+    words[W_FAILED] = st_load64(&n.failed)
+    words[W_CANCELLED] = st_load64(&n.cancelled)
+    if r.until != NOT_YET:
+        open = 0  # nothing is open on a thread that ended
+    words[W_OPEN] = open if ending == NULL else open - min(open, ending.count)
+    words[W_TRACK] = st_load32(&n.track)
+    read_words(r, &n.count.once, &n.covered, until_of(r, &n.count), covered_until(r, n), &words[W_ONCE])
 
 cdef bint is_steady(Node* n, uint64_t passes) noexcept nogil:
     """Whether what was read since `finished` gave `passes` belongs to exactly these passes."""
@@ -127,17 +300,17 @@ cdef void trim_histogram(uint64_t* words, uint64_t* before) noexcept nogil:
                 surplus -= grown
         page += PAGE_WORDS
 
-cdef uint64_t steady_figures(Node* n, uint64_t* words) noexcept nogil:
+cdef uint64_t steady_figures(Reading* r, Node* n, uint64_t* words) noexcept nogil:
     """Reads a node's figures, without the histogram, at a moment between two passes: the passes until then."""
     cdef uint64_t passes
     while True:
         passes = st_load64_acquire(&n.finished)
-        pack_figures(n, words)
+        pack_figures(r, n, words)
         if is_steady(n, passes):
             return passes
         st_pause()
 
-cdef bint pack_node(Buffer* b, Node* n, Packed* p) noexcept nogil:
+cdef bint pack_node(Reading* r, Node* n, Packed* p) noexcept nogil:
     """Appends a node: its figures and its histogram after the same pass; False when there is no memory."""
     cdef size_t start = p.used, most = NODE_WORDS + 2 * OCTAVES * PAGE_WORDS, second
     cdef uint64_t* words
@@ -145,12 +318,13 @@ cdef bint pack_node(Buffer* b, Node* n, Packed* p) noexcept nogil:
     cdef int attempt
     if not reserve_words(p, 2 * most):
         return False
+    cdef Buffer* b = r.b
     words = p.words + start
     words[W_SITE] = st_load32(&n.site)
     for attempt in range(20):
         p.used = start + NODE_WORDS
         passes = words[W_PASSES] = st_load64_acquire(&n.finished)
-        pack_figures(n, words)
+        pack_figures(r, n, words)
         pack_pages(b, n, p)
         words[W_PAGES] = (p.used - start - NODE_WORDS) // PAGE_WORDS
         if is_steady(n, passes):
@@ -159,7 +333,7 @@ cdef bint pack_node(Buffer* b, Node* n, Packed* p) noexcept nogil:
     # Its thread passes here faster than a histogram can be read: the figures alone, between two of the histogram.
     second = p.used
     p.used += NODE_WORDS
-    words[W_PASSES] = steady_figures(n, words)
+    words[W_PASSES] = steady_figures(r, n, words)
     pack_pages(b, n, p)
     memcpy(p.words + second, words, NODE_WORDS * sizeof(uint64_t))
     p.words[second + W_PAGES] = (p.used - second - NODE_WORDS) // PAGE_WORDS
@@ -206,29 +380,175 @@ cdef uint64_t number_of(uint32_t* offsets, size_t count, uint32_t offset) noexce
             high = middle
     return low if low < count and offsets[low] == offset else <uint64_t>-1
 
+cdef Sum* sum_of(Reading* r, uint64_t key, uint64_t around) noexcept nogil:
+    """The place of a scope's sum, made when missing; NULL when there is no memory."""
+    cdef uint64_t* slot = map_find(&r.sums, key + 1)
+    cdef Sum* bigger
+    if slot != NULL:
+        return &r.scopes[slot[1]]
+    if r.scopes_used == r.scopes_capacity:
+        bigger = <Sum*>PyMem_RawRealloc(r.scopes, (2 * r.scopes_capacity + 16) * sizeof(Sum))
+        if bigger == NULL:
+            return NULL
+        r.scopes = bigger
+        r.scopes_capacity = 2 * r.scopes_capacity + 16
+    if not map_put(&r.sums, key + 1, r.scopes_used):
+        return NULL
+    bigger = &r.scopes[r.scopes_used]
+    bigger.key = key
+    bigger.around = around
+    bigger.once = 0
+    r.scopes_used += 1
+    return bigger
+
+cdef bint add_node(Reading* r, uint64_t* words) noexcept nogil:
+    """Adds a node to its site; False when there is no memory."""
+    cdef Sum* site
+    if <uint32_t>words[W_SITE] == OTHER_PATHS:
+        return True
+    site = sum_of(r, site_key(<uint32_t>words[W_SITE]), track_key(<uint32_t>words[W_TRACK]))
+    if site != NULL:
+        site.once += words[W_ONCE]
+    return site != NULL
+
+cdef bint pack_nodes(Reading* r, Packed* p, uint32_t* offsets, size_t count) noexcept nogil:
+    """Appends all nodes, a parent before its children; False when there is no memory. A child is read before its parent:
+    what is open counts up to the moment at which it is read, and shall not come to more than what it is in."""
+    cdef Packed read
+    cdef size_t* starts = <size_t*>PyMem_RawMalloc((count + 1) * sizeof(size_t))
+    cdef size_t i = count, length
+    cdef bint ok = starts != NULL
+    memset(&read, 0, sizeof(Packed))
+    while ok and i:
+        i -= 1
+        starts[i] = read.used
+        ok = pack_node(r, node_at(r.b, offsets[i]), &read)
+        if ok:
+            ok = add_node(r, read.words + starts[i])
+            read.words[starts[i] + W_PARENT] = number_of(offsets, count, st_load32(&node_at(r.b, offsets[i]).parent))
+    ok = ok and reserve_words(p, read.used)
+    if ok:
+        length = read.used
+        for i in range(count):
+            memcpy(p.words + p.used, read.words + starts[i], (length - starts[i]) * sizeof(uint64_t))
+            p.used += length - starts[i]
+            length = starts[i]
+    PyMem_RawFree(starts)
+    PyMem_RawFree(read.words)
+    return ok
+
+cdef void read_scopes(Reading* r, int kind) noexcept nogil:
+    """Reads the scopes of a kind that are counted apart: what is within them need not add up."""
+    cdef uint32_t offset = st_load32_acquire(&r.b.newest_scope), older
+    cdef uint64_t words[2]
+    cdef uint64_t* slot
+    cdef Scope* scope
+    while is_scope(r.b, offset):
+        scope = scope_at(r.b, offset)
+        slot = map_find(&r.sums, st_load64(&scope.key) + 1)
+        if slot != NULL and st_load64(&scope.key) % (1 << SCOPE_BITS) == <uint64_t>kind:
+            read_words(r, &scope.count.once, &scope.count.once, until_of(r, &scope.count), NOT_YET, words)
+            r.scopes[slot[1]].once = words[0]
+        older = st_load32(&scope.older)
+        if older >= offset:
+            return
+        offset = older
+
+cdef bint sum_up(Reading* r, int kind) noexcept nogil:
+    """Adds the scopes of a kind to what is around them; False when there is no memory."""
+    cdef size_t i
+    cdef Sum* around
+    for i in range(r.scopes_used):
+        if r.scopes[i].key % (1 << SCOPE_BITS) == <uint64_t>kind:
+            around = sum_of(r, r.scopes[i].around, OF_ALL)
+            if around == NULL:
+                return False
+            around.once += r.scopes[i].once
+    return True
+
+cdef void read_active(Reading* r) noexcept nogil:
+    """Reads how long sites were active that are not whenever they are open, into the sums of their keys."""
+    cdef uint32_t offset = st_load32_acquire(&r.b.newest_scope), older
+    cdef uint64_t words[2]
+    cdef uint64_t* slot
+    cdef uint64_t* active
+    cdef uint64_t key
+    while is_scope(r.b, offset):
+        key = st_load64(&scope_at(r.b, offset).key)
+        slot = map_find(&r.sums, (key & ~<uint64_t>OF_ACTIVE) + 1) if key & OF_ACTIVE == OF_ACTIVE else NULL
+        if slot != NULL:
+            active = &scope_at(r.b, offset).count.once
+            read_words(r, active, active, r.until, NOT_YET, words)
+            r.scopes[slot[1]].active = min(words[0], r.scopes[slot[1]].once)
+        older = st_load32(&scope_at(r.b, offset).older)
+        if older >= offset:
+            return
+        offset = older
+
+cdef bint pack_scopes(Reading* r, Packed* p) noexcept nogil:
+    """Appends all scopes; False when there is no memory. What is within another one is read before it."""
+    cdef size_t i
+    cdef int kind
+    cdef uint64_t* words
+    for kind in range(OF_ALL + 1):
+        read_scopes(r, kind)
+        if kind != OF_ALL and not sum_up(r, kind):
+            return False
+    for i in range(r.scopes_used):
+        r.scopes[i].active = r.scopes[i].once
+    read_active(r)
+    if not reserve_words(p, r.scopes_used * SCOPE_WORDS):
+        return False
+    for i in range(r.scopes_used):
+        words = p.words + p.used
+        words[W_KEY] = r.scopes[i].key
+        words[W_SCOPE_ONCE] = r.scopes[i].once
+        words[W_ACTIVE] = r.scopes[i].active
+        p.used += SCOPE_WORDS
+    p.scopes = r.scopes_used
+    return True
+
+cdef inline bint is_scope(Buffer* b, uint32_t offset) noexcept nogil:
+    return offset >= b.data_start and offset % (LINE // 2) == 0 and offset + sizeof(Scope) <= b.size
+
+cdef bint pack_once(Reading* r, Packed* p) noexcept nogil:
+    """Appends what a buffer holds; False when there is no memory."""
+    cdef size_t count = 0
+    cdef uint32_t* offsets = node_offsets(r.b, &count)
+    cdef bint ok = offsets != NULL and read_endings(r) and pack_nodes(r, p, offsets, count) and pack_scopes(r, p)
+    PyMem_RawFree(offsets)
+    p.nodes = count
+    return ok
+
 cdef bint pack_buffer(Buffer* b, uint64_t session, Packed* p) noexcept nogil:
     """Appends what a buffer recorded in a session. Nothing is appended if it is of another; False: no memory."""
-    cdef size_t count = 0, i, start = p.used, words
-    cdef uint32_t* offsets
+    cdef size_t start = p.used
+    cdef uint64_t drains
+    cdef Reading reading
     cdef bint ok = True
-    p.nodes = 0
+    cdef int attempt
+    p.nodes = p.scopes = 0
     if st_load64_acquire(&b.session) != session:
         return True
-    offsets = node_offsets(b, &count)
-    if offsets == NULL:
-        return False
-    for i in range(count):
-        words = p.used
-        ok = pack_node(b, node_at(b, offsets[i]), p)
-        if not ok:
+    memset(&reading, 0, sizeof(Reading))
+    reading.b = b
+    reading.until = b.thread.ended_at if b.thread != NULL and st_load64_acquire(&b.thread.ended) else NOT_YET
+    for attempt in range(20):
+        p.used = start
+        drains = st_load64_acquire(&b.drains)
+        map_clear(&reading.sums)
+        reading.scopes_used = 0
+        ok = pack_once(&reading, p)
+        st_fence_acquire()
+        if not ok or (drains % 2 == 0 and st_load64(&b.drains) == drains):
             break
-        p.words[words + W_PARENT] = number_of(offsets, count, st_load32(&node_at(b, offsets[i]).parent))
-    PyMem_RawFree(offsets)
-    st_fence_acquire()
+    PyMem_RawFree(reading.endings)
+    PyMem_RawFree(reading.scopes)
+    map_free(&reading.sums)
     if not ok or st_load64(&b.session) != session:
         p.used = start
+        p.nodes = p.scopes = 0
         return ok
-    p.nodes = count
     p.clamped = st_load64(&b.clamped)
     p.untimed = st_load64(&b.untimed)
     p.unbinned = st_load64(&b.unbinned)
@@ -268,15 +588,43 @@ cdef void fold_node(Buffer* b, Node* n, uint64_t* words) noexcept nogil:
     n.finished += words[W_PASSES]
     n.started = n.finished
     n.total += words[W_TOTAL]
-    n.child += words[W_CHILD]
     n.squares_low += words[W_SQUARES_LOW]
     n.squares_high += words[W_SQUARES_HIGH] + (n.squares_low < low)
     n.minimum = min(n.minimum, words[W_MINIMUM])
     n.maximum = max(n.maximum, words[W_MAXIMUM])
-    n.nested += words[W_NESTED]
-    n.track_nested += words[W_TRACK_NESTED]
-    n.under += words[W_UNDER]
-    n.suspended += words[W_SUSPENDED]
+    n.count.once += 2 * words[W_ONCE]
+    n.covered += 2 * words[W_COVERED]
+    n.count.open += <uint32_t>words[W_OPEN]
+    n.track = <uint32_t>words[W_TRACK]
+    n.failed += words[W_FAILED]
+    n.cancelled += words[W_CANCELLED]
+
+cdef bint make_scopes(Buffer* b, Packed* p, uint64_t* words) noexcept nogil:
+    """Finds or makes all scopes of a packed buffer; False when there is no memory."""
+    cdef size_t i
+    for i in range(p.scopes):
+        if scope_of(b, words[W_KEY]) == NULL:
+            return False
+        if words[W_KEY] % (1 << SCOPE_BITS) == OF_SITE and scope_of(b, words[W_KEY] | OF_ACTIVE) == NULL:
+            return False
+        words += SCOPE_WORDS
+    return True
+
+cdef void fold_scopes(Buffer* b, Packed* p, uint64_t* words) noexcept nogil:
+    """Adds packed scopes, which are there."""
+    cdef size_t i
+    for i in range(p.scopes):
+        scope_of(b, words[W_KEY]).count.once += 2 * words[W_SCOPE_ONCE]
+        if words[W_KEY] % (1 << SCOPE_BITS) == OF_SITE:
+            scope_of(b, words[W_KEY] | OF_ACTIVE).count.once += 2 * words[W_ACTIVE]
+        words += SCOPE_WORDS
+
+cdef uint64_t* after_nodes(Packed* p, uint64_t* words) noexcept nogil:
+    """Where a packed buffer's scopes begin."""
+    cdef size_t i
+    for i in range(p.nodes):
+        words += NODE_WORDS + words[W_PAGES] * PAGE_WORDS
+    return words
 
 cdef uint32_t place_for(Buffer* b, uint32_t parent, uint32_t site) noexcept nogil:
     """Offset of the node of a path, made when missing; 0 when there is no memory."""
@@ -308,12 +656,13 @@ cdef bint fold(Buffer* b, Packed* p, uint64_t* words) noexcept nogil:
     """
     cdef uint32_t* places = <uint32_t*>PyMem_RawMalloc((p.nodes + 1) * sizeof(uint32_t))
     cdef size_t i
-    cdef bint ok = places != NULL and make_places(b, p, words, places)
+    cdef bint ok = places != NULL and make_places(b, p, words, places) and make_scopes(b, p, after_nodes(p, words))
     if ok:
         for i in range(p.nodes):
             fold_node(b, node_at(b, places[i]), words)
             fold_histogram(b, node_at(b, places[i]), words + NODE_WORDS, words[W_PAGES])
             words += NODE_WORDS + words[W_PAGES] * PAGE_WORDS
+        fold_scopes(b, p, words)
         b.clamped += p.clamped
         b.untimed += p.untimed
         b.unbinned += p.unbinned

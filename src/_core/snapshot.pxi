@@ -56,18 +56,34 @@ cdef object decode(Packed* p):
             site,
             words[W_PASSES],
             words[W_TOTAL],
-            words[W_CHILD],
             words[W_MINIMUM] if words[W_PASSES] else 0,
             words[W_MAXIMUM],
             (<object>words[W_SQUARES_HIGH] << 64) | words[W_SQUARES_LOW],
-            words[W_NESTED],
-            words[W_TRACK_NESTED],
-            words[W_UNDER],
-            words[W_SUSPENDED],
+            words[W_ONCE],
+            words[W_ONCE] - words[W_COVERED],
+            words[W_OPEN],
+            words[W_FAILED],
+            words[W_CANCELLED],
             bucket_counts(words + NODE_WORDS, words[W_PAGES]),
         ))
         words += NODE_WORDS + words[W_PAGES] * PAGE_WORDS
     return tuple(nodes)
+
+cdef object decode_scopes(Packed* p):
+    """A packed run's scopes, in the shape of `Snapshot.scopes()`."""
+    cdef uint64_t* words = after_nodes(p, p.words)
+    cdef size_t i
+    sites, tracks, all_of_them = {}, {}, (0, 0)
+    for i in range(p.scopes):
+        figures = (words[W_SCOPE_ONCE], words[W_ACTIVE])
+        if words[W_KEY] % (1 << SCOPE_BITS) == OF_SITE:
+            sites[words[W_KEY] >> SCOPE_BITS] = figures
+        elif words[W_KEY] % (1 << SCOPE_BITS) == OF_TRACK:
+            tracks[words[W_KEY] >> SCOPE_BITS] = figures[0]
+        else:
+            all_of_them = figures
+        words += SCOPE_WORDS
+    return sites, tracks, all_of_them[0]
 
 cdef class Snapshot:
     """What all threads had recorded at one moment. It owns its memory and never changes."""
@@ -154,15 +170,23 @@ cdef class Snapshot:
         return found
 
     def nodes(self, size_t index):
-        """The nodes of one of the `threads()`, each (parent's number or -1, site or -1 for "other paths", passes,
-        total, child, minimum, maximum, sum of squares, nested, track-nested, under, suspended, buckets), times in
-        ticks."""
+        """The nodes of one of the `threads()`, each (parent's number or -1, site or -1 for "other paths", passes that
+        ended, their total, minimum, maximum, sum of squares, ticks in which any was open, part of that in which nothing
+        lay on one, passes that are open, that failed, that were cancelled, buckets), times in ticks. What is open counts
+        up to the moment of the snapshot."""
         if index >= self.count:
             raise IndexError(f"thread {index} of {self.count}")
         return decode(&self.shares[index].packed)
 
+    def scopes(self, size_t index):
+        """The time that counts once on one of the `threads()`: ({site: (ticks in which any of its passes was open, in
+        which any was active)}, {track: ticks in which any was open}, ticks in which any was)."""
+        if index >= self.count:
+            raise IndexError(f"thread {index} of {self.count}")
+        return decode_scopes(&self.shares[index].packed)
+
     def merged(self):
-        """The nodes of all threads together, path by path, in the shape of `nodes()`."""
+        """(nodes, scopes) of all threads together, path by path, in the shapes of `nodes()` and `scopes()`."""
         cdef Packed packed
         cdef Buffer* b = new_buffer(MERGE_RESERVE, NO_LIMIT)
         cdef size_t i
@@ -177,6 +201,6 @@ cdef class Snapshot:
         try:
             if not ok:
                 raise MemoryError("no memory to merge the threads of a profiler")
-            return decode(&packed)
+            return decode(&packed), decode_scopes(&packed)
         finally:
             PyMem_RawFree(packed.words)

@@ -101,8 +101,6 @@ cdef void fill_handle(Handle* h, Store* s, uint32_t site, uint32_t track) noexce
     h.site = site
     h.track = track
     h.seat = <uint32_t>(s.id % SEATS)
-    h.site_bit = <uint64_t>1 << (site % 64)
-    h.track_bit = <uint64_t>1 << min(track, 63)
 
 cdef Handle* add_site(Store* s, uint32_t track) noexcept nogil:
     """Makes the handle of the next site, or NULL when there is no memory. Its caller holds the profiler's lock."""

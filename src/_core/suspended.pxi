@@ -13,18 +13,14 @@ cdef extern from *:
         PyObject *finalizer;    /* what an event loop wants to be told when an asynchronous generator is dropped */
         void *handle;
         void *running;          /* atomic: set while it is on a stack */
-        void *buffer;           /* where, while it is */
+        void *buffer;           /* where its pass is open, from its first resume to its end */
         void *activation;
         void *body;             /* the frame of its body */
+        void *around;           /* while it is on a stack: the body that was innermost before; compared only */
         void *waiter;           /* the frame whose block it last went on in, which awaits it; compared only */
-        void *saved;            /* passes that its body left open when it was suspended */
-        size_t saved_count;
-        uint64_t session;
-        uint64_t saved_session; /* in which it was suspended: what was cleared since is dropped */
-        uint64_t first;
-        uint64_t since;
-        uint64_t active;
-        uint64_t child;
+        uint32_t top;           /* while it is suspended: the uppermost of what its body has open, or its pass */
+        uint64_t session;       /* in which it was suspended: what was cleared since is dropped */
+        uint64_t since;         /* when it was last resumed or suspended */
         int started;
         int untouched;          /* it was returned by a call that is part of the pass, and not resumed since */
         int over;
@@ -56,8 +52,12 @@ cdef extern from *:
         PyObject_HEAD
         PyObject *inner;
         PyObject *pass;
-        int yields;             /* its return is a step of the asynchronous generator, which goes on after it */
+        int kind;               /* ST_STEP, ST_CLOSING or 0 */
     } st_relay;
+    enum {
+        ST_STEP = 1,            /* its return is that of a step of the asynchronous generator, which goes on after it */
+        ST_CLOSING = 2          /* its return is the generator's end, which somebody asked for */
+    };
     static void st_read_hooks(PyObject **firstiter, PyObject **finalizer) {
         *firstiter = PyThreadState_Get()->async_gen_firstiter;
         *finalizer = PyThreadState_Get()->async_gen_finalizer;
@@ -72,6 +72,7 @@ cdef extern from *:
         *firstiter = first;
         *finalizer = final;
     }
+    static const char st_close[] = "close";
     #define ST_OBJECT_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE \\
                              | Py_TPFLAGS_DISALLOW_INSTANTIATION)
     /* Run with an exception set, and leave it set. */
@@ -95,15 +96,11 @@ cdef extern from *:
         void* buffer
         void* activation
         void* body
+        void* around
         void* waiter
-        void* saved
-        size_t saved_count
+        uint32_t top
         uint64_t session
-        uint64_t saved_session
-        uint64_t first
         uint64_t since
-        uint64_t active
-        uint64_t child
         bint started
         bint untouched
         bint over
@@ -114,9 +111,12 @@ cdef extern from *:
     ctypedef struct RelayObject "st_relay":
         PyObject* inner
         PyObject* passing "pass"
-        bint yields
+        int kind
+    const int STEP "ST_STEP"
+    const int CLOSING "ST_CLOSING"
     ctypedef struct Error "st_error":
         pass
+    const char* CLOSE "st_close"
     const unsigned int ST_OBJECT_FLAGS
     const Py_ssize_t SUSPENDED_REFERENCES_OFFSET "offsetof(st_suspended, references)"
     void st_read_hooks(PyObject** firstiter, PyObject** finalizer)
@@ -141,41 +141,10 @@ cdef extern from "Python.h":
     int PyObject_CallFinalizerFromDealloc(PyObject*)
     void PyErr_SetObject(PyObject*, PyObject*)
     PyObject* PyExc_StopIteration
+    PyObject* PyExc_StopAsyncIteration
+    bint PyErr_GivenExceptionMatches(PyObject*, PyObject*)
     const int Py_tp_iter, Py_tp_iternext, Py_tp_finalize
     const int Py_am_await, Py_am_aiter, Py_am_anext, Py_am_send
-
-cdef struct Saved:             # a pass that is open inside something suspended
-    const Handle* handle
-    uint64_t start
-    uint64_t child
-    uint64_t unbilled
-    uint64_t suspended
-    uint32_t silent
-    uint32_t flags             # SUSPENDABLE or none
-    void* frame
-
-cdef inline uint64_t less(uint64_t ticks, uint64_t part) noexcept nogil:
-    return ticks - part if ticks > part else 0
-
-cdef void reopen(Buffer* b, const Saved* saved, uint64_t since, uint64_t now, bint dropped) noexcept nogil:
-    """Puts a pass back on the stack after it was suspended with what opened it."""
-    cdef Activation* a
-    if dropped or saved.silent:
-        a = push_silent(b, saved.handle, (DROPPED if dropped else saved.silent) | saved.flags)
-        if a != NULL:
-            a.frame = saved.frame
-            st_store32(&a.gone, 0)
-        return
-    a = push(b, saved.handle, NATIVE, saved.frame)
-    if a != NULL:
-        st_store64(&a.start, saved.start)
-        st_store32(&a.gone, 0)
-        a.child = saved.child
-        a.since = now
-        a.unbilled = saved.unbilled
-        a.laid = now + 1  # after the pass that it was suspended with
-        a.suspended = saved.suspended + stretch(since, now)
-        a.flags |= PAUSED | MOVED | saved.flags
 
 cdef bint is_suspended_kind(PyObject* each) noexcept nogil:
     """Whether an object is one of ours that stand for what suspends."""
@@ -188,33 +157,197 @@ cdef PyObject* innermost_of(PyObject* inner) noexcept nogil:
         inner = (<SuspendedObject*>inner).inner
     return inner
 
+cdef void hold_buffer(SuspendedObject* self, Buffer* b, Activation* a) noexcept nogil:
+    """The pass is open in a buffer, which stays until it is not."""
+    self.buffer = b
+    self.activation = a
+    self.session = b.session
+    b.held += 1
+
 cdef bint give_up(SuspendedObject* self, Buffer* b) noexcept nogil:
-    """There is no memory to go on with a pass, which has been counted as untimed: what it has open is, too."""
-    if b != NULL:
-        b.untimed += self.saved_count
-    self.saved_count = 0
+    """There is no memory to go on with a pass, which has been counted as untimed."""
     self.over = True
+    if self.started:
+        forget_chain(self, b)
     st_storep_release(&self.running, NULL)
     return False
 
-cdef Activation* push_resumed(SuspendedObject* self, Buffer* b, Handle* h) noexcept nogil:
-    """Opens the pass on the flow of the running context; NULL, and counted, when there is no memory."""
+cdef void forget_chain(SuspendedObject* self, Buffer* b) noexcept nogil:
+    """What is suspended is open in its buffer no more. `b`: the calling thread's, or NULL."""
+    cdef Buffer* origin = <Buffer*>self.buffer
+    cdef Activation* low = <Activation*>self.activation
+    cdef bint counts = self.session == st_load64_acquire(&origin.session)
+    if origin == b:
+        low.ended = st_ticks() if counts else 0
+        drain_chain(b, low)
+        b.held -= 1
+    else:
+        post(origin, low, st_ticks() if counts else 0)
+        release_buffer(origin)
+
+cdef void set_idle(Buffer* b, Activation* low, Activation* top, uint64_t now) noexcept nogil:
+    """What is suspended goes on being open, but not being active: nor is any of it time of its own."""
+    cdef Activation* a = top
+    if not make_all_paces(b, low):
+        b.untimed += 1
+        return
+    while True:
+        if a.flags & PACED:
+            stop_pace(b, a, now)
+        if a == low:
+            break
+        a = activation_at(b, a.prev)
+    a = recorded_down(b, top, low)
+    if a != NULL:
+        cover(b, a, now)
+        a.flags |= LIDDED
+
+cdef Activation* recorded_down(Buffer* b, Activation* top, Activation* low) noexcept nogil:
+    """The uppermost from `top` down to `low` that is recorded, or NULL."""
+    while top.flags & SILENT:
+        if top == low:
+            return NULL
+        top = activation_at(b, top.prev)
+    return top
+
+cdef bint make_all_paces(Buffer* b, Activation* low) noexcept nogil:
+    """Has idle passes be told from others for all that is on top of the current flow from `low` on."""
+    cdef Activation* a = activation_at(b, b.top)
+    while True:
+        if not a.flags & SILENT and not make_pace(b, a):
+            return False
+        if a == low:
+            return True
+        a = activation_at(b, a.prev)
+
+cdef void set_active(Buffer* b, Activation* low, Activation* top, uint64_t now) noexcept nogil:
+    """What is suspended is about to go on."""
+    cdef Activation* a = top
+    while True:
+        if a.flags & LIDDED:
+            a.flags &= ~<uint32_t>LIDDED
+            uncover(b, a, now)
+        if a.flags & PACED:
+            start_pace(b, a, now)
+        if a == low:
+            return
+        a = activation_at(b, a.prev)
+
+cdef void relink(SuspendedObject* self, Buffer* b, uint64_t now) noexcept nogil:
+    """Puts what is suspended on top of the current flow again, on the thread that it is open on."""
+    cdef Activation* low = <Activation*>self.activation
+    cdef Activation* top = activation_at(b, self.top)
+    cdef Activation* a = low
+    if self.session != b.session:
+        while True:
+            drop(b, a)
+            if a == top:
+                break
+            a = activation_at(b, a.next)
+        lift_off(b, low, now, False)
+        self.session = b.session
+    else:
+        lift_off(b, low, now, True)
+        set_active(b, low, top, now)
+    put_back(b, low.prev)
+    attach_chain(b, low, top, now)
+
+cdef Activation* take_over(Buffer* b, Buffer* origin, Activation* a, bint dropped) noexcept nogil:
+    """Puts a pass that is open on another thread on top of the current flow; NULL when there is no memory."""
+    cdef const Handle* h = a.handle
+    cdef uint32_t kept = a.flags & (SUSPENDABLE | BODY), node = 0
+    cdef Activation* made
+    if not dropped and not a.flags & SILENT:
+        node = node_like(b, origin, a.node, 0)
+        if node == 0:
+            b.untimed += 1
+    made = push_silent(b, h, DROPPED if node == 0 and not a.flags & MUTED else MUTED)
+    if made == NULL:
+        return NULL
+    made.frame = a.frame
+    st_store64(&made.start, a.start)
+    st_store32(&made.gone, 0)
+    made.flags |= kept
+    if node:
+        made.node = node
+        made.flags = kept
+    return made
+
+cdef bint adopt(SuspendedObject* self, Buffer* b, uint64_t now) noexcept nogil:
+    """Takes what is suspended over from the thread that it is open on; False when there is no memory."""
+    cdef Buffer* origin = <Buffer*>self.buffer
+    cdef Activation* low = <Activation*>self.activation
+    cdef Activation* from_ = low
+    cdef Activation* first = NULL
+    cdef Activation* made
+    cdef bint dropped = self.session != b.session
+    while True:
+        made = take_over(b, origin, from_, dropped)
+        if first == NULL:
+            if made == NULL:
+                return False
+            first = made
+        if made == NULL:
+            break
+        if not made.flags & SILENT:
+            if b.sites[made.handle.site].pace:
+                made.flags |= PACED
+            begin_at(b, made, now)
+        if offset_of(origin, from_) == self.top:
+            break
+        from_ = activation_at(origin, from_.next)
+    post(origin, low, now if self.session == st_load64_acquire(&origin.session) else 0)
+    release_buffer(origin)
+    hold_buffer(self, b, first)
+    return True
+
+cdef void begin_at(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
+    """The same as `begin`, for a pass that has begun elsewhere."""
+    cdef uint64_t start = a.start
+    begin(b, a, now)
+    st_store64(&a.start, start)
+
+cdef uint64_t moment(SuspendedObject* self) noexcept nogil:
+    """The time, never before what it was when this was last resumed or suspended: a clock may go backwards."""
+    self.since += stretch(self.since, st_ticks())
+    return self.since
+
+cdef bint turn_to_own(Buffer* b) noexcept nogil:
+    """Makes the flow of the running context the current one; False, and counted, when there is no memory."""
     cdef void* context = st_context(NULL)
     if context != b.expected and not switch_flow(b, context):
         b.untimed += 1
-        return NULL
+        return False
     if b.aside and b.thrown_through != NULL:
         bring_back_of(b, b.thrown_through)
-    if not self.started or self.session == b.session:
-        return push(b, h, CALL, NULL)
+    return True
+
+cdef bint put_on_stack(SuspendedObject* self, Buffer* b, Handle* h) noexcept nogil:
+    """Opens the pass, or goes on with it, on the flow of the running context; False, and counted, when there is no
+    memory."""
+    cdef Activation* a
+    if not turn_to_own(b):
+        return False
     running_top(b, NULL)
-    return push_silent(b, h, DROPPED)
+    if self.started:
+        if self.buffer != b:
+            return adopt(self, b, moment(self))
+        relink(self, b, moment(self))
+        return True
+    a = push(b, h, CALL, NULL)
+    if a == NULL:
+        return False
+    a.flags |= BODY
+    self.since = st_ticks()
+    begin(b, a, self.since)
+    hold_buffer(self, b, a)
+    return True
 
 cdef void* frame_below(Buffer* b, Activation* a) noexcept nogil:
     """The frame of the innermost block below an activation that may be suspended, or NULL. Below another tracked body,
     it is that one's to know."""
     a = activation_at(b, a.prev)
-    while a.prev and not a.flags & (SUSPENDABLE | RESUMED):
+    while a.prev and not a.flags & (SUSPENDABLE | BODY):
         a = activation_at(b, a.prev)
     return a.frame if a.flags & SUSPENDABLE else NULL
 
@@ -223,9 +356,7 @@ cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
     thrown into it."""
     cdef Handle* h = <Handle*>self.handle
     cdef Buffer* b
-    cdef Activation* a
-    cdef Saved* saved = <Saved*>self.saved
-    cdef size_t i
+    cdef bint ok
     if self.over or not st_casp(&self.running, NULL, <void*>self):
         return False
     if not self.started and st_load64(h.gate) == OFF:
@@ -236,30 +367,22 @@ cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
         b = settle(h, CALL)
     if b == NULL:
         return give_up(self, NULL)
+    if is_posted(b):
+        drain(b)
     if thrown:
         b.thrown_through = self.waiter
-    a = push_resumed(self, b, h)
+    ok = put_on_stack(self, b, h)
     b.thrown_through = NULL
-    if a == NULL:
+    if not ok:
         return give_up(self, b)
     if not thrown:
-        self.waiter = frame_below(b, a) if st_delegation_calls() else NULL
-    st_store64(&a.start, st_ticks())
-    if not self.started:
-        self.started = True
-        self.first = a.start
-        self.session = b.session
-    a.base = self.first
-    a.suspended = less(stretch(self.first, a.start), self.active)
-    a.flags |= RESUMED
-    for i in range(self.saved_count):
-        reopen(b, &saved[i], self.since, a.start, self.saved_session != b.session)
-    self.saved_count = 0
+        self.waiter = frame_below(b, <Activation*>self.activation) if st_delegation_calls() else NULL
+    self.started = True
     self.untouched = False
     if self.body == NULL:
         self.body = st_frame_of_body(innermost_of(self.inner))
-    self.buffer = b
-    self.activation = a
+    self.around = b.body
+    b.body = self.body
     return True
 
 cdef size_t count_above(Buffer* b, Activation* a) noexcept nogil:
@@ -273,43 +396,7 @@ cdef size_t count_above(Buffer* b, Activation* a) noexcept nogil:
         count += 1
     return count
 
-cdef void save_above(SuspendedObject* self, Buffer* b, Activation* a, size_t count, uint64_t now) noexcept nogil:
-    """Takes what the suspended body has open off the stack, to be put back when it is resumed."""
-    cdef Saved* saved = <Saved*>PyMem_RawRealloc(self.saved, count * sizeof(Saved))
-    cdef size_t i
-    if saved == NULL:
-        b.untimed += count
-        st_store64(&(<Handle*>self.handle).store.unmatched, 1)
-        return
-    self.saved = saved
-    self.saved_count = count
-    self.saved_session = b.session
-    # The collector may close the body without this one, whose exits then find nothing to close.
-    st_store64(&(<Handle*>self.handle).store.unmatched, 1)
-    for i in range(count):
-        a = activation_at(b, a.next)
-        if a.flags & BASE:
-            leave_base(b, a, now)
-        saved[i].handle = a.handle
-        saved[i].start = a.start
-        saved[i].child = a.child
-        saved[i].unbilled = lying(a, now)
-        saved[i].suspended = a.suspended if a.flags & PAUSED else 0
-        saved[i].silent = a.flags & SILENT
-        saved[i].flags = a.flags & SUSPENDABLE
-        saved[i].frame = a.frame
-
-cdef void finish(SuspendedObject* self, Buffer* b, Activation* a, uint64_t now) noexcept nogil:
-    """Records the pass, from its first resume until now."""
-    cdef uint64_t ticks = elapsed(b, self.first, now)
-    self.over = True
-    if not a.flags & DROPPED:
-        a.start = self.first
-        a.suspended = less(ticks, self.active)
-        a.child = self.child + a.suspended
-        record(b, a, ticks, (a.flags & (NESTED | TRACK_NESTED | UNDER | PARTLY)) | PAUSED)
-
-cdef void leave_own(SuspendedObject* self, Buffer* b, Activation* a, uint64_t now) noexcept nogil:
+cdef void leave_own(SuspendedObject* self, Buffer* b, Activation* a, uint64_t now, int how) noexcept nogil:
     """A body is gone: it has no `with` open any more, though an exception may have come between its `__enter__` and what
     would have left it. What it entered by hand is still to be left."""
     cdef Activation* each = activation_at(b, b.top)
@@ -317,42 +404,84 @@ cdef void leave_own(SuspendedObject* self, Buffer* b, Activation* a, uint64_t no
     while each != a:
         below = activation_at(b, each.prev)
         if self.lost or (each.flags & SUSPENDABLE and self.body != NULL and st_is_frame_of_body(each.frame, self.body)):
-            leave(b, each, now)
+            leave(b, each, now, how)
         each = below
 
-cdef void suspend(SuspendedObject* self, bint ends) noexcept nogil:
+cdef bint set_aside(SuspendedObject* self, Buffer* b, Activation* a, uint64_t now, bint waits) noexcept nogil:
+    """Takes the pass, with what lies on it in its flow, off the stack; False when there is no memory. `waits`: for as long
+    as it is suspended, what it lies on waits for it."""
+    cdef Activation* top = activation_at(b, b.top)
+    cdef Activation* first = lowest_recorded(b, top, a)
+    cdef Activation* below = activation_at(b, a.prev)
+    cdef Activation* under = lies_on(b, first) if first != NULL else NULL
+    cdef uint32_t offset = take_bottom(b)
+    cdef Activation* bottom = activation_at(b, offset)
+    if offset == 0:
+        return False
+    if under != NULL and waits:
+        lay_on(b, bottom, under)  # which it goes on being counted by
+    elif under != NULL:
+        uncover(b, under, now)
+    set_idle(b, a, top, now)
+    self.top = b.top
+    detach_chain(b, a, top)
+    bottom.next = offset_of(b, a)
+    st_store32(&a.prev, offset)
+    if below.flags & BOTTOM:
+        st_let_go(b.context)
+    return True
+
+cdef void suspend(SuspendedObject* self, bint ends, int how, bint waits) noexcept nogil:
     """Takes the pass off the stack; if it ends, records it."""
-    cdef uint64_t now = st_ticks(), slice
+    cdef uint64_t now = st_ticks() if ends else moment(self)
     cdef Buffer* b = <Buffer*>self.buffer
     cdef Activation* a = <Activation*>self.activation
     cdef void* context = st_context(NULL)
     cdef size_t above
-    cdef bint in_order
+    if is_posted(b):
+        drain(b)
     if ST_UNLIKELY(context != b.context):
         turn_to(b, context)  # the body was in another context meanwhile, and its own blocks lie in this one
+    b.body = self.around
     above = count_above(b, a)
-    in_order = not (above or a.flags & (BASE | SHADED))
-    if above and above != <size_t>-1 and ends:
-        st_store64(&(<Handle*>self.handle).store.unmatched, 1)
-        leave_own(self, b, a, now)
-    elif above and above != <size_t>-1:
-        if a.flags & SILENT:
-            settle_below(b, activation_at(b, b.top), activation_at(b, a.next), now)
-        save_above(self, b, a, above, now)
-        b.top = offset_of(b, a)
-    if not a.flags & SILENT:
-        slice = stretch(a.start, now)
-        self.active += slice
-        bill(b, a, lying(a, now), now)
-    self.child += a.child
-    self.since = now
-    context = take_out(b, a)
-    if ends:
-        finish(self, b, a, now)
-        if not in_order:  # what it entered by hand is still to be left
-            uncover_all_parts(b, now)
+    self.session = b.session
+    if not ends and above == <size_t>-1:
+        bring_to_top(b, a, now)
+    if not ends:
+        if above:  # the collector may close the body without this one, whose exits then find nothing to close
+            st_store64(&(<Handle*>self.handle).store.unmatched, 1)
+        if not set_aside(self, b, a, now, waits):
+            b.untimed += 1
+            self.over = True
+            leave_unrecorded(b, a, now)
+            b.held -= 1
+    else:
+        self.over = True
+        if above and above != <size_t>-1:
+            st_store64(&(<Handle*>self.handle).store.unmatched, 1)
+            leave_own(self, b, a, now, how)
+        a.flags &= ~<uint32_t>BODY
+        leave(b, a, now, how)
+        b.held -= 1
     st_storep_release(&self.running, NULL)
-    st_let_go(context)
+
+cdef void leave_unrecorded(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
+    if not a.flags & SILENT:
+        close(b, a, now)
+    st_let_go(take_out(b, a))
+
+cdef void bring_to_top(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
+    """Moves a pass from another flow to the top of the current one: its body has been in another context meanwhile."""
+    cdef Activation* below = lies_on(b, a)
+    cdef uint32_t over = a.over
+    if not a.flags & SILENT:
+        uncover_wholly(b, a, now)
+        if below != NULL and over == 0:
+            uncover(b, below, now)
+        elif below != NULL:
+            below.over += over - 1
+    st_let_go(take_off(b, a))
+    attach_chain(b, a, a, now)
 
 cdef bint is_coroutine(PyObject* result) noexcept:
     return PyCoro_CheckExact(result) or Py_TYPE(result) == coroutine_type
@@ -373,20 +502,41 @@ cdef bint is_over(PyObject* inner) noexcept:
     st_put_error(&error)
     return over
 
-cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyObject** result, bint yields) noexcept:
-    """Sends a value on, and times what runs until the answer. `yields`: a return is only that of a step."""
+cdef int way_out(PyObject* kind) noexcept:
+    """How a pass ends that an exception of some type leaves. Told by name: nothing is imported for it."""
+    if kind == NULL or kind == Py_None:
+        return RETURNED
+    return CANCELLED if st_cancels(kind) else FAILED
+
+cdef int way_out_now() noexcept:
+    """The same, for the exception that is set. One that says that a generator or a step of one has returned is none."""
+    cdef PyObject* kind = PyErr_Occurred()
+    if kind == NULL or PyErr_GivenExceptionMatches(kind, PyExc_StopIteration) or PyErr_GivenExceptionMatches(
+            kind, PyExc_StopAsyncIteration):
+        return RETURNED
+    return way_out(kind)
+
+cdef bint is_awaited(SuspendedObject* self, PyObject* inner) noexcept:
+    """Whether somebody waits for what has just been suspended: for a coroutine, or in a step of an asynchronous
+    generator."""
+    cdef PyTypeObject* kind = Py_TYPE(<PyObject*>self)
+    return kind != generator_type and (kind != async_type or inner != self.inner)
+
+cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyObject** result, int kind) noexcept:
+    """Sends a value on, and times what runs until the answer. `kind`: STEP, CLOSING or 0, says what a return means."""
     cdef SuspendedObject* self = <SuspendedObject*>passing
     cdef bint timed
     cdef PySendResult status
     # Before its first step, an asynchronous generator that is closed or thrown into runs nothing: no pass begins.
-    timed = (self.started or yields or inner == self.inner) and resume(self, False)
+    timed = (self.started or kind == STEP or inner == self.inner) and resume(self, False)
     status = st_send(inner, value, result)
     if not timed:
         return status
     if status == PYGEN_RETURN:
-        suspend(self, not yields and (inner == self.inner or is_over(self.inner)))
+        suspend(self, kind != STEP and (inner == self.inner or is_over(self.inner)),
+                CANCELLED if kind == CLOSING else RETURNED, False)
     else:
-        suspend(self, status == PYGEN_ERROR and is_over(self.inner))
+        suspend(self, status == PYGEN_ERROR and is_over(self.inner), way_out_now(), is_awaited(self, inner))
     return status
 
 cdef PyObject* give(PySendResult status, PyObject* result, bint plain) noexcept:
@@ -409,21 +559,23 @@ cdef PyObject* call_on(PyObject* passing, PyObject* inner, const char* method, P
     cdef PyObject* bound = PyObject_GetAttrString(inner, method)
     cdef PyObject* result
     cdef bint timed
+    cdef int how
     if bound == NULL:
         return NULL
     timed = self.started and resume(self, True)  # before its first resume, no pass begins by its being closed
     result = PyObject_Vectorcall(bound, args, count, NULL)
     if timed:
-        suspend(self, is_over(self.inner))
+        how = CANCELLED if result != NULL and method == CLOSE else way_out_now()
+        suspend(self, is_over(self.inner), how, result != NULL and is_awaited(self, inner))
     Py_DECREF(bound)
     return result
 
 cdef PySendResult suspended_am_send(PyObject* self, PyObject* value, PyObject** result) noexcept:
-    return drive(self, (<SuspendedObject*>self).inner, value, result, False)
+    return drive(self, (<SuspendedObject*>self).inner, value, result, 0)
 
 cdef PyObject* suspended_next(PyObject* self) noexcept:
     cdef PyObject* result = NULL
-    cdef PySendResult status = drive(self, (<SuspendedObject*>self).inner, Py_None, &result, False)
+    cdef PySendResult status = drive(self, (<SuspendedObject*>self).inner, Py_None, &result, 0)
     return give(status, result, True)
 
 cdef PyObject* suspended_send(PyObject* self, PyObject* value) noexcept:
@@ -435,7 +587,7 @@ cdef PyObject* suspended_throw(PyObject* self, PyObject** args, Py_ssize_t count
     return call_on(self, (<SuspendedObject*>self).inner, "throw", args, count)
 
 cdef PyObject* suspended_close(PyObject* self, PyObject* ignored) noexcept:
-    return call_on(self, (<SuspendedObject*>self).inner, "close", NULL, 0)
+    return call_on(self, (<SuspendedObject*>self).inner, CLOSE, NULL, 0)
 
 cdef PyObject* suspended_await(PyObject* self) noexcept:
     cdef PyObject* inner = (<SuspendedObject*>self).inner
@@ -459,7 +611,7 @@ cdef bint show_to_loop(SuspendedObject* self) noexcept:
         Py_XDECREF(result)
     return result != NULL
 
-cdef PyObject* step(PyObject* self, const char* method, PyObject** args, Py_ssize_t count, bint yields) noexcept:
+cdef PyObject* step(PyObject* self, const char* method, PyObject** args, Py_ssize_t count, int kind) noexcept:
     """One step of an asynchronous generator: the awaitable that it gives, driven on behalf of its pass."""
     cdef SuspendedObject* s = <SuspendedObject*>self
     cdef PyObject* no_firstiter = NULL
@@ -479,19 +631,19 @@ cdef PyObject* step(PyObject* self, const char* method, PyObject** args, Py_ssiz
     if first:
         st_swap_hooks(&no_firstiter, &no_finalizer)
     Py_XDECREF(bound)
-    return new_relay(self, result, yields) if result != NULL else NULL
+    return new_relay(self, result, kind) if result != NULL else NULL
 
 cdef PyObject* suspended_anext(PyObject* self) noexcept:
-    return step(self, NULL, NULL, 0, True)
+    return step(self, NULL, NULL, 0, STEP)
 
 cdef PyObject* suspended_asend(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
-    return step(self, "asend", args, count, True)
+    return step(self, "asend", args, count, STEP)
 
 cdef PyObject* suspended_athrow(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
-    return step(self, "athrow", args, count, False)
+    return step(self, "athrow", args, count, 0)
 
 cdef PyObject* suspended_aclose(PyObject* self, PyObject* ignored) noexcept:
-    return step(self, "aclose", NULL, 0, False)
+    return step(self, "aclose", NULL, 0, CLOSING)
 
 cdef PyObject* suspended_getattr(PyObject* self, PyObject* name) noexcept:
     # Frame, code, state and name are the inner one's.
@@ -524,7 +676,7 @@ cdef void suspended_finalize(PyObject* self) noexcept:
     if PyAsyncGen_CheckExact(innermost_of(s.inner)):
         result = PyObject_CallOneArg(s.finalizer, self) if s.finalizer != NULL else Py_None
     else:
-        result = call_on(self, s.inner, "close", NULL, 0) if not s.untouched else Py_None
+        result = call_on(self, s.inner, CLOSE, NULL, 0) if not s.untouched else Py_None
     if result == NULL:
         PyErr_WriteUnraisable(s.inner)
     elif result != Py_None:
@@ -541,7 +693,7 @@ cdef void end_abandoned(SuspendedObject* self) noexcept:
             self.body = NULL  # it is still to leave what it has open
             if is_suspended_kind(self.inner):
                 end_abandoned(<SuspendedObject*>self.inner)
-            suspend(self, True)
+            suspend(self, True, CANCELLED, False)
         st_put_error(&error)
 
 cdef int suspended_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
@@ -567,13 +719,12 @@ cdef void suspended_dealloc(PyObject* self) noexcept:
     Py_XDECREF(s.inner)
     Py_XDECREF(s.finalizer)
     Py_XDECREF(s.owner)
-    PyMem_RawFree(s.saved)
     PyObject_GC_Del(self)
     Py_DECREF(<PyObject*>kind)
 
 cdef PySendResult relay_am_send(PyObject* self, PyObject* value, PyObject** result) noexcept:
     cdef RelayObject* r = <RelayObject*>self
-    return drive(r.passing, r.inner, value, result, r.yields)
+    return drive(r.passing, r.inner, value, result, r.kind)
 
 cdef PyObject* relay_next(PyObject* self) noexcept:
     cdef PyObject* result = NULL
@@ -589,7 +740,7 @@ cdef PyObject* relay_throw(PyObject* self, PyObject** args, Py_ssize_t count) no
     return call_on((<RelayObject*>self).passing, (<RelayObject*>self).inner, "throw", args, count)
 
 cdef PyObject* relay_close(PyObject* self, PyObject* ignored) noexcept:
-    return call_on((<RelayObject*>self).passing, (<RelayObject*>self).inner, "close", NULL, 0)
+    return call_on((<RelayObject*>self).passing, (<RelayObject*>self).inner, CLOSE, NULL, 0)
 
 cdef int relay_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
     cdef int result = visit(<PyObject*>Py_TYPE(self), arg)
@@ -689,7 +840,7 @@ cdef PyTypeObject* coroutine_type = <PyTypeObject*><PyObject*>TrackedCoroutine
 cdef PyTypeObject* async_type = <PyTypeObject*><PyObject*>TrackedAsyncGenerator
 cdef PyTypeObject* relay_type = <PyTypeObject*><PyObject*>Relay
 
-cdef PyObject* new_relay(PyObject* passing, PyObject* inner, bint yields) noexcept:
+cdef PyObject* new_relay(PyObject* passing, PyObject* inner, int kind) noexcept:
     """Takes over the reference to `inner`."""
     cdef PyObject* self = PyType_GenericAlloc(relay_type, 0)
     if self == NULL:
@@ -697,7 +848,7 @@ cdef PyObject* new_relay(PyObject* passing, PyObject* inner, bint yields) noexce
         return NULL
     (<RelayObject*>self).inner = inner
     (<RelayObject*>self).passing = passing
-    (<RelayObject*>self).yields = yields
+    (<RelayObject*>self).kind = kind
     Py_INCREF(passing)
     return self
 
@@ -745,18 +896,16 @@ cdef PyObject* go_on(Marked* m, Buffer* b, Activation* a, PyObject* inner) noexc
     cdef SuspendedObject* self = <SuspendedObject*>made
     if made == NULL:
         PyErr_Clear()
-        leave(b, a, st_ticks())
+        leave(b, a, st_ticks(), RETURNED)
         return inner
     self.started = True
     self.untouched = True
-    self.first = a.start
-    self.session = b.session
-    self.buffer = b
-    self.activation = a
+    a.flags |= BODY
+    self.around = b.body
+    self.since = a.start
+    hold_buffer(self, b, a)
     st_storep_release(&self.running, made)
-    if a.flags & DROPPED:
-        self.session = 0
-    suspend(self, False)
+    suspend(self, False, RETURNED, False)
     return made
 
 cdef PyObject* standing_for(Marked* m, PyObject* inner) noexcept:

@@ -9,6 +9,7 @@ cdef void end_thread(void* thread) noexcept nogil:
     for i in range(SEATS):
         st_seats[i].session = 0
     map_free(&t.buffers)
+    t.ended_at = st_ticks()
     st_store64_release(&t.ended, 1)
     st_add64(&threads_ended, 1)
     drop_thread(t)
@@ -33,7 +34,7 @@ cdef void name_thread(Thread* t) noexcept:
 
 ctypedef void (*pure)(Thread*) noexcept nogil
 
-cdef Thread* this_thread(int who) noexcept nogil:
+cdef Thread* this_thread() noexcept nogil:
     """The calling thread's record, made at its first pass, or NULL when there is no memory."""
     global st_this_thread
     cdef Thread* t = <Thread*>st_this_thread
@@ -48,8 +49,6 @@ cdef Thread* this_thread(int who) noexcept nogil:
     st_add64(&live_threads, 1)
     st_this_thread = t
     st_watch_thread(t)
-    if who != NATIVE:
-        (<pure>name_thread)(t)
     return t
 
 cdef bint store_lives(uint64_t store_id) noexcept nogil:
@@ -88,9 +87,11 @@ cdef Buffer* join_store(Store* s, int who) noexcept nogil:
     """Gives the calling thread a buffer in a store, or NULL when there is no memory. Waits for nobody."""
     cdef void* context = NULL if who == NATIVE else st_need_context()
     cdef Buffer* b = known_buffer(s)  # made by what the collector may just have run
-    cdef Thread* t = this_thread(who)
+    cdef Thread* t = this_thread()
     if t == NULL or b != NULL:
         return b
+    if who != NATIVE and t.name == NULL:
+        (<pure>name_thread)(t)
     if t.buffers.slots == NULL or 4 * t.buffers.used >= 3 * (t.buffers.mask + 1):
         forget_dead_stores(t)
     sweep_if_free(s)

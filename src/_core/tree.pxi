@@ -8,10 +8,81 @@ cdef uint32_t fold_target(Buffer* b, uint32_t parent, uint32_t site) noexcept no
         parent = node_at(b, parent).parent
     return 0
 
-cdef uint64_t add_child(Buffer* b, uint32_t parent, uint32_t site) noexcept nogil:
-    """Makes the edge from a node along a site: node offset | edge flags << 32, or 0 when there is no room."""
-    cdef uint64_t key = (<uint64_t>parent << 32) | (site + 1)
-    cdef uint64_t found
+cdef Scope* new_scope(Buffer* b, uint64_t key) noexcept nogil:
+    """Makes a scope and shows it to readers, who find it as it is when it counts; NULL when there is no memory."""
+    cdef uint32_t offset = take_half_line(b)
+    cdef Scope* scope
+    if offset == 0:
+        return NULL
+    scope = scope_at(b, offset)
+    st_store64(&scope.key, key)
+    st_store32(&scope.older, b.newest_scope)
+    st_store32_release(&b.newest_scope, offset)
+    return scope
+
+cdef Scope* scope_of(Buffer* b, uint64_t key) noexcept nogil:
+    """A scope that stands by itself, made when missing; NULL when there is no memory."""
+    cdef uint64_t* slot = map_find(&b.scopes, key + 1)
+    cdef Scope* scope
+    if slot != NULL:
+        return scope_at(b, <uint32_t>slot[1])
+    scope = new_scope(b, key)
+    return scope if scope != NULL and map_put(&b.scopes, key + 1, offset_of(b, scope)) else NULL
+
+cdef inline uint64_t site_key(uint32_t site) noexcept nogil:
+    return <uint64_t>site << SCOPE_BITS | OF_SITE
+
+cdef inline uint64_t track_key(uint32_t track) noexcept nogil:
+    return <uint64_t>track << SCOPE_BITS | OF_TRACK
+
+cdef bint split(Buffer* b, const uint64_t* keys, int kind) noexcept nogil:
+    """Has what was counted by the only one within it be counted apart, before there is a second; False: no memory."""
+    cdef uint64_t* slot = map_find(&b.scopes, keys[kind] + 1)
+    cdef uint32_t old = <uint32_t>slot[1]
+    cdef Count* only = count_at(b, old)
+    cdef Scope* scope = new_scope(b, keys[kind])
+    cdef uint32_t offset
+    if scope == NULL:
+        return False
+    offset = offset_of(b, scope)
+    scope.count.above = only.above
+    st_store32(&scope.count.open, only.open != 0)
+    st_store64_release(&scope.count.once, only.once)
+    st_store32(&only.above, offset)
+    while kind <= OF_ALL:  # what counted itself by that one, too
+        slot = map_find(&b.scopes, keys[kind] + 1)
+        if <uint32_t>slot[1] == old:
+            slot[1] = offset
+        kind += 1
+    return True
+
+cdef bint join(Buffer* b, Node* n) noexcept nogil:
+    """Has a new node be counted by its site, its track and its thread; False when there is no memory."""
+    cdef uint64_t keys[3]
+    cdef uint64_t* slot
+    cdef int kind
+    keys[OF_SITE] = site_key(n.site)
+    keys[OF_TRACK] = track_key(n.track)
+    keys[OF_ALL] = OF_ALL
+    for kind in range(3):
+        slot = map_find(&b.scopes, keys[kind] + 1)
+        if slot == NULL:
+            if not map_put(&b.scopes, keys[kind] + 1, offset_of(b, &n.count)):
+                return False
+            continue
+        if is_count_of(b, <uint32_t>slot[1], keys[kind]) or split(b, keys, kind):
+            n.count.above = <uint32_t>map_find(&b.scopes, keys[kind] + 1)[1]
+            return True
+        return False
+    return True
+
+cdef bint is_count_of(Buffer* b, uint32_t offset, uint64_t key) noexcept nogil:
+    """Whether a Count is that of the scope with a key, and not of the only one within it."""
+    return offset % (LINE // 2) == 0 and scope_at(b, offset).key == key
+
+cdef uint32_t add_child(Buffer* b, uint32_t parent, uint32_t site, uint32_t track) noexcept nogil:
+    """Offset of the node that a site leads to from another one, found for the first time; 0 when there is no room."""
+    cdef uint32_t found
     cdef uint64_t* slot
     if b.nodes > b.max_nodes and parent != b.other:
         # The tree is full: the pass is recorded under "other paths", where each site has one node.
@@ -20,19 +91,16 @@ cdef uint64_t add_child(Buffer* b, uint32_t parent, uint32_t site) noexcept nogi
             if b.other == 0:
                 return 0
         slot = map_find(&b.children, (<uint64_t>b.other << 32) | (site + 1))
-        return slot[1] if slot != NULL else add_child(b, b.other, site)
+        return <uint32_t>slot[1] if slot != NULL else add_child(b, b.other, site, track)
     found = fold_target(b, parent, site)
-    if found:
-        found |= <uint64_t>LOOSE << 32
-    else:
+    if found == 0:
         found = new_node(b, parent, site)
         if found == 0:
             return 0
-        if parent == b.other:
-            found |= <uint64_t>LOOSE << 32
-    if not map_put(&b.children, key, found):
-        return 0
-    return found
+        node_at(b, found).track = track
+        if not join(b, node_at(b, found)):
+            return 0
+    return found if map_put(&b.children, (<uint64_t>parent << 32) | (site + 1), found) else 0
 
 cdef bint grow_sites(Buffer* b, uint32_t site) noexcept nogil:
     cdef uint32_t capacity = 32
@@ -47,20 +115,39 @@ cdef bint grow_sites(Buffer* b, uint32_t site) noexcept nogil:
     b.site_capacity = capacity
     return True
 
-cdef bint find_child(Buffer* b, uint32_t parent, uint32_t site) noexcept nogil:
+cdef bint find_child(Buffer* b, uint32_t parent, uint32_t site, uint32_t track) noexcept nogil:
     """Points the site's state at the node below `parent`; False when there is no memory for it."""
+    cdef SiteState* state
     cdef uint64_t* slot
-    cdef uint64_t found
+    cdef uint32_t found
     if site >= b.site_capacity and not grow_sites(b, site):
         return False
+    state = &b.sites[site]
+    if state.parent == UNSETTLED and state.paced_parent == parent:
+        return True
     slot = map_find(&b.children, (<uint64_t>parent << 32) | (site + 1))
-    found = slot[1] if slot != NULL else add_child(b, parent, site)
+    found = <uint32_t>slot[1] if slot != NULL else add_child(b, parent, site, track)
     if found == 0:
         return False
-    b.sites[site].parent = parent
-    b.sites[site].node = <uint32_t>found
-    b.sites[site].edge = <uint32_t>(found >> 32)
+    state.node = found
+    state.paced_parent = parent
+    state.parent = UNSETTLED if state.pace else parent
     return True
+
+cdef uint32_t node_like(Buffer* b, Buffer* other, uint32_t node, int depth) noexcept nogil:
+    """Offset of the node that has the path of one in another buffer; 0 when there is no memory. Beyond a depth that no
+    stack reaches, it is placed at the top."""
+    cdef Node* n = node_at(other, node)
+    cdef uint32_t parent = b.data_start
+    if not is_within(other, node, sizeof(Node)):
+        return 0  # its thread is emptying it
+    if n.parent != other.data_start and depth < 5000:
+        parent = node_like(b, other, n.parent, depth + 1)
+    if n.site == OTHER_PATHS:
+        return parent
+    if parent == 0 or not find_child(b, parent, n.site, n.track):
+        return 0
+    return b.sites[n.site].node
 
 cdef uint32_t* page_slot(Buffer* b, Node* n, uint32_t octave) noexcept nogil:
     """Where the offset of an octave's page stands, or NULL when there is no memory."""

@@ -6,11 +6,13 @@ from typing import Any, TypeAlias, TypeVar, final
 
 _T = TypeVar("_T")
 
-# (parent's number or -1, site or -1 for "other paths", passes, total, child, minimum, maximum, sum
-# of squares, nested, track-nested, under, suspended, {bucket: count}), times in ticks
+# (parent's number or -1, site or -1 for "other paths", passes, total, minimum, maximum, sum of
+# squares, once, self, open, failed, cancelled, {bucket: count}), times in ticks
 RawNode: TypeAlias = tuple[
     int, int, int, int, int, int, int, int, int, int, int, int, dict[int, int]
 ]
+# ({site: (once, active)}, {track: once}, once of all), in ticks
+RawScopes: TypeAlias = tuple[dict[int, tuple[int, int]], dict[int, int], int]
 # (key, OS id, name, whether it ended, address of its `threading.Thread` or 0, clamped, untimed,
 # unbinned passes)
 RawThread: TypeAlias = tuple[int, int, str | None, bool, int, int, int, int]
@@ -85,7 +87,8 @@ class Snapshot:
     untimed: int
     def threads(self) -> list[RawThread]: ...
     def nodes(self, index: int) -> tuple[RawNode, ...]: ...
-    def merged(self) -> tuple[RawNode, ...]: ...
+    def scopes(self, index: int) -> RawScopes: ...
+    def merged(self) -> tuple[tuple[RawNode, ...], RawScopes]: ...
 
 class Recorder:
     def block(self, track: int | str, name: str) -> Block: ...

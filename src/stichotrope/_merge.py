@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._core import RawNode
+    from ._core import RawNode, RawScopes
 
 _SUB_BUCKETS = 16  # of the core's histogram, in each octave
 _OTHER_SITE = -1
@@ -59,33 +59,36 @@ class _Sums:
     __slots__ = (
         "hits",
         "total",
-        "child",
-        "nested",
-        "suspended",
+        "self",
         "squares",
         "minimum",
         "maximum",
+        "open",
+        "failed",
+        "cancelled",
         "buckets",
     )
 
     def __init__(self) -> None:
-        self.hits = self.total = self.child = self.nested = self.suspended = 0
-        self.squares = self.maximum = 0
+        self.hits = self.total = self.self = self.squares = self.maximum = 0
+        self.open = self.failed = self.cancelled = 0
         self.minimum = -1
         self.buckets: list[dict[int, int]] = []
 
     def add(self, node: RawNode) -> None:
-        _, _, hits, total, child, minimum, maximum, squares, nested, _, _, suspended, buckets = node
+        _, _, hits, total, minimum, maximum, squares, *rest, buckets = node
+        _, own, open_, failed, cancelled = rest
+        self.self += own
+        self.open += open_
         if not hits:
             return
         self.hits += hits
         self.total += total
-        self.child += child
-        self.nested += nested
-        self.suspended += suspended
         self.squares += squares
         self.minimum = minimum if self.minimum < 0 else min(self.minimum, minimum)
         self.maximum = max(self.maximum, maximum)
+        self.failed += failed
+        self.cancelled += cancelled
         self.buckets.append(buckets)
 
 
@@ -112,20 +115,22 @@ def _histogram(buckets: Sequence[dict[int, int]], rate: Rate) -> Histogram:
     return Histogram(counts)
 
 
-def _block(site: Site, sums: _Sums | None, rate: Rate) -> ProfileBlock:
+def _block(site: Site, sums: _Sums | None, once: tuple[int, int], rate: Rate) -> ProfileBlock:
     block = ProfileBlock(site.name, site.file, site.line, site.track_idx, site.block_idx)
-    if sums is not None and sums.hits:
-        outermost = sums.total - sums.nested
+    block.total_time_ns, block.active_time_ns = map(rate.time, once)
+    if sums is None:
+        return block
+    block.self_time_ns = rate.time(sums.self)
+    block.open_count = sums.open
+    if sums.hits:
         block.hit_count = sums.hits
-        block.total_time_ns = rate.time(outermost)
-        # Passes that are nested for a part of their time may have been suspended in that part.
-        block.active_time_ns = rate.time(max(outermost - sums.suspended, 0))
-        block.self_time_ns = rate.time(sums.total - sums.child)
         block.min_time_ns = rate.time(sums.minimum)
         block.max_time_ns = rate.time(sums.maximum)
         block.sum_time_ns = rate.time(sums.total)
         block.sum_squares_ns2 = rate.square(sums.squares)
         block.histogram = _histogram(sums.buckets, rate)
+        block.error_count = sums.failed
+        block.cancelled_count = sums.cancelled
     return block
 
 
@@ -133,34 +138,32 @@ def blocks_by_track(
     tracks: Sequence[tuple[int, str, bool]],
     sites: Sequence[Site],
     nodes: Sequence[RawNode],
+    scopes: RawScopes,
     rate: Rate,
 ) -> dict[int, ProfileTrack]:
     """Return the flat figures of all tracks and blocks.
 
-    :param tracks: (index, name, whether it is enabled) of every track.
+    :param tracks: (index, name, whether it is enabled) of every track, in the order of its number
+        in the core.
     :param sites: every site, in the order of its number in the core.
     :param nodes: the nodes of one thread, or of all threads merged.
+    :param scopes: the time that counts once, of the same.
     :param rate: how long a tick is.
     """
     sums: dict[int, _Sums] = {}
-    track_ticks: dict[int, int] = {}
     for node in nodes:
-        site = node[1]
-        if site == _OTHER_SITE:
-            continue
-        if site not in sums:
-            sums[site] = _Sums()
-        sums[site].add(node)
-        track_idx = sites[site].track_idx
-        track_ticks[track_idx] = track_ticks.get(track_idx, 0) + node[3] - node[9]
+        if node[1] != _OTHER_SITE:
+            sums.setdefault(node[1], _Sums()).add(node)
+    site_ticks, track_ticks, _ = scopes
     found = {
-        track_idx: ProfileTrack(
-            track_idx, name, enabled, [], rate.time(track_ticks.get(track_idx, 0))
+        track_idx: ProfileTrack(track_idx, name, enabled, [], rate.time(track_ticks.get(number, 0)))
+        for track_idx, name, enabled, number in sorted(
+            (*track, number) for number, track in enumerate(tracks)
         )
-        for track_idx, name, enabled in sorted(tracks)
     }
     for number, site_info in enumerate(sites):
-        found[site_info.track_idx].blocks.append(_block(site_info, sums.get(number), rate))
+        block = _block(site_info, sums.get(number), site_ticks.get(number, (0, 0)), rate)
+        found[site_info.track_idx].blocks.append(block)
     return found
 
 
@@ -171,34 +174,21 @@ def call_tree(sites: Sequence[Site], nodes: Sequence[RawNode], rate: Rate) -> Ca
     :param nodes: nodes, a parent before its children.
     :param rate: how long a tick is.
     """
-    root = CallNode("", -1, -1, "", 0, 0, 0, 0, [])
+    root = CallNode("", -1, -1)
     made: list[CallNode] = []
-    for parent, number, hits, total, child, _, _, _, nested, *_ in nodes:
+    for parent, number, hits, total, _, _, _, once, own, open_, failed, cancelled, _ in nodes:
         if number == _OTHER_SITE:
-            node = CallNode(OTHER_PATHS, -1, -1, "", 0, 0, 0, 0, [])
+            node = CallNode(OTHER_PATHS, -1, -1)
         else:
             site = sites[number]
             node = CallNode(
                 site.name, site.track_idx, site.block_idx, site.file, site.line,
-                hits, rate.time(total - nested), rate.time(total - child), [], rate.time(total),
+                hits, rate.time(once), rate.time(own), [], rate.time(total),
+                open_, failed, cancelled,
             )  # fmt: skip
         made.append(node)
         (root if parent < 0 else made[parent]).children.append(node)
     return root
-
-
-def total_time(nodes: Sequence[RawNode], rate: Rate) -> int:
-    """Return the time in ns during which anything was open, summed over threads."""
-    ticks = 0
-    for node in nodes:
-        parent = node[0]
-        if node[1] == _OTHER_SITE:
-            continue
-        if parent < 0 or nodes[parent][1] == _OTHER_SITE:
-            ticks += node[3] - node[10]
-        else:
-            ticks += node[10]  # what it lay on closed before it
-    return rate.time(ticks)
 
 
 def other_passes(nodes: Sequence[RawNode]) -> int:

@@ -25,7 +25,8 @@ class View:
     :param name: the profiler's name.
     :param snapshot: what the core holds.
     :param sites: every site, in the order of its number in the core.
-    :param tracks: (index, name, whether it is enabled) of every track.
+    :param tracks: (index, name, whether it is enabled) of every track, in the order of its number
+        in the core.
     :param start_ns: when recording began, in ns since the epoch.
     :param duration_ns: for how long it has been going on.
     """
@@ -51,11 +52,11 @@ class View:
 
     def results(self) -> ProfilerResults:
         """Return the figures of all threads merged."""
-        nodes = self._snapshot.merged()
+        nodes, scopes = self._snapshot.merged()
         return ProfilerResults(
             profiler_name=self._name,
-            tracks=_merge.blocks_by_track(self._tracks, self._sites, nodes, self._rate),
-            total_time_ns=_merge.total_time(nodes, self._rate),
+            tracks=_merge.blocks_by_track(self._tracks, self._sites, nodes, scopes, self._rate),
+            total_time_ns=self._rate.time(scopes[2]),
             tree=_merge.call_tree(self._sites, nodes, self._rate),
             threads=self.threads,
             metadata=self._metadata(_merge.other_passes(nodes)),
@@ -82,7 +83,7 @@ class View:
 
     def state(self) -> tuple[object, ...]:
         """Return what is the same in two snapshots only if nothing was recorded in between."""
-        passes = sum(node[2] for node in self._snapshot.merged())
+        passes = sum(node[2] for node in self._snapshot.merged()[0])
         return self.start_ns, passes, len(self._sites), self._tracks, self._heads
 
     def threads(self) -> list[ThreadResults]:
@@ -92,7 +93,7 @@ class View:
 
     def _share(self, number: int, head: _core.RawThread) -> ThreadResults:
         key, os_id, name, ended, address = head[:5]
-        nodes = self._snapshot.nodes(number)
+        nodes, scopes = self._snapshot.nodes(number), self._snapshot.scopes(number)
         label = self._labels.get(os_id)
         alive = not ended and (address == 0 or (label is not None and label[0] == address))
         if key == 0:
@@ -104,8 +105,8 @@ class View:
             os_id=os_id,
             name=name or f"thread {key}",
             alive=alive,
-            tracks=_merge.blocks_by_track(self._tracks, self._sites, nodes, self._rate),
-            total_time_ns=_merge.total_time(nodes, self._rate),
+            tracks=_merge.blocks_by_track(self._tracks, self._sites, nodes, scopes, self._rate),
+            total_time_ns=self._rate.time(scopes[2]),
             tree=_merge.call_tree(self._sites, nodes, self._rate),
         )
 

@@ -8,12 +8,15 @@ from typing import NamedTuple
 
 import pytest
 
-from .program import Program, Setup
+from .program import Program, Settings, Setup
 from .worker import CALLS, CONTEXTS, FUNCTIONS, INLINE, KEPT, Step
 
 THINGS = 4
 KINDS = tuple(FUNCTIONS)
-LAYERS: list[tuple[int, ...]] = [(), (0,), (), (1,), (), (0, 1), (0, 0)]
+ANY_LAYERS: tuple[tuple[int, ...], ...] = ((), (0,), (), (1,), (), (0, 1), (0, 0))
+TRACKED = ((0,), (1,), (0, 1), (0, 0))
+# Around where buckets, octaves and pages begin.
+EDGES = (15, 16, 17, 1 << 20, (1 << 41) - 17, 1 << 41)
 
 
 class Family(NamedTuple):
@@ -21,18 +24,23 @@ class Family(NamedTuple):
 
     threads: int = 1
     kinds: tuple[str, ...] = ()  # what may be suspended
+    only_tracked: bool = False  # … and have something open then, only if it is tracked
     by_hand: bool = True
+    in_vain: bool = True  # what is not open may be left, which is an error
     contexts: bool = False
     switches: bool = False
     clears: bool = False
     looks: bool = True  # results are read in the middle
+    backwards: bool = False  # the clock may go back
+    retain_threads: tuple[int, ...] = (1024,)
+    max_nodes: tuple[int, ...] = (65_536,)
 
 
 class Case(NamedTuple):
     """A program, and what it is played with."""
 
     setups: list[Setup]
-    has_context: bool
+    settings: Settings
     steps: list[Step]
 
     def text(self) -> str:
@@ -40,9 +48,10 @@ class Case(NamedTuple):
         steps = "".join(f"    {step!r},\n" for step in self.steps)
         return (
             "from moments.drawing import Case, play\n"
+            "from moments.program import Settings\n"
             "from stichotrope import _core\n\n"
             '_core.use_clock("manual")\n'
-            f"play(Case({self.setups!r}, {self.has_context!r}, [\n{steps}]))\n"
+            f"play(Case({self.setups!r}, {self.settings!r}, [\n{steps}]))\n"
         )
 
 
@@ -52,9 +61,17 @@ class Case(NamedTuple):
 def drawn(family: Family, draw: Random) -> Case:
     """A program of a family."""
     count = draw.randint(1, THINGS) if family.kinds else 0
-    setups = [(draw.choice(family.kinds), draw.choice(LAYERS)) for _ in range(count)]
+    layers = TRACKED if family.only_tracked else ANY_LAYERS
+    setups = [(draw.choice(family.kinds), draw.choice(layers)) for _ in range(count)]
+    settings = Settings(
+        has_context=draw.random() < 0.5,
+        has_fillers=draw.random() < 0.1,
+        retain_threads=draw.choice(family.retain_threads),
+        max_nodes=draw.choice(family.max_nodes),
+        only_tracked=family.only_tracked,
+    )
     parts = [part(family, draw, 0) for _ in range(draw.randint(1, 30))]
-    return Case(setups, draw.random() < 0.5, [step for steps in parts for step in steps])
+    return Case(setups, settings, [step for steps in parts for step in steps])
 
 
 def part(family: Family, draw: Random, depth: int) -> list[Step]:
@@ -67,12 +84,21 @@ def part(family: Family, draw: Random, depth: int) -> list[Step]:
         first = level(family, draw, thread)
         return [first, *(step for steps in inside for step in steps), (end, first[1])]
     if chance < 0.55:
-        return [("tick", thread, draw.choice([1, 2, 3, 5, 8, 13, 40, 1000]))]
+        return [("tick", thread, stretch(family, draw))]
     if chance < 0.75 and family.kinds:
         return visit(draw, thread)
     if chance < 0.8 and family.switches and depth < 3:
         return while_off(family, draw, depth)
     return [single(family, draw, thread)]
+
+
+def stretch(family: Family, draw: Random) -> int:
+    """How long something takes."""
+    if draw.random() < 0.1:
+        return draw.choice(EDGES)
+    if family.backwards and draw.random() < 0.2:
+        return -draw.randint(1, 60)
+    return draw.choice([1, 2, 3, 5, 8, 13, 40, 1000])
 
 
 ENDS = ["ret", "ret", "suspend"]
@@ -125,6 +151,8 @@ def single(family: Family, draw: Random, thread: int) -> Step:
     if family.by_hand:
         number = draw.randrange(len(KEPT))
         groups.append([("enter", thread, number), ("leave", thread, number)])
+        if family.in_vain:
+            groups.append([("leave_in_vain", thread, number)])
     if family.looks:
         groups.append([("check",), ("look", thread)])
     if family.threads > 1:
@@ -143,16 +171,16 @@ def single(family: Family, draw: Random, thread: int) -> Step:
 # ---- playing ------------------------------------------------------------------------------------
 
 
-def play(case: Case, make: Callable[..., Program] = Program) -> None:
+def play(case: Case) -> None:
     """Play a program, and compare."""
-    make(case.setups, case.has_context).play(case.steps)
+    Program(case.setups, case.settings).play(case.steps)
 
 
-def difference(case: Case, make: Callable[..., Program] = Program) -> str:
+def difference(case: Case) -> str:
     """What a program shows, its objects gone when this returns."""
     try:
-        play(case, make)
-    except (AssertionError, RuntimeError, pytest.fail.Exception) as error:
+        play(case)
+    except (Exception, pytest.fail.Exception) as error:
         return f"{type(error).__name__}: {error}"
     return ""
 
@@ -160,12 +188,15 @@ def difference(case: Case, make: Callable[..., Program] = Program) -> str:
 def smallest(case: Case, shows: Callable[[Case], str]) -> Case:
     """A program of as few steps as can be that shows something too."""
     case = fewer(case, shows)
-    for place, setup in enumerate(case.setups):
-        for layers in ((), (0,)):
-            plainer = [*case.setups[:place], (setup[0], layers), *case.setups[place + 1 :]]
-            if len(layers) < len(setup[1]) and shows(case._replace(setups=plainer)):
-                case = case._replace(setups=plainer)
-                break
+    usual = Settings(only_tracked=case.settings.only_tracked)
+    if shows(case._replace(settings=usual)):
+        case = case._replace(settings=usual)
+    for place, (kind, layers) in enumerate(case.setups):
+        setups = [*case.setups[:place], (kind, layers[:1]), *case.setups[place + 1 :]]
+        if len(layers) > 1 and shows(case._replace(setups=setups)):
+            case = case._replace(setups=setups)
+    while case.setups and shows(case._replace(setups=case.setups[:-1])):
+        case = case._replace(setups=case.setups[:-1])
     return fewer(case, shows)
 
 
@@ -185,10 +216,10 @@ def fewer(case: Case, shows: Callable[[Case], str]) -> Case:
         size = size if found and size == 1 else max(1, size // 2)
 
 
-def find(family: Family, name: str, make: Callable[..., Program] = Program) -> str:
+def find(family: Family, name: str) -> str:
     """Play the program of a family that has a name, the same each time; of one that differs, say the smallest."""
     case = drawn(family, Random(name))
-    if not difference(case, make):
+    if not difference(case):
         return ""
-    case = smallest(case, lambda other: difference(other, make))
-    return f"{case.text()}\n{difference(case, make)}"
+    case = smallest(case, difference)
+    return f"{case.text()}\n{difference(case)}"

@@ -50,6 +50,8 @@ class Pass:
     own: dict[Thread, Moments] = field(default_factory=lambda: defaultdict(list))
     end: int | None = None
     ended_on: Thread | None = None
+    duration: int = 0  # of one that ended
+    is_clamped: bool = False  # the clock went back meanwhile
     left_by: str = ""  # "", "error" or "cancelled"
     dropped: bool = False  # by clear()
     is_level: bool = False  # the program leaves it when a level ends, not by hand
@@ -58,6 +60,11 @@ class Pass:
     def counts(self) -> bool:
         """Whether figures know of it."""
         return self.recorded and not self.dropped
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it counts, and has not ended."""
+        return self.end is None and self.counts
 
 
 @dataclass(eq=False)
@@ -77,6 +84,11 @@ class Strand:
         """The innermost pass that counts."""
         return next((p for p in reversed(self.passes) if p.counts), None)
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether it lies where it began, whoever enters its context later."""
+        return self.kind == "context" and any(p.recorded for p in self.passes)
+
     def is_idle(self) -> bool:
         """Whether it is suspended with a tracked one."""
         outer = self.outer
@@ -91,6 +103,7 @@ class Thread:
     stack: list[Strand] = field(default_factory=list)
     contexts: dict[int, Strand] = field(default_factory=dict)
     has_entered: bool = False
+    has_ended: bool = False  # what it left open is so no more
 
     def __post_init__(self) -> None:
         self.stack.append(Strand("thread", self, is_running=True))
@@ -101,30 +114,36 @@ class Thread:
     def top(self, below: Strand | None = None) -> Pass | None:
         """The innermost pass that counts; below a strand, if one is given."""
         stack = self.stack if below is None else self.stack[: self.stack.index(below)]
-        return next((p for p in (each.top() for each in reversed(stack)) if p is not None), None)
+        for strand in reversed(stack):
+            top = strand.top()
+            if top is not None or strand.is_placed:
+                return top or strand.under
+        return None
 
 
 class Model:
     """All passes of a program on all of its threads, by one clock."""
 
     def __init__(self) -> None:
-        self.now = 0
+        self.now = 1  # a clock that runs shows no 0
+        self.forward = 0  # how far it went without going back
         self.passes: list[Pass] = []
         self.strands: list[Strand] = []  # but for threads' own: those that have anything open
 
     # ---- time -----------------------------------------------------------------------------------
 
     def advance(self, step: int) -> None:
-        """Let time pass; each pass that is open gets these moments."""
-        until = self.now + step
-        open_passes = [p for p in self.passes if p.end is None and p.counts]
-        nested_in = {below for p in open_passes if (below := self.below(p, in_progress=True))}
-        for p in open_passes:
+        """Let time pass; each pass that is open gets these moments. A clock that goes back makes none."""
+        until = max(1, self.now + step)
+        open_passes = [p for p in self.passes if p.is_open and not p.strand.thread.has_ended]
+        nested_in = {self.below(p, in_progress=True) for p in open_passes}
+        for p in open_passes if step > 0 else ():
             add(p.open[p.strand.thread], self.now, until)
             if not p.strand.is_idle():
                 add(p.active[p.strand.thread], self.now, until)
                 if p not in nested_in:
                     add(p.own[p.strand.thread], self.now, until)
+        self.forward += max(0, step)
         self.now = until
 
     def below(self, p: Pass, in_progress: bool = False) -> Pass | None:
@@ -135,6 +154,8 @@ class Model:
         return found if found is not None else self._under(strand, in_progress)
 
     def _under(self, strand: Strand, in_progress: bool) -> Pass | None:
+        if strand.is_placed:
+            return strand.under
         if strand.is_running:
             return strand.thread.top(below=strand)
         if strand.outer is not None:
@@ -146,6 +167,7 @@ class Model:
     def enter(self, site: Site, strand: Strand, recorded: bool) -> Pass:
         """Open a pass on a strand that is running."""
         made = Pass(site, strand, self.now, recorded)
+        self._place(strand)
         below = strand.top() or self._under(strand, in_progress=True)
         path = below.path if below is not None else ()
         # Recursion folds back onto the node that it came from.
@@ -154,6 +176,11 @@ class Model:
         self.passes.append(made)
         strand.thread.has_entered |= recorded
         return made
+
+    def _place(self, strand: Strand) -> None:
+        """Something is about to lie on a context: it begins where it was entered, if nothing does yet."""
+        if strand.kind == "context" and not strand.is_placed:
+            strand.under = strand.thread.top(below=strand)
 
     def innermost(self, site: Site, strand: Strand) -> Any:
         """The pass that leaving a block on a strand ends."""
@@ -166,6 +193,7 @@ class Model:
             if strand.under is p:
                 strand.under = below
         p.end, p.ended_on, p.left_by = self.now, p.strand.thread, left_by
+        p.duration, p.is_clamped = max(0, self.now - p.start), self.now < p.start
         p.strand.passes.remove(p)
 
     def clear(self) -> None:
@@ -181,15 +209,20 @@ class Model:
 
     def resume(self, strand: Strand, thread: Thread) -> None:
         """Link a strand on what is running on a thread, which is its thread from now on."""
+        if strand.thread is not thread:  # what lies on it does not come along
+            for other in self.strands:
+                other.under = None if other.under in strand.passes else other.under
         strand.thread = thread
         strand.is_running, strand.is_waiting = True, False
         thread.stack.append(strand)
+        thread.has_entered |= any(p.counts for p in strand.passes)
         if strand not in self.strands:
             self.strands.append(strand)
 
     def suspend(self, strand: Strand, waiting: bool) -> None:
         """Unlink the innermost strand of its thread."""
-        strand.under = strand.thread.top(below=strand)
+        if not strand.is_placed:
+            strand.under = strand.thread.top(below=strand)
         assert strand.thread.stack.pop() is strand
         strand.is_running, strand.is_waiting = False, waiting
 
@@ -197,6 +230,8 @@ class Model:
         """Unlink the innermost strand of its thread for good; what it leaves open is its caller's."""
         assert strand.thread.stack.pop() is strand
         caller = strand.thread.stack[-1]
+        if strand.passes:
+            self._place(caller)
         for p in strand.passes:
             p.strand = caller
         caller.passes += strand.passes

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from stichotrope import Profiler, _core
+from stichotrope.results import ProfilerResults
 
 from .model import Model, Pass, Site, Strand, Thread
-from .tables import Figures, defined, differences, observed
+from .tables import beyond, defined, differences, observed, only_passes
 from .worker import (
     CALLS,
+    FILLERS,
     FUNCTIONS,
     INLINE,
     KEPT,
@@ -28,7 +30,26 @@ from .worker import (
 # A kind, and as which of its blocks it is tracked, outermost first.
 Setup = tuple[str, tuple[int, ...]]
 
+BODIES = ("generator", "coroutine")  # kinds of strands
 SITES = [*CALLS, *INLINE, *KEPT, *(site for sites in LAYERS.values() for site in sites)]
+
+
+class Settings(NamedTuple):
+    """What a program is played with.
+
+    :param has_context: whether threads have a context of their own from the beginning.
+    :param has_fillers: whether there are more tracks than usual, before the others.
+    :param retain_threads: how many ended threads keep a line of their own.
+    :param max_nodes: of a thread's tree: with fewer than usual, trees are not compared.
+    :param only_tracked: whether only bodies that are tracked may be suspended with anything open, and with nothing that
+        was entered while its track was off.
+    """
+
+    has_context: bool = True
+    has_fillers: bool = False
+    retain_threads: int = 1024
+    max_nodes: int = 65_536
+    only_tracked: bool = False
 
 
 class DifferenceError(AssertionError):
@@ -68,22 +89,18 @@ class Program:
     """Plays steps on the core and on the model, leaving out those that make no sense where they stand.
 
     :param setups: what there is to be suspended. A new one is made when the one before has ended.
-    :param has_context: whether threads have a context of their own from the beginning.
-    :param reduced: takes from figures what is not to be compared.
+    :param settings: what it is played with.
     """
 
-    def __init__(
-        self,
-        setups: list[Setup] | None = None,
-        has_context: bool = True,
-        reduced: Callable[[Figures], Figures] = lambda figures: figures,
-    ) -> None:
-        self.setups = setups or []
-        self.has_context = has_context
-        self.reduced = reduced
+    def __init__(self, setups: list[Setup], settings: Settings) -> None:
+        self.setups = setups
+        self.settings = settings
         self.model = Model()
-        self.profiler = Profiler("moments")
-        for site in INLINE:
+        self.profiler = Profiler(
+            "moments", retain_threads=settings.retain_threads, max_nodes=settings.max_nodes
+        )
+        self.sites = FILLERS * settings.has_fillers + SITES
+        for site in FILLERS * settings.has_fillers + INLINE:
             self.inline_block(site)
         self.functions = [self.profiler.track(site.track, site.name)(plain) for site in CALLS]
         self.blocks = [self.profiler.block(site.track, site.name) for site in KEPT]
@@ -91,14 +108,13 @@ class Program:
             self.tracked(Thing(kind, LAYERS[kind]))
         self.things: dict[int, Thing] = {}
         self.players: dict[int, Player] = {}
-        self.threads: list[
-            Thread
-        ] = []  # those that recorded since the last clear(), ended ones too
+        self.ended: list[Thread] = []  # those that recorded since the last clear(), oldest first
         self.made = 0
         self.busy: Player | None = None  # only one thread does steps at a time
         self.started = True
         self.disabled: set[int] = set()
         self.was_off = False
+        self.went_back = False  # the clock did: then sets of moments are not defined
 
     def inline_block(self, site: Site) -> Any:
         """A block as `with` gets it, new each time."""
@@ -178,8 +194,9 @@ class Program:
         return self.started and site.track not in self.disabled
 
     def tick(self, thread: int, step: int) -> None:
-        """Let time pass, on all threads."""
+        """Let time pass, on all threads, or the clock go back."""
         self.model.advance(step)
+        self.went_back |= step < 0
 
     # ---- blocks and calls -----------------------------------------------------------------------
 
@@ -214,22 +231,31 @@ class Program:
 
     def enter(self, thread: int, number: int) -> None:
         """Enter a kept block by hand."""
-        player = self.player(thread)
-        player.worker.do("enter", number)
-        self._enter(player, KEPT[number])
+        player, site = self.player(thread), KEPT[number]
+        if self._may_hold(player, site):
+            player.worker.do("enter", number)
+            self._enter(player, site)
+
+    def _may_hold(self, player: Player, site: Site) -> bool:
+        """Whether what is running innermost may have a block open when it is suspended."""
+        strand = player.strand
+        if strand.kind not in BODIES or not self.settings.only_tracked:
+            return True
+        return strand.is_tracked and self.is_on(site)
 
     def leave(self, thread: int, number: int) -> None:
-        """Leave a kept block by hand, where it is open; or in vain where it is open nowhere."""
+        """Leave a kept block by hand, where it is open."""
         player = self.player(thread)
-        site = KEPT[number]
-        found = self.model.innermost(site, player.strand)
-        if found is not None:
-            if not found.is_level:  # a `with` statement's own is left by that
-                player.worker.do("leave", number)
-                self.model.leave(found)
-        elif not self.was_off and not any(
-            p.site == site for p in self.model.open_on(player.thread)
-        ):
+        found = self.model.innermost(KEPT[number], player.strand)
+        if found is not None and not found.is_level:  # a `with` statement's own is left by that
+            player.worker.do("leave", number)
+            self.model.leave(found)
+
+    def leave_in_vain(self, thread: int, number: int) -> None:
+        """Leave a kept block by hand where it is open nowhere: once something was off, nobody can tell."""
+        player = self.player(thread)
+        opened = self.model.open_on(player.thread)
+        if not self.was_off and not any(p.site == KEPT[number] for p in opened):
             player.worker.do("leave_in_vain", number)
 
     def run(self, thread: int, number: int) -> None:
@@ -265,23 +291,28 @@ class Program:
                 player.levels.pop()("error")
 
     def end(self, thread: int) -> None:
-        """Let a thread end that has nothing open."""
-        player = self.players.get(thread)
-        if player is None or player.levels or any(self.model.open_on(player.thread)):
+        """Let a thread end, by an exception if it is in anything; what was entered by hand stays open."""
+        if thread not in self.players or self._has_suspended(self.players[thread].thread):
             return
+        self.throw(thread, 1_000_000)
+        player = self.player(thread)
         self.settle()
         del self.players[thread]
         player.worker.end()
+        player.thread.has_ended = True
         if player.thread.has_entered:
-            self.threads.append(player.thread)
+            self.ended.append(player.thread)
             self._await_end(player.thread.name)
+
+    def _has_suspended(self, thread: Thread) -> bool:
+        """Whether anything that another thread may resume has something open there."""
+        strands = (p.strand for p in self.model.open_on(thread))
+        return any(s.kind in BODIES and not s.is_running for s in strands)
 
     def _await_end(self, name: str) -> None:
         """Wait until the system has taken the thread down: Python may say so a moment earlier."""
         deadline = time.monotonic() + WATCHDOG_SECONDS
-        while any(
-            share.name == name and share.alive for share in self.profiler.get_results().threads
-        ):
+        while any(head[2] == name and not head[3] for head in self.profiler._snapshot().threads()):
             assert time.monotonic() < deadline, f"thread {name} was never seen to end"
             time.sleep(0)
 
@@ -296,6 +327,9 @@ class Program:
             player.worker.do("make", thing)
             # Made while its track is off, it is the bare one.
             thing.layers = [site for site in thing.layers if self.is_on(site)]
+            if kind == "returned" and thing.layers:  # its passes begin with the call
+                self._resume(player, thing)
+                self.model.suspend(thing.strand, waiting=False)  # nobody awaits it yet
 
     def _available(self, player: Player, number: int, ends: bool = False) -> Thing | None:
         """What has a number, if it can be resumed, or ended, now and here."""
@@ -353,7 +387,9 @@ class Program:
         """Have what is running innermost enter a `with` statement of its own."""
         player = self.player(thread)
         _, thing = self._innermost(player)
-        if thing is not None and thing.depth < MOST_OPEN:
+        if thing is None or thing.depth == MOST_OPEN:
+            return
+        if self._may_hold(player, INLINE[number]):
             player.worker.do("open", number)
             thing.depth += 1
             self._enter(player, INLINE[number])
@@ -380,7 +416,7 @@ class Program:
         inner = self._available(player, number)
         if inner is None or (thing.kind == "generator") != (inner.kind == "generator"):
             return
-        if inner.waiting or (inner.kind == "coroutine" and inner.touched):
+        if inner.waiting or (inner.kind in ("coroutine", "returned") and inner.touched):
             return
         player.worker.do("delegate", inner)
         thing.inner, inner.outer = inner, thing
@@ -423,16 +459,19 @@ class Program:
     def _has_resumed(self, player: Player, first: Thing) -> None:
         for thing in first.chain():
             thing.touched = True
-            if thing.strand is None:
-                kind = "generator" if thing.kind == "generator" else "coroutine"
-                thing.strand = Strand(kind, player.thread)
-                self.model.resume(thing.strand, player.thread)
-                for site in thing.layers:
-                    if self.is_on(site):
-                        self._enter(player, site)
-                thing.strand.is_tracked = bool(thing.strand.passes)
-            else:
-                self.model.resume(thing.strand, player.thread)
+            self._resume(player, thing)
+
+    def _resume(self, player: Player, thing: Thing) -> None:
+        if thing.strand is not None:
+            self.model.resume(thing.strand, player.thread)
+            return
+        kind = "generator" if thing.kind == "generator" else "coroutine"
+        thing.strand = Strand(kind, player.thread)
+        self.model.resume(thing.strand, player.thread)
+        for site in thing.layers:
+            if self.is_on(site):
+                self._enter(player, site)
+        thing.strand.is_tracked = bool(thing.strand.passes)
 
     def has_ended(self, thing: Thing, left_by: str) -> None:
         """A body has come to its end, and left what it had open."""
@@ -457,7 +496,7 @@ class Program:
         self.settle()
         self.profiler.clear()
         self.model.clear()
-        self.threads.clear()
+        self.ended.clear()
         for player in self.players.values():
             player.thread.has_entered = False
 
@@ -498,18 +537,38 @@ class Program:
 
     def _compare_all(self, results: Any) -> None:
         living = [player.thread for player in self.players.values() if player.thread.has_entered]
-        threads = self.threads + living
-        lines = {share.name: share for share in results.threads}
-        if set(lines) != {thread.name for thread in threads}:
-            raise DifferenceError(
-                f"threads: got {sorted(lines)}, expected {[t.name for t in threads]}"
-            )
-        for thread in threads:
-            self._compare(lines[thread.name], [thread], f"thread {thread.name}: ")
-        self._compare(results, threads, "")
+        most = self.settings.retain_threads
+        kept = self.ended[max(0, len(self.ended) - most) :] + living
+        folded = self.ended[: max(0, len(self.ended) - most)]
+        expected = {thread.name: not thread.has_ended for thread in kept}
+        got = {share.name: share.alive for share in results.threads if share.key}
+        self._same("threads, and whether they are alive", got, expected)
+        self._same("folded threads", results.metadata["folded_threads"], len(folded))
+        by_name = {thread.name: thread for thread in kept}
+        for share in results.threads:
+            threads = [by_name[share.name]] if share.key else folded
+            self._compare(share, threads, f"thread {share.name}: ")
+        self._compare(results, folded + kept, "")
+        clamped = sum(p.is_clamped and p.counts for p in self.model.passes)
+        self._same("passes whose clock went back", _clamped(results), clamped)
 
     def _compare(self, found: Any, threads: list[Thread], whose: str) -> None:
-        got, expected = observed(found), defined(self.model, threads, SITES)
-        got, expected = self.reduced(got), self.reduced(expected)
+        got, expected = observed(found), defined(self.model, threads, self.sites)
+        if self.went_back:
+            most = self.model.forward * len(threads)
+            self._same("longer than the clock went forward", beyond(got, most), [])
+            got, expected = only_passes(got), only_passes(expected)
+        if self.settings.max_nodes != Settings().max_nodes:
+            got, expected = got._replace(tree={}), expected._replace(tree={})
         if got != expected:
             raise DifferenceError(whose + differences(got, expected).replace("\n", "\n" + whose))
+
+    def _same(self, what: str, got: object, expected: object) -> None:
+        if got != expected:
+            raise DifferenceError(f"{what}: got {got}, expected {expected}")
+
+
+def _clamped(results: ProfilerResults) -> int:
+    """How many passes were counted as none because the clock went back, as results say it."""
+    counts = [text.split()[0] for text in results.metadata["warnings"] if "clock" in text]
+    return sum(int(count.replace(",", "")) for count in counts)

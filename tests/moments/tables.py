@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from stichotrope._histogram import Histogram
-from stichotrope.results import CallNode, ProfilerResults, ThreadResults
+from stichotrope.results import CallNode, ProfileBlock, ProfilerResults, ThreadResults
 
 from .model import Model, Pass, Site, Thread, length
 
@@ -15,6 +15,9 @@ class Block(NamedTuple):
     """The figures of a block."""
 
     hits: int = 0
+    errors: int = 0
+    cancelled: int = 0
+    open: int = 0
     sum: int = 0
     minimum: int = 0
     maximum: int = 0
@@ -29,6 +32,10 @@ class Node(NamedTuple):
     """The figures of a node of the call tree."""
 
     hits: int
+    errors: int
+    cancelled: int
+    open: int
+    sum: int
     total: int
     self: int
 
@@ -45,10 +52,16 @@ class Figures(NamedTuple):
 # ---- by definition ------------------------------------------------------------------------------
 
 
-def bucket_middle(ticks: int) -> int:
-    """The middle of the durations that share a bucket: sixteen of equal width an octave, offset by sixteen."""
+def bucket(ticks: int) -> int:
+    """The number of a duration's bucket: sixteen of equal width an octave, offset by sixteen."""
     octave = max(0, (ticks + 16).bit_length() - 5)
-    lowest = ((ticks + 16) >> octave << octave) - 16
+    return octave * 16 + (ticks + 16 >> octave) - 16
+
+
+def middle(ticks: int) -> int:
+    """The middle of the durations that share a bucket with this one."""
+    octave, sub = divmod(bucket(ticks), 16)
+    lowest = (16 + sub << octave) - 16
     return lowest + ((1 << octave) - 1) // 2
 
 
@@ -59,14 +72,12 @@ def once(passes: list[Pass], threads: list[Thread], of: str = "open") -> int:
 
 def block(passes: list[Pass], threads: list[Thread]) -> Block:
     """The figures of the passes of one block."""
-    ended = [p for p in passes if p.ended_on in threads]
-    durations = [p.end - p.start for p in ended if p.end is not None]
+    durations = [p.duration for p in passes if p.ended_on in threads]
     histogram = Histogram()
     for duration in durations:
-        histogram.add(bucket_middle(duration))
+        histogram.add(middle(duration))
     return Block(
-        hits=len(ended),
-        sum=sum(durations),
+        **counts(passes, threads),
         minimum=min(durations, default=0),
         maximum=max(durations, default=0),
         squares=sum(duration**2 for duration in durations),
@@ -75,6 +86,21 @@ def block(passes: list[Pass], threads: list[Thread]) -> Block:
         active=once(passes, threads, "active"),
         self=sum(once(found, threads, "own") for found in by_path(passes).values()),
     )
+
+
+def counts(passes: list[Pass], threads: list[Thread]) -> dict[str, int]:
+    """What a block and a node say of their passes by number, and the durations of those that ended added up."""
+    ended = [p for p in passes if p.ended_on in threads]
+    return {
+        "hits": len(ended),
+        "errors": sum(p.left_by == "error" for p in ended),
+        "cancelled": sum(p.left_by == "cancelled" for p in ended),
+        "open": sum(
+            p.is_open and p.strand.thread in threads and not p.strand.thread.has_ended
+            for p in passes
+        ),
+        "sum": sum(p.duration for p in ended),
+    }
 
 
 def by_path(passes: list[Pass]) -> dict[tuple[str, ...], list[Pass]]:
@@ -88,7 +114,7 @@ def by_path(passes: list[Pass]) -> dict[tuple[str, ...], list[Pass]]:
 def node(passes: list[Pass], threads: list[Thread]) -> Node:
     """The figures of the passes of one node."""
     return Node(
-        hits=sum(p.ended_on in threads for p in passes),
+        **counts(passes, threads),
         total=once(passes, threads),
         self=once(passes, threads, "own"),
     )
@@ -118,8 +144,7 @@ def observed(found: ProfilerResults | ThreadResults) -> Figures:
     return Figures(
         blocks={
             each.name: Block(
-                hits=each.hit_count,
-                sum=each.sum_time_ns,
+                **counted(each),
                 minimum=each.min_time_ns,
                 maximum=each.max_time_ns,
                 squares=each.sum_squares_ns2,
@@ -136,13 +161,37 @@ def observed(found: ProfilerResults | ThreadResults) -> Figures:
     )
 
 
+def counted(found: ProfileBlock | CallNode) -> dict[str, int]:
+    """What a block or a node says of its passes by number, and of their durations."""
+    return {
+        "hits": found.hit_count,
+        "errors": found.error_count,
+        "cancelled": found.cancelled_count,
+        "open": found.open_count,
+        "sum": found.sum_time_ns,
+    }
+
+
 def nodes(at: CallNode, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Node]]:
     """Every node of a tree that anything is in, with the path that leads there."""
-    found = Node(at.hit_count, at.total_time_ns, at.self_time_ns)
+    found = Node(**counted(at), total=at.total_time_ns, self=at.self_time_ns)
     if path and any(found):
         yield path, found
     for child in at.children:
         yield from nodes(child, (*path, child.name))
+
+
+def beyond(found: Figures, most: int) -> list[str]:
+    """Which totals are longer than so much."""
+    totals = {name: each.total for name, each in found.blocks.items()}
+    totals |= {f"track {track}": total for track, total in found.tracks.items()}
+    return [name for name, total in {**totals, "": found.total}.items() if total > most]
+
+
+def only_passes(found: Figures) -> Figures:
+    """The figures that each pass has by itself: no set of moments, and not whose child it was."""
+    blocks = {name: each._replace(total=0, active=0, self=0) for name, each in found.blocks.items()}
+    return Figures(blocks, {}, 0, {})
 
 
 def differences(got: Figures, expected: Figures) -> str:

@@ -7,7 +7,7 @@ import queue
 import threading
 import types
 from asyncio import CancelledError
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,9 @@ WATCHDOG_SECONDS = 60.0
 
 CALLS = [Site("f0", 0), Site("f1", 0), Site("f2", 1)]
 INLINE = [Site("w0", 0), Site("w1", 1), Site("w2", 2)]
-KEPT = [Site("k0", 0), Site("k1", 1), Site("k2", 2)]
+KEPT = [Site("k0", 0), Site("k1", 1), Site("k2", 2), Site("k3", 2)]
+# Registered before the others where a program asks for it.
+FILLERS = [Site(f"filler {number}", 1000 + number) for number in range(62)]
 CONTEXTS = 3
 MOST_OPEN = 3  # `with` statements of one body
 
@@ -143,9 +145,17 @@ asynchronous = body(
     "(await pause()) if kind == 'wait' else (yield)",
 )
 
+
+def returned(program: Program) -> Coroutine[Any, Any, None]:
+    """A plain function that returns a coroutine which it made."""
+    made: Coroutine[Any, Any, None] = coroutine(program)
+    return made
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "generator": generator,
     "coroutine": coroutine,
+    "returned": returned,
     "asynchronous": asynchronous,
 }
 # For each kind, the blocks that it may be tracked as, on tracks 0 and 1.
@@ -193,7 +203,9 @@ class Worker:
 
     def _run(self) -> None:
         # A copy gives the thread a context of its own first; new ones leave it without.
-        make = contextvars.copy_context if self.program.has_context else contextvars.Context
+        make = (
+            contextvars.copy_context if self.program.settings.has_context else contextvars.Context
+        )
         self.contexts = [make() for _ in range(CONTEXTS)]
         here.worker = self
         try:

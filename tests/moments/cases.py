@@ -1,0 +1,167 @@
+"""Programs that once told the core from its definitions, or that random ones seldom come to."""
+
+from __future__ import annotations
+
+from .drawing import Case
+from .program import Settings
+
+# fmt: off
+CASES: dict[str, Case] = {
+    "a pass above one that left early may be the first of its track": Case(
+        [],
+        Settings(),
+        [
+            ("enter", 0, 2), ("enter", 0, 1), ("tick", 0, 10), ("leave", 0, 2),
+            ("enter", 0, 3), ("tick", 0, 5), ("leave", 0, 3), ("leave", 0, 1),
+        ],
+    ),
+    "a pass of a full tree above a dropped one is outermost": Case(
+        [],
+        Settings(max_nodes=1),
+        [
+            ("enter", 0, 0), ("clear",), ("enter", 0, 1), ("tick", 0, 5), ("leave", 0, 1),
+            ("enter", 0, 2), ("tick", 0, 7), ("leave", 0, 2),
+        ],
+    ),
+    "passes during which the clock went backwards are counted as none, and as such": Case(
+        [],
+        Settings(),
+        [
+            ("call", 0, 0), ("enter", 0, 0), ("tick", 0, 10), ("enter", 0, 1),
+            ("tick", 0, 90), ("leave", 0, 0), ("tick", 0, -80), ("leave", 0, 1),
+            ("tick", 0, 180), ("ret", 0),
+        ],
+    ),
+    "a dropped pass is not among those whose clock went backwards": Case(
+        [],
+        Settings(),
+        [
+            ("tick", 0, 100), ("enter", 0, 0), ("clear",), ("inline", 0, 0), ("tick", 0, 10),
+            ("ret", 0), ("tick", 0, -60), ("leave", 0, 0),
+        ],
+    ),
+    "contexts on a thread that has none of its own do not bill each other": Case(
+        [],
+        Settings(has_context=False),
+        [
+            ("call", 0, 0), ("run", 0, 0), ("enter", 0, 1), ("tick", 0, 10), ("ret", 0),
+            ("run", 0, 1), ("enter", 0, 2), ("tick", 0, 10), ("ret", 0), ("run", 0, 0),
+            ("tick", 0, 10), ("leave", 0, 1), ("ret", 0), ("run", 0, 1), ("tick", 0, 10),
+            ("leave", 0, 2), ("ret", 0), ("ret", 0),
+        ],
+    ),
+    "a context lies on what was open where it was entered last": Case(
+        [],
+        Settings(),
+        [
+            ("run", 0, 0), ("enter", 0, 0), ("run", 0, 1), ("inline", 0, 0), ("tick", 0, 10),
+            ("ret", 0), ("ret", 0), ("ret", 0), ("run", 0, 1), ("inline", 0, 1),
+            ("tick", 0, 10), ("ret", 0), ("ret", 0), ("run", 0, 0), ("leave", 0, 0),
+            ("ret", 0),
+        ],
+    ),
+    "what a context lies on may end while it is not the thread's": Case(
+        [],
+        Settings(),
+        [
+            ("call", 0, 0), ("run", 0, 0), ("call", 0, 1), ("tick", 0, 1), ("ret", 0),
+            ("ret", 0), ("ret", 0), ("call", 0, 2), ("tick", 0, 5), ("ret", 0),
+        ],
+    ),
+    "what a context lies on may end in that context": Case(
+        [],
+        Settings(),
+        [
+            ("enter", 0, 0), ("run", 0, 0), ("call", 0, 0), ("leave", 0, 0), ("ret", 0),
+            ("call", 0, 0), ("tick", 0, 5), ("ret", 0), ("ret", 0),
+        ],
+    ),
+    "a block entered and left while off does not end that of another context": Case(
+        [],
+        Settings(),
+        [
+            ("run", 0, 0), ("enter", 0, 0), ("tick", 0, 10), ("ret", 0), ("stop",),
+            ("run", 0, 1), ("enter", 0, 0), ("tick", 0, 10), ("leave", 0, 0), ("ret", 0),
+            ("start",), ("run", 0, 0), ("tick", 0, 30), ("leave", 0, 0), ("ret", 0),
+        ],
+    ),
+    "a block entered while off and left while on does not end that of another context": Case(
+        [],
+        Settings(),
+        [
+            ("stop",), ("run", 0, 0), ("enter", 0, 0), ("ret", 0), ("start",), ("run", 0, 1),
+            ("enter", 0, 0), ("tick", 0, 10), ("ret", 0), ("run", 0, 0), ("leave", 0, 0),
+            ("ret", 0), ("run", 0, 1), ("tick", 0, 30), ("leave", 0, 0), ("ret", 0),
+        ],
+    ),
+    "what lies on a block that is not recorded lies on what is open below it": Case(
+        [],
+        Settings(),
+        [
+            ("enter", 0, 0), ("call", 0, 0), ("stop",), ("enter", 0, 0), ("start",),
+            ("ret", 0), ("call", 0, 1), ("tick", 0, 5), ("ret", 0), ("leave", 0, 0),
+            ("leave", 0, 0),
+        ],
+    ),
+    "what lies on a block that is not recorded and a dropped one is outermost": Case(
+        [],
+        Settings(),
+        [
+            ("enter", 0, 1), ("clear",), ("switch", 1, False), ("call", 0, 1),
+            ("enter", 0, 1), ("ret", 0), ("call", 0, 0), ("tick", 0, 5), ("ret", 0),
+        ],
+    ),
+    "a block that is not recorded takes no time from what its context lies on": Case(
+        [],
+        Settings(),
+        [
+            ("inline", 0, 0), ("stop",), ("run", 0, 0), ("inline", 0, 0), ("tick", 0, 10),
+            ("ret", 0), ("ret", 0), ("tick", 0, 5), ("ret", 0),
+        ],
+    ),
+    "what lies on a block that is not recorded is billed to what lies below it": Case(
+        [],
+        Settings(),
+        [
+            ("inline", 0, 0), ("enter", 0, 0), ("enter", 0, 1), ("switch", 0, False),
+            ("enter", 0, 0), ("enter", 0, 2), ("tick", 0, 10), ("leave", 0, 1),
+            ("tick", 0, 5), ("leave", 0, 2), ("leave", 0, 0), ("leave", 0, 0), ("ret", 0),
+        ],
+    ),
+    "a block entered by hand in a call and in its caller is left by the caller, innermost first": Case(
+        [],
+        Settings(),
+        [
+            ("enter", 0, 0), ("tick", 0, 10), ("call", 0, 0), ("enter", 0, 0),
+            ("tick", 0, 1), ("enter", 0, 1), ("ret", 0), ("leave", 0, 0), ("tick", 0, 100),
+            ("leave", 0, 0),
+        ],
+    ),
+    "what is nested in a tracked generator does not count while that is suspended": Case(
+        [("generator", (0,)), ("generator", ())],
+        Settings(),
+        [
+            ("inline", 0, 1), ("resume", 0, 0), ("resume", 0, 1), ("open", 0, 0),
+            ("suspend", 0), ("call", 0, 0), ("ret", 0), ("suspend", 0), ("ret", 0),
+            ("tick", 0, 100),
+        ],
+    ),
+    "what began while a generator was suspended, and its block once it goes on above that, count once": Case(
+        [("generator", (0,)), ("generator", ())],
+        Settings(),
+        [
+            ("resume", 0, 1), ("open", 0, 0), ("suspend", 0), ("call", 0, 0),
+            ("resume", 0, 0), ("resume", 0, 1), ("open", 0, 0), ("suspend", 0),
+            ("suspend", 0), ("close", 0, 0), ("close", 0, 1),
+        ],
+    ),
+    "of two that begin at the same tick neither is nested in the other": Case(
+        [("generator", ())],
+        Settings(),
+        [
+            ("enter", 0, 0), ("resume", 0, 0), ("open", 0, 0), ("suspend", 0),
+            ("call", 0, 0), ("tick", 0, 10), ("leave", 0, 0), ("tick", 0, 10), ("ret", 0),
+        ],
+    ),
+}
+# fmt: on
