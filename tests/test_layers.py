@@ -85,7 +85,7 @@ OUTSIDE: dict[str, set[str]] = {
     "ipython": {"IPython"},
     "pytest_plugin": {"pytest"},
     "report": {"rich"},
-    "statistics": {"numpy", "scipy"},
+    "statistics": {"numpy", "ruptures", "scipy"},
 }
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "show saved results, in one of many forms",
     "compare": "say what became faster or slower between two versions",
     "ab": "run two versions in turns, and say what became faster or slower",
+    "history": "keep what each commit took, and say where it changed for good",
     "info": "show the clock, the cost per pass, and what is installed",
     "completion": "print what makes a shell complete these commands",
 }
@@ -118,6 +119,10 @@ def _module(name: str) -> ModuleType:
         from . import ab
 
         return ab
+    if name == "history":
+        from . import history
+
+        return history
     if name == "info":
         from . import info
 

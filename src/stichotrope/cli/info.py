@@ -24,6 +24,7 @@ EXTRAS = {
     "completion": ("argcomplete",),
     "notebook": ("IPython",),
     "stats": ("scipy",),
+    "history": ("ruptures",),
     "pandas": ("pandas",),
     "polars": ("polars",),
     "arrow": ("pyarrow",),

@@ -23,6 +23,16 @@ from ._comparison import (
     differing,
 )
 from ._counts import PathCount
+from ._history import (
+    KEPT,
+    HistoryChange,
+    HistoryEntry,
+    add_to_history,
+    changes,
+    comparable,
+    entry_of,
+    load_history,
+)
 from ._pairs import MARGIN, compare_pairs, pairs_needed
 from ._runs import METRICS, Run, Runs, load_runs
 from ._samples import (
@@ -37,6 +47,7 @@ from ._samples import (
 
 __all__ = [
     "FASTER",
+    "KEPT",
     "MARGIN",
     "METRICS",
     "NO_DIFFERENCE",
@@ -49,15 +60,22 @@ __all__ = [
     "VERDICTS",
     "BlockComparison",
     "Comparison",
+    "HistoryChange",
+    "HistoryEntry",
     "LoneBlock",
     "PathCount",
     "Run",
     "Runs",
+    "add_to_history",
     "bootstrap_interval",
+    "changes",
+    "comparable",
     "compare",
     "compare_pairs",
     "differing",
+    "entry_of",
     "holm",
+    "load_history",
     "load_runs",
     "mean_interval",
     "median_interval",
