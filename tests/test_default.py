@@ -431,7 +431,7 @@ def test_a_spawned_child_reports_nothing(tmp_path: Path) -> None:
 
 def test_where_somebody_else_reports_the_settings_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """As under `stichotrope run`, which prints and saves the results of all profilers."""
-    program = "from stichotrope import profiler; profiler._ON_NEW.append(lambda made: None)\n"
+    program = "from stichotrope import profiler; profiler.ON_NEW.append(lambda made: None)\n"
     done = run_program(program + USED, STICHOTROPE_REPORT="1", STICHOTROPE_OUTPUT="x.json")
     assert outcome(done) == (0, "", "")
     assert os.listdir() == []

@@ -89,6 +89,21 @@ OUTSIDE: dict[str, set[str]] = {
 }
 
 
+# What begins with an underscore belongs to its room. These are the exceptions: room → the names of
+# other rooms that it uses. Protocols tell what `profiler` shares with who gathers, sets up and
+# instruments, being downstream of it; its own base class is in the core.
+SHARED: dict[str, set[str]] = {
+    "_default": {"_block_named"},
+    "_gather": {"_gathering", "_start_ns"},
+    "_instrument": {"_wrapper"},
+    "_sent": {"_gathering", "_intern_block", "_sites", "_track_names", "_tracks"},
+    "_targets": {"_wrap"},
+    "config": {"_switch_off_when_made"},
+    "profiler": {"_set_gates"},
+    "pytest_plugin": {"_fail_on"},
+}
+
+
 class Import(NamedTuple):
     """One import: a room of the package or a top-level module from outside, and where it stands."""
 
@@ -156,6 +171,68 @@ def names_imported(node: ast.AST, package: list[str]) -> Iterator[str]:
             yield str(argument.value) if named else "<computed at run time>"  # type: ignore[union-attr]
 
 
+def is_private(name: str) -> bool:
+    """Whether a name belongs to its room: it begins with one underscore."""
+    return name.startswith("_") and not name.startswith("__")
+
+
+class Names(NamedTuple):
+    """Private names in the modules of a room: those that it defines, and those that it uses."""
+
+    defined: set[str]
+    used: set[str]
+
+
+def private_names(sources: list[str], room: str) -> Names:
+    """The private names of a room; what it uses of itself, as ``self._name``, is not among the used.
+
+    A protocol defines nothing: it says what others are to have.
+    """
+    found = Names(set(), set())
+    for source in sources:
+        tree = ast.parse(source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and any(map(is_protocol, node.bases)):
+                node.body = [ast.Pass()]
+        for node in ast.walk(tree):
+            found.defined.update(filter(is_private, names_defined(node)))
+            found.used.update(filter(is_private, names_used(node, room)))
+    return found
+
+
+def names_defined(node: ast.AST) -> Iterator[str]:
+    """What one node defines, names that a text in a class lists included: of slots and the like."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_own(node):
+        yield node.attr
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+
+
+def names_used(node: ast.AST, room: str) -> Iterator[str]:
+    """What one node takes from something else than itself and than the rooms' own modules."""
+    if isinstance(node, ast.Attribute) and not is_own(node):
+        yield node.attr
+    elif isinstance(node, ast.ImportFrom):
+        path = (node.module or "").split(".") if node.level or node.module else []
+        inside = path[1:] if path[:1] == ["stichotrope"] else path if node.level else []
+        if inside and inside[0] in ROOMS and inside[0] != room:
+            yield from [*inside[1:], *(alias.name for alias in node.names)]
+
+
+def is_protocol(base: ast.expr) -> bool:
+    """Whether what a class derives from makes it a protocol."""
+    return ast.unparse(base).split("[")[0] in ("Protocol", "typing.Protocol")
+
+
+def is_own(node: ast.Attribute) -> bool:
+    """Whether an attribute is of the object itself, or of its class."""
+    return ast.unparse(node.value) in ("self", "cls", "super()")
+
+
 def modules() -> list[Path]:
     """Every Python file of the package."""
     return sorted(PACKAGE.rglob("*.py"))
@@ -191,6 +268,55 @@ def test_a_module_imports_only_what_its_room_may(path: Path):
     parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
     assert parts[0] in ROOMS, f"{path} belongs to no room: give {parts[0]} its line in ROOMS"
     assert violations(path.read_text(encoding="utf-8"), parts) == []
+
+
+@pytest.mark.unit
+def test_a_room_keeps_to_itself_what_begins_with_an_underscore():
+    """No room uses a private name that another defines, those apart that are listed, each in use."""
+    sources: dict[str, list[str]] = {}
+    for path in modules():
+        room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        sources.setdefault(room, []).append(path.read_text(encoding="utf-8"))
+    names = {room: private_names(texts, room) for room, texts in sources.items()}
+    for path in modules():
+        room, *inner = path.relative_to(PACKAGE).with_suffix("").parts
+        names[room].defined.update(filter(is_private, inner))
+    core = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.px[di]"))
+    core += (ROOT / "src" / "_core.pyx").read_text(encoding="utf-8")
+    of_the_core = set(re.findall(r"\bdef (_\w+)\(", core))
+    used = {}
+    for room, own in names.items():
+        others = of_the_core.union(*(one.defined for other, one in names.items() if other != room))
+        # A room of such a name is no secret of another.
+        taken = (own.used & others) - own.defined - set(ROOMS)
+        if taken:
+            used[room] = taken
+    assert {room: sorted(taken) for room, taken in used.items()} == {
+        room: sorted(names) for room, names in SHARED.items()
+    }
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("source", "defined", "used"),
+    [
+        ("x._a", set(), {"_a"}),
+        ("self._a; cls._b; super()._c", set(), set()),
+        ("self._a = 1", {"_a"}, set()),
+        ("x._a = 1", set(), {"_a"}),
+        ("class C:\n    __slots__ = ('_a',)", {"_a"}, set()),
+        ("class P(Protocol):\n    _a: int\n    def _b(self): ...", set(), set()),
+        ("from .profiler import _A", set(), {"_A"}),
+        ("from ..statistics._samples import fences", set(), {"_samples"}),
+        ("from stichotrope.profiler import _A", set(), {"_A"}),
+        ("from . import _files", set(), set()),
+        ("from ._passes import cell", set(), set()),
+        ("from os import _exit", set(), set()),
+    ],
+)
+def test_the_check_sees_every_way_to_reach_into_a_room(source, defined, used):
+    """The check sees attributes, imports of names and of modules within a room, and protocols."""
+    assert private_names([source], "report") == (defined, used)
 
 
 @pytest.mark.unit

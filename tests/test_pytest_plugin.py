@@ -8,13 +8,14 @@ import re
 import sys
 from importlib import import_module
 from pathlib import Path
+from weakref import WeakSet
 
 import pytest
 
 # Imported here, so that it is not the property of the first run of pytest inside these tests.
 import stichotrope.pytest_plugin as plugin
 from stichotrope import Profiler, ProfilerResults, export_json
-from stichotrope.profiler import _PROFILER_REGISTRY
+from stichotrope.profiler import profilers
 
 # A run of pytest inside a test takes away what it has imported: other tests would get a second copy of parts of rich.
 for module in ("console", "live", "progress", "style", "table", "text"):
@@ -78,11 +79,11 @@ class MadeFromNowOn:
     """Profilers, but for those of this process's other tests, which a run of pytest would report as its own."""
 
     def __init__(self) -> None:
-        self._before = set(_PROFILER_REGISTRY)
+        self._before = WeakSet(profilers())
 
-    def items(self) -> list[tuple[int, Profiler]]:
-        """Number and profiler."""
-        return [item for item in list(_PROFILER_REGISTRY.items()) if item[0] not in self._before]
+    def __call__(self) -> list[Profiler]:
+        """As `profilers` returns them."""
+        return [profiler for profiler in profilers() if profiler not in self._before]
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Runs:
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setattr(plugin, "_PROFILER_REGISTRY", MadeFromNowOn())
+    monkeypatch.setattr(plugin, "profilers", MadeFromNowOn())
     return Runs(pytester)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from conftest import run_program
 from stichotrope import statistics
-from stichotrope.statistics._student import tail, tail_begin
+from stichotrope.statistics.student import tail, tail_begin
 
 pytestmark = pytest.mark.unit
 

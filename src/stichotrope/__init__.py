@@ -15,7 +15,7 @@ from .export import (
     export_pstats,
     export_speedscope,
 )
-from .profiler import _BEFORE_FIRST, Profiler, is_global_enabled, set_global_enabled
+from .profiler import BEFORE_FIRST, Profiler, is_global_enabled, set_global_enabled
 from .report import export_html, print_results
 from .results import ProfileBlock, ProfilerResults, ProfileTrack, ResultsFormatError
 
@@ -56,7 +56,7 @@ def _watch_picklers() -> None:
     _sent.watch()
 
 
-_BEFORE_FIRST.append(_watch_picklers)
+BEFORE_FIRST.append(_watch_picklers)
 
 
 def __getattr__(name: str) -> object:

@@ -8,7 +8,7 @@ import threading
 from typing import overload
 
 from ._place import block_at
-from .profiler import _ON_NEW, Profiler
+from .profiler import ON_NEW, Profiler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class DefaultProfiler:
                 self._profiler = profiler
                 # From now on in C, which knows the line that asks without looking at frames.
                 self.block = profiler._block_named  # type: ignore[method-assign]
-                if not _ON_NEW:  # else somebody reports on all profilers, and saves their results
+                if not ON_NEW:  # else somebody reports on all profilers, and saves their results
                     self._heed(settings)
             return self._profiler
 

@@ -63,7 +63,7 @@ def gather(profiler: _Recording, directory: StrPath | None, period_s: float) -> 
     if directory is None:
         directory = os.environ.get(VARIABLE) or None
     if directory is None:
-        return profiler._gathering in _ACTIVE
+        return is_gathering(profiler)
     folder = made_directory(directory)
     _import_what_writing_needs()
     with _LOCK:
@@ -74,6 +74,14 @@ def gather(profiler: _Recording, directory: StrPath | None, period_s: float) -> 
     _call_back_in_multiprocessing()
     _start_worker()
     return True
+
+
+def is_gathering(profiler: _Recording) -> bool:
+    """Return whether a profiler's results are kept in a file now.
+
+    :param profiler: whose results.
+    """
+    return profiler._gathering in _ACTIVE
 
 
 def _import_what_writing_needs() -> None:

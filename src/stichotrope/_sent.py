@@ -15,7 +15,7 @@ from types import FunctionType, ModuleType
 
 from . import _core, _targets
 from ._place import block_at
-from .profiler import _PROFILER_REGISTRY, Profiler
+from .profiler import Profiler, profilers
 from .results import default_track_name
 
 TYPE_CHECKING = False
@@ -209,7 +209,7 @@ def profiler_named(about: dict[str, Any]) -> Profiler:
     """
     name = about["profiler"]
     with _LOCK:
-        alive = [each for each in list(_PROFILER_REGISTRY.values()) if each.name == name]
+        alive = [each for each in profilers() if each.name == name]
         profiler = alive[0] if alive else Profiler(name)
         if not alive:
             _MADE.append(profiler)

@@ -48,10 +48,10 @@ _CALL_SITE_CACHE: dict[tuple[int, int, str, int, str], tuple[int, int]] = {}
 _DEAD_PROFILERS: deque[int] = deque()
 
 # Called with each new profiler, while no lock is held: by who reports on all that a program makes.
-_ON_NEW: list[Callable[[Profiler], object]] = []
+ON_NEW: list[Callable[[Profiler], object]] = []
 
 # Called once, when the first profiler is made: what a program without one need not wait for.
-_BEFORE_FIRST: list[Callable[[], object]] = []
+BEFORE_FIRST: list[Callable[[], object]] = []
 
 _next_profiler_id = count(1).__next__
 
@@ -152,7 +152,7 @@ class Profiler(_core.Recorder):
         _holding((_REGISTRY_LOCK,), lambda: _PROFILER_REGISTRY.update({self._profiler_id: self}))
         _forget_dead_profilers()
         _prepare()
-        for tell in list(_ON_NEW):
+        for tell in list(ON_NEW):
             tell(self)
 
     @classmethod
@@ -650,8 +650,25 @@ def set_global_enabled(enabled: bool) -> None:
 
 def _set_everything(enabled: bool) -> None:
     _core.set_everything_enabled(enabled)
-    for profiler in list(_PROFILER_REGISTRY.values()):
+    for profiler in profilers():
         _holding((profiler._global_lock,), profiler._set_gates)
+
+
+def profilers() -> list[Profiler]:
+    """Return the profilers that are alive, in the order in which they were made."""
+    # Not by `values`: another thread may add one while those are gone through.
+    found = (reference() for reference in _PROFILER_REGISTRY.valuerefs())
+    alive = [profiler for profiler in found if profiler is not None]
+    return sorted(alive, key=lambda profiler: profiler._profiler_id)
+
+
+def number_tracks(profiler: Profiler, tracks: Iterable[int | str]) -> None:
+    """Give tracks their indices, in this order, those that have one already left aside.
+
+    :param profiler: whose tracks.
+    :param tracks: indices and names.
+    """
+    profiler._locked(lambda: [profiler._track(track) for track in tracks])
 
 
 def is_global_enabled() -> bool:
@@ -661,9 +678,9 @@ def is_global_enabled() -> bool:
 
 def _prepare() -> None:
     """Do what was left until there is a profiler."""
-    while _BEFORE_FIRST:
+    while BEFORE_FIRST:
         try:
-            first = _BEFORE_FIRST.pop()
+            first = BEFORE_FIRST.pop()
         except IndexError:  # another thread took the last one
             break
         first()
@@ -688,11 +705,11 @@ def _forget_call_sites_of(dead: set[int]) -> None:
 
 def _after_fork_in_child() -> None:
     """Begin empty, with fresh locks: whoever held one is not in this process."""
-    profilers = list(_PROFILER_REGISTRY.values())
-    for lock in (_REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, *(p._global_lock for p in profilers)):
+    alive = profilers()
+    for lock in (_REGISTRY_LOCK, _GLOBAL_CACHE_LOCK, *(p._global_lock for p in alive)):
         lock._at_fork_reinit()  # type: ignore[attr-defined]
     _core.after_fork_in_child()
-    for profiler in profilers:
+    for profiler in alive:
         profiler._begin()
 
 

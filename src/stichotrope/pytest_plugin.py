@@ -6,11 +6,12 @@ PYTEST_DONT_REWRITE: there are no assertions here.
 from __future__ import annotations
 
 import os
+from weakref import WeakSet
 
 import pytest
 
 from ._place import block_at
-from .profiler import _PROFILER_REGISTRY, Profiler
+from .profiler import Profiler, profilers
 
 TYPE_CHECKING = False  # every run of pytest imports this, whether it is used or not
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class _Session:
         self._others: list[
             ProfilerResults
         ] = []  # of the fixture, the program, and those in workers
-        self._seen: set[int] = set()
+        self._seen: WeakSet[Profiler] = WeakSet()
         self._whole: list[ProfilerResults] = []
         self._remarks: list[str] = []
 
@@ -144,7 +145,7 @@ class _Session:
 
     def add(self, profiler: Profiler) -> None:
         """Take the results of a test's own profiler."""
-        self._seen.add(profiler._profiler_id)
+        self._seen.add(profiler)
         self._others.append(profiler.get_results())
 
     # While the tests run
@@ -205,8 +206,8 @@ class _Session:
 
     def _of_the_program(self) -> Iterator[ProfilerResults]:
         """Give the results of the profilers that the program has."""
-        for profiler_id, profiler in list(_PROFILER_REGISTRY.items()):
-            if profiler is not self._profiler and profiler_id not in self._seen:
+        for profiler in profilers():
+            if profiler is not self._profiler and profiler not in self._seen:
                 yield profiler.get_results()
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

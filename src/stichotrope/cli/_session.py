@@ -67,13 +67,13 @@ class Session:
         self.profiler = profiler.Profiler.configured(name, settings)
         # The same index in each process, whatever is imported first.
         tracks = list(dict.fromkeys(pattern.track for pattern in patterns))
-        self.profiler._locked(lambda: list(map(self.profiler._track, tracks)))
+        profiler.number_tracks(self.profiler, tracks)
         self.instrumentation = _instrument.Instrumentation(self.profiler, patterns, main)
 
     def begin(self) -> None:
         """Record from now on, in this process and in those that it starts."""
         os.environ[_gather.VARIABLE] = self._directory
-        profiler._ON_NEW.append(self._is_made)
+        profiler.ON_NEW.append(self._is_made)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=self._make_directory, after_in_child=self._go_on_in_child)
         _instrument.after_import(_SPAWN, self._send_to_children)
@@ -88,7 +88,7 @@ class Session:
 
     def _profilers(self) -> list[Profiler]:
         """Return the profilers of this process, ours first, each once."""
-        found = [self.profiler, *self._made, *list(profiler._PROFILER_REGISTRY.values())]
+        found = [self.profiler, *self._made, *profiler.profilers()]
         return list({id(one): one for one in found}.values())
 
     # Children
@@ -107,7 +107,7 @@ class Session:
     def _go_on_in_child(self) -> None:
         """Gather in a forked child what its parent reports on."""
         for one in self._profilers():
-            if one._gathering not in _gather._ACTIVE:
+            if not _gather.is_gathering(one):
                 self._gather_into(one)
 
     def _gather_into(self, one: Profiler) -> None:
@@ -179,8 +179,8 @@ class Session:
 
     def end(self) -> None:
         """Remove what was kept for the report only."""
-        if self._is_made in profiler._ON_NEW:
-            profiler._ON_NEW.remove(self._is_made)
+        if self._is_made in profiler.ON_NEW:
+            profiler.ON_NEW.remove(self._is_made)
         if not self._is_temporary or os.getpid() != self._pid:
             return
         self._is_temporary = False

@@ -10,7 +10,7 @@ from weakref import finalize
 from .. import _checks, _targets
 from .._format import format_count, format_time_ns, printable
 from .._progress import ProgressBar, is_wanted
-from ..statistics._samples import interpolated
+from ..statistics.samples import interpolated
 from .result import Repetition
 from .rules import MOST_SAMPLES, Tally, rule_of
 

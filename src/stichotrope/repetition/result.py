@@ -6,7 +6,7 @@ from array import array
 
 from .._format import format_count, format_throughput, format_time_ns, printable
 from ..statistics import Runs
-from ..statistics._samples import fences, interpolated, quantile_ranks
+from ..statistics.samples import fences, interpolated, quantile_ranks
 from .rules import CONFIDENCE, SECOND, deviation, half_interval
 
 TYPE_CHECKING = False
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from ..statistics._samples import Interval
+    from ..statistics.samples import Interval
 
 
 class Repetition:

@@ -6,7 +6,7 @@ from array import array
 from math import inf, sqrt
 
 from .. import _checks
-from ..statistics._student import tail_begin
+from ..statistics.student import tail_begin
 
 CONFIDENCE = 0.95  # of all intervals of repetitions
 MOST_SAMPLES = 1_000_000

@@ -35,7 +35,7 @@ from ._history import (
 )
 from ._pairs import MARGIN, compare_pairs, pairs_needed
 from ._runs import METRICS, Run, Runs, load_runs
-from ._samples import (
+from .samples import (
     bootstrap_interval,
     holm,
     mean_interval,

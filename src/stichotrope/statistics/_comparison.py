@@ -10,8 +10,8 @@ from ..results import ProfilerResults, results_of
 from ._counts import PathCount, compared_counts, nested_in, only_in
 from ._matching import matched
 from ._runs import METRICS, Runs
-from ._samples import check_confidence, check_real, deviation, holm
-from ._student import tail, tail_begin
+from .samples import check_confidence, check_real, deviation, holm
+from .student import tail, tail_begin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from ._comparison import (
     runs_of,
 )
 from ._counts import nested_in
-from ._samples import check_confidence, holm
 from ._signed_ranks import least_tail, middle, middle_interval, tail_above
+from .samples import check_confidence, holm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

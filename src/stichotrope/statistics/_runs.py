@@ -9,8 +9,8 @@ from .._document import Document, ResultsFormatError, parse
 from .._files import checked_path, files_in, read_whole
 from ..results import GATHERED_SUFFIX, ProfilerResults
 from ._counts import counts_of
-from ._samples import checked_samples, deviation, interpolated, quantile_ranks
 from ._typical import typical_mean
+from .samples import checked_samples, deviation, interpolated, quantile_ranks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .._files import StrPath
     from ..results import ProfileBlock, ProfileTrack
     from ._counts import Counts
-    from ._samples import Interval
+    from .samples import Interval
 
 METRICS = ("mean", "typical", "median", "min", "total", "self", "self-mean")
 _OF_SAMPLES = ("mean", "typical", "median", "min")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp, fsum, inf, isfinite, log, log1p, sqrt
 from numbers import Real
 
-from ._student import tail_begin
+from .student import tail_begin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
