@@ -79,6 +79,61 @@ def test_the_file_holds_what_get_results_gives(
     assert hits(ProfilerResults.load_all(tmp_path)) == {"x": 5}
 
 
+def test_what_is_open_is_in_the_file_as_far_as_it_has_come(
+    clock: ManualClock, p: Profiler, tmp_path: Path
+) -> None:
+    """Each time that the file is refreshed, though no pass has ended since; and not afterwards."""
+
+    def stored() -> tuple[int, int, int]:
+        found = ProfilerResults.load_all(tmp_path)
+        return found.total_hits, found.total_open, found.total_time_ns
+
+    with p.block(0, "main"):
+        clock.advance(100)
+        p.gather(tmp_path, period_s=NEVER)
+        assert stored() == (0, 1, 100)
+        clock.advance(50)
+        p._gathering.refresh()  # type: ignore[union-attr]
+        assert stored() == (0, 1, 150)
+        clock.advance(3)
+    p._gathering.refresh()  # type: ignore[union-attr]
+    assert stored() == (1, 0, 153)
+    (path,) = files(tmp_path)
+    written_ns = path.stat().st_mtime_ns
+    clock.advance(7)
+    p._gathering.refresh()  # type: ignore[union-attr]
+    assert path.stat().st_mtime_ns == written_ns
+
+
+def test_a_program_that_is_killed_within_a_block_leaves_its_time(tmp_path: Path) -> None:
+    """As far as it had come when the file was last written."""
+    program = f"""
+        import os, time
+        from stichotrope import Profiler, ProfilerResults
+        p = Profiler("app")
+        folder = {str(tmp_path / "results")!r}
+
+        def stored():
+            try:
+                return ProfilerResults.load_all(folder).total_time_ns
+            except ValueError:  # no file yet
+                return 0
+
+        p.gather(folder, period_s=0.001)
+        with p.block(0, "serve"):
+            for _ in range(2):
+                before = stored()
+                while stored() == before:
+                    time.sleep(0.001)
+            os._exit(9)
+    """
+    assert run_program(program).returncode == 9
+    found = ProfilerResults.load_all(tmp_path / "results")
+    (serve,) = found.tracks[0].blocks
+    assert (serve.hit_count, serve.open_count) == (0, 1)
+    assert 0 < serve.total_time_ns == found.total_time_ns
+
+
 def test_the_thread_that_writes_imports_nothing(tmp_path: Path) -> None:
     """A fork while it did would leave a child that waits for the module without end."""
     program = f"""

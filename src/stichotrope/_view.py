@@ -82,9 +82,13 @@ class View:
         raise KeyError(f"no thread with key {key} has recorded into {self._name!r}; keys: {keys}")
 
     def state(self) -> tuple[object, ...]:
-        """Return what is the same in two snapshots only if nothing was recorded in between."""
-        passes = sum(node[2] for node in self._snapshot.merged()[0])
-        return self.start_ns, passes, len(self._sites), self._tracks, self._heads
+        """Return what is the same in two snapshots only if nothing was recorded in between.
+
+        While anything is open, time is.
+        """
+        nodes, (_, _, ticks) = self._snapshot.merged()
+        passes = sum(node[2] for node in nodes)
+        return self.start_ns, passes, ticks, len(self._sites), self._tracks, self._heads
 
     def threads(self) -> list[ThreadResults]:
         """Return each thread's share by key; those folded into one come first, as key 0."""

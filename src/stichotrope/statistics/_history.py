@@ -11,8 +11,8 @@ from statistics import median
 
 from .._document import Document, ResultsFormatError, parse
 from .._files import checked_path, read_whole
-from ._samples import check_confidence, check_real
-from ._student import tail
+from .samples import check_confidence, check_real
+from .student import tail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
