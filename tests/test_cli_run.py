@@ -199,16 +199,60 @@ def test_tracks_of_several_profilers_stay_apart_in_one_file(folder):
     }
 
 
+# The program's own modules
+
+
+def test_auto_times_what_lies_beside_the_script(folder):
+    """Modules and packages there, and the script; nothing is said of those that it leaves alone."""
+    write(folder, unused="def f(): pass", pkg__="def inner(): pass", setup="def x(): pass")
+    write(folder, main="import pkg, shop\ndef go(): pkg.inner(); shop.price(1)\ngo()")
+    done = stichotrope("run", "-q", "-t", "auto", "-o", "run.json", "main.py", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert recorded_hits(folder / "run.json") == {
+        "__main__": {"go": 1},
+        "pkg": {"inner": 1},
+        "shop": {"price": 1},
+    }
+
+
+def test_auto_times_the_package_that_is_run(folder):
+    """With what is in it, and nothing beside it."""
+    write(folder, app__="", app__core="import shop\ndef work(): return shop.price(2)")
+    (folder / "app" / "__main__.py").write_text("from app.core import work\ndef go(): work()\ngo()")
+    done = stichotrope("run", "-q", "-t", "auto", "-o", "run.json", "-m", "app", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    hits = recorded_hits(folder / "run.json")
+    assert {"work": 1} in hits.values()
+    assert {"go": 1} in hits.values()
+    assert "shop" not in hits
+
+
+def test_auto_and_patterns_go_together(folder):
+    """A pattern that matched nothing is told of, as ever."""
+    done = stichotrope("run", "-t", "auto", "-t", "shop:prise", "program.py", cwd=folder)
+    assert re.search(r"^price +3 ", done.stderr, re.MULTILINE)
+    assert "'shop:prise' matched nothing: no such function in shop" in done.stderr
+
+
+def test_auto_of_a_program_without_functions_says_so(tmp_path):
+    """Code on the command line has what lies in the folder that it is run in."""
+    done = stichotrope("run", "-t", "auto", "-c", "print(1)", cwd=write(tmp_path, a="def f(): 1"))
+    assert done.stdout == "1\n"
+    assert done.stderr == (
+        "stichotrope run: nothing was recorded: nothing that __main__:* a chooses was called\n"
+    )
+
+
 # What is said when something is missing
 
 
 def test_a_run_that_recorded_nothing_says_how_to_choose(folder):
-    """Without patterns and marks, one sentence says how functions are chosen."""
+    """Without patterns and marks, one sentence says what would time the program's own modules."""
     done = stichotrope("run", "program.py", cwd=folder)
     assert (done.returncode, done.stdout) == (0, "12\n")
     assert done.stderr == (
-        "stichotrope run: nothing was recorded; choose functions, such as -t '__main__:*', or mark "
-        "them in the program\n"
+        "stichotrope run: nothing was recorded, as nothing is marked; try -t auto, that is "
+        "-t '__main__:*' -t 'shop'\n"
     )
     assert stichotrope("run", "-q", "program.py", cwd=folder).stderr == ""
 

@@ -6,11 +6,14 @@ import atexit
 import os
 
 from . import FAILED, CommandError, _program, reason, say
+from ._own import AUTO
+from ._own import targets as own_targets
 from ._program import CODE, MODULE, SCRIPT, Program
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
     from typing import Any
 
     from .._instrument import Pattern
@@ -35,9 +38,10 @@ patterns:
   'shop.*'                  all of a package and the modules below it
   '__main__:*'              all of the script or module that is run
   '*.orders:load_*'         wildcards: * ? [abc]
+  auto                      all of the program's own modules: those beside it, or its package
 
 examples:
-  stichotrope run -t '__main__:*' script.py --its-own-option
+  stichotrope run -t auto script.py --its-own-option
   stichotrope run -t 'shop.*' -o run.json -m shop serve
   stichotrope run -o run.html script.py          what the script's own marks record, as a page
   stichotrope run --live -t json:loads -m myapp
@@ -153,11 +157,11 @@ def _settings(options: argparse.Namespace) -> Settings:
         raise CommandError(str(error)) from None
 
 
-def _patterns(settings: Settings) -> list[Pattern]:
+def _patterns(targets: Iterable[str]) -> list[Pattern]:
     from .._instrument import Pattern
 
     try:
-        return [Pattern(text) for text in dict.fromkeys(settings.targets)]
+        return [Pattern(text) for text in dict.fromkeys(targets)]
     except ValueError as error:
         raise CommandError(str(error)) from None
 
@@ -175,7 +179,13 @@ class _Run:
         self._pid = os.getpid()
         self._quiet = options.no_report
         self._settings = settings
-        self._patterns = _patterns(settings)
+        given = [text for text in settings.targets if text != AUTO]
+        self._is_auto = len(given) < len(settings.targets)
+        self._own = [] if given and not self._is_auto else own_targets(program)
+        chosen = [*given, *self._own] if self._is_auto else given
+        # Whatever of its own modules a program leaves alone is no mistake of who chose them all.
+        self._unasked = tuple(f"{text!r} " for text in chosen if text not in given)
+        self._patterns = _patterns(chosen)
         self._output = self._checked_output(settings.output)
         self.interrupted = False
         self._live: Live | None = None
@@ -266,15 +276,21 @@ class _Run:
         remarks = [
             *self.session.failures,
             *instrumentation.failures(),
-            *instrumentation.unmatched(),
-            *instrumentation.uncalled({block.name for block in blocks if block.was_entered}),
+            *self._asked(instrumentation.unmatched()),
+            *self._asked(
+                instrumentation.uncalled({block.name for block in blocks if block.was_entered})
+            ),
         ]
         if recorded or remarks or self._quiet:
             return remarks
-        return [
-            "nothing was recorded; choose functions, such as -t '__main__:*', or mark them in the "
-            "program"
-        ]
+        if self._is_auto:
+            return [f"nothing was recorded: nothing that {' '.join(self._own)} chooses was called"]
+        options = " ".join(f"-t '{text}'" for text in self._own)
+        return [f"nothing was recorded, as nothing is marked; try -t auto, that is {options}"]
+
+    def _asked(self, sentences: Iterable[str]) -> list[str]:
+        """Return what is said of the patterns that were given one by one."""
+        return [one for one in sentences if not one.startswith(self._unasked)]
 
 
 def _checked_seconds(seconds: float | None) -> float | None:
