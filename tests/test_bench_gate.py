@@ -17,6 +17,7 @@ if str(ROOT) not in sys.path:
 from benchmarks import gate, report  # noqa: E402
 from benchmarks._run import Fact, Figure, Scale  # noqa: E402
 from benchmarks.gate import program  # noqa: E402
+from benchmarks.page import gate as page_gate  # noqa: E402
 
 BLOCKS = ("parse", "price", "render", "request")
 
@@ -78,20 +79,38 @@ def test_alarms_and_blame_are_counted(stored):
     assert (alarms.verdict(), found.verdict()) == ("not met", "not met")
     assert isinstance(found, Fact)
     assert found.seen == "1 of 2, 1 others"
-    assert gate.outcome(stored, "pairs") == "1 of 50 false alarms, 1 of 2 found, 1 others blamed"
+    assert gate.outcome(stored, "pairs") == (1, 50, 1, 2, 1)
 
 
-def test_every_way_has_a_figure(stored):
-    """What runs differ by, how many rounds there were, and what other ways make of them."""
+def test_what_runs_differ_by_has_figures(stored):
+    """For each block, and how many rounds there were."""
     rows = {row.name: row for row in gate.figures(stored)}
     typical = rows["a typical pass of price: two runs of a pair differ by"]
     mean = rows["the mean of price: two runs of a pair differ by"]
     assert isinstance(typical, Figure)
     assert isinstance(mean, Figure)
     assert max(typical.samples) < 10 < max(mean.samples)
-    assert gate.rounds(stored) == [20, 20]
-    assert {title for way, title in gate.WAYS.items() if way != "pairs"} <= {*rows}
+    assert gate.rounds(stored) == {"with itself": [20], "with price slower": [20]}
     assert report.SUBJECTS["gate"] is gate
+
+
+def test_the_page_has_a_row_for_each_way(stored):
+    """What each called changed, and how busy the machine was."""
+    stored["loads"] = [[3.0, 2.0, 1.0], None]
+    machine = {"python": "3.13.1", "gil": True}
+    view = {"subjects": {"gate": stored}, "machine": machine}
+    (section,) = page_gate.sections([view])
+    _, table, told = section.parts
+    assert isinstance(table, str)
+    assert isinstance(told, str)
+    assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == [
+        f"| {title}" for title in gate.WAYS.values()
+    ]
+    assert " | 0 of 50 | 1 of 1 | 0 |" in table
+    assert told.startswith(
+        "The load was 3.0 to 3.0. `ab` took as many rounds as it held for needed"
+    )
+    assert "20 with itself and 20 with price slower" in told
 
 
 def test_the_program_has_the_blocks_that_are_judged():

@@ -125,6 +125,7 @@ def test_without_any_stored_run_each_section_says_so():
         "How cost grows": ["threads,growth"],
         "Accuracy": ["accuracy"],
         "Two real programs": ["smc,prompts"],
+        "A gate on a busy machine": ["gate"],
         "How to keep overhead low": ["per_pass"],
         "How to make these figures": [],
     }

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import log
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks import _machine
 from benchmarks._child import ROOT
@@ -83,55 +83,70 @@ def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
 
 def limits(stored: Stored) -> list[Figure | Fact]:
     """Return whether it raises no false alarm, and finds the block that is slower."""
-    changed = stored["changed"]["pairs"]
-    alarms, comparisons = _alarms(changed), len(changed["same"])
-    found, blamed = _found(changed), _blamed(changed)
-    times = len(changed["slower"])
+    told = outcome(stored, "pairs")
     return [
         Fact(
             f"ab: false alarms on a busy machine, at most {ALARMS:.0%}",
-            alarms <= ALARMS * comparisons,
-            f"{alarms} of {comparisons:,}",
+            told.alarms <= ALARMS * told.comparisons,
+            f"{told.alarms} of {told.comparisons:,}",
         ),
         Fact(
             f"ab: +{stored['injected']:.0%} in one of three blocks found, and no other blamed",
-            found == times and not blamed,
-            f"{found} of {times}, {blamed} others",
+            told.found == told.times and not told.blamed,
+            f"{told.found} of {told.times}, {told.blamed} others",
         ),
     ]
 
 
 def figures(stored: Stored) -> list[Figure | Fact]:
-    """Return by how much the runs of a pair differ, and what other ways make of the same runs."""
+    """Return by how much the runs of a pair differ, and how many rounds that made it take."""
     rows: list[Figure | Fact] = [
         Figure(
-            f"{_TITLES[metric]} of {block}: two runs of a pair differ by",
+            f"{title} of {block}: two runs of a pair differ by",
             [100 * abs(one) for one in differences(stored, block, metric)],
             "%",
         )
         for block in ("parse", SLOWED, "render")
-        for metric in ("typical", "mean")
+        for metric, title in (("typical", "a typical pass"), ("mean", "the mean"))
     ]
-    rows.append(Figure("rounds that ab took", [float(one) for one in rounds(stored)], "", digits=0))
     return rows + [
-        Fact(title, True, outcome(stored, way)) for way, title in WAYS.items() if way != "pairs"
+        Figure(f"rounds that ab took, {title}", [float(one) for one in taken], "", digits=0)
+        for title, taken in rounds(stored).items()
     ]
 
 
-_TITLES = {"typical": "a typical pass", "mean": "the mean"}
+def rounds(stored: Stored) -> dict[str, list[int]]:
+    """Return how many rounds `ab` took each time that it was run, by what was compared."""
+    titles = {"same": "with itself", "slower": f"with {SLOWED} slower"}
+    return {
+        titles[kind]: [len(one["old"]) for one in times] for kind, times in stored["runs"].items()
+    }
 
 
-def rounds(stored: Stored) -> list[int]:
-    """Return how many rounds `ab` took, each time that it was run."""
-    return [len(one["old"]) for kind in stored["runs"].values() for one in kind]
+class Outcome(NamedTuple):
+    """What one of `WAYS` called changed.
+
+    `alarms` of so many `comparisons` of the program with itself called anything changed. Of so many
+    `times` that one block was slower, that was `found`, and other blocks were `blamed`.
+    """
+
+    alarms: int
+    comparisons: int
+    found: int
+    times: int
+    blamed: int
 
 
-def outcome(stored: Stored, way: str) -> str:
-    """Return what one of `WAYS` called changed, in words."""
-    changed = stored["changed"][way]
-    return (
-        f"{_alarms(changed)} of {len(changed['same']):,} false alarms, "
-        f"{_found(changed)} of {len(changed['slower'])} found, {_blamed(changed)} others blamed"
+def outcome(stored: Stored, way: str) -> Outcome:
+    """Return what one of `WAYS` called changed."""
+    same, slower = (stored["changed"][way][kind] for kind in ("same", "slower"))
+    right = f"{SLOWED} {SLOWER}"
+    return Outcome(
+        sum(bool(names) for names in same),
+        len(same),
+        sum(right in names for names in slower),
+        len(slower),
+        sum(name != right for names in slower for name in names),
     )
 
 
@@ -143,19 +158,6 @@ def differences(stored: Stored, block: str, metric: str) -> list[float]:
         for one in stored["runs"]["same"]
         for old, new in zip(one["old"], one["new"], strict=True)
     ]
-
-
-def _alarms(changed: dict[str, list[list[str]]]) -> int:
-    return sum(bool(names) for names in changed["same"])
-
-
-def _found(changed: dict[str, list[list[str]]]) -> int:
-    return sum(f"{SLOWED} {SLOWER}" in names for names in changed["slower"])
-
-
-def _blamed(changed: dict[str, list[list[str]]]) -> int:
-    """Return how many other blocks were called changed; the one around may be, with a reason."""
-    return sum(name != f"{SLOWED} {SLOWER}" for names in changed["slower"] for name in names)
 
 
 # Measuring

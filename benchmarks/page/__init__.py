@@ -18,6 +18,7 @@ from benchmarks.page import (
     advice,
     brief,
     cost,
+    gate,
     growth,
     limits,
     making,
@@ -31,7 +32,7 @@ from benchmarks.page._text import Section
 ROOT = _store.RESULTS.parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 
-SECTIONS = (summary, brief, cost, peers, growth, accuracy, programs, advice, making)
+SECTIONS = (summary, brief, cost, peers, growth, accuracy, programs, gate, advice, making)
 """In the order of the page. Each has `sections(views)`."""
 
 TITLE = """\
