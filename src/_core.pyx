@@ -123,6 +123,7 @@ include "_core/map.pxi"
 include "_core/buffer.pxi"
 include "_core/thread.pxi"
 include "_core/tree.pxi"
+include "_core/told.pxi"
 include "_core/once.pxi"
 include "_core/pass.pxi"
 include "_core/flow.pxi"
@@ -299,7 +300,7 @@ cdef class Recorder:
     def _suspended_passes(self):
         """What is open in suspended generators and coroutines of this recorder: (site, ticks since it began, how many
         are open below it in it) each."""
-        return suspended_passes(self, self.opened())
+        return suspended_passes(self.opened())
 
     def block(self, track, name):
         """A context manager that records each pass through its `with` body as a pass of one block.

@@ -343,9 +343,9 @@ static inline PyObject *st_first_of_frame(const void *frame) {
 }
 #endif
 
-/* From 3.15 on, a thread that runs no Python code has a frame all the same, whose code is None. */
+/* From 3.13 on, where C entered the interpreter there is a frame all the same, whose code is None. */
 static inline int st_is_code(PyObject *code) {
-#if PY_VERSION_HEX >= 0x030F0000
+#if PY_VERSION_HEX >= 0x030D0000
     return code != NULL && Py_IS_TYPE(code, &PyCode_Type);
 #else
     (void)code;

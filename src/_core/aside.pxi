@@ -119,7 +119,7 @@ cdef Activation* running_top(Buffer* b, void* frame) noexcept nogil:
     """The top of the current flow, when what suspended generators have open there has been put aside."""
     cdef Activation* top
     top = activation_at(b, b.top)
-    while top.flags & SUSPENDABLE and top.frame != frame:
+    while top.flags & SUSPENDABLE and top.frame != frame and not is_told():
         if top.frame == b.thrown_through or st_frame_is_running(top.frame) or not put_aside(
                 b, top, st_frame_is_coroutine(top.frame)):
             break

@@ -71,6 +71,7 @@ cdef void put_back(Buffer* b, uint32_t first) noexcept nogil:
     cdef uint32_t following
     while first:
         following = activation_at(b, first).next
+        st_store32(&activation_at(b, first).flags, 0)
         activation_at(b, first).next = b.spare
         b.spare = first
         first = following
@@ -139,16 +140,6 @@ cdef void free_buffer(Buffer* b) noexcept nogil:
     st_release(b, b.size)
     st_add64(&live_buffers, <uint64_t>-1)
 
-cdef void let_buffer_go(Buffer* b) noexcept nogil:
-    """Frees the buffer of a thread that ended, when no suspended object refers to it any more."""
-    if st_add64(&b.released, FREED - b.held) == FREED:
-        free_buffer(b)
-
-cdef void release_buffer(Buffer* b) noexcept nogil:
-    """A suspended object refers to another thread's buffer no more."""
-    if st_add64(&b.released, 1) == FREED:
-        free_buffer(b)
-
 cdef void abandon_buffer(Buffer* b) noexcept nogil:
     """Frees the buffer of a thread that is gone with the fork. Without the GIL it may have been in the middle of
     changing what it allocated apart, so that is let go of."""
@@ -166,6 +157,8 @@ cdef inline bint is_posted(Buffer* b) noexcept nogil:
 
 cdef void drop(Buffer* b, Activation* a) noexcept nogil:
     """Has an open pass be recorded nowhere."""
+    if not a.flags & SILENT:
+        b.silent += 1
     a.node = b.data_start
     a.over = 0
     st_store32(&a.flags, DROPPED | (a.flags & (SUSPENDABLE | BODY | BASE)))
@@ -198,6 +191,13 @@ cdef void let_base_go(Buffer* b, Activation* bottom) noexcept nogil:
         put_back(b, offset)
         offset = base.prev
 
+cdef void forget_suspended(Buffer* b) noexcept nogil:
+    """What is suspended is not open any more to who looks: it was cleared, and will find that out when it goes on."""
+    cdef uint32_t offset = lines(sizeof(Buffer))
+    while offset < b.stack_used:
+        st_store32(&activation_at(b, offset).flags, activation_at(b, offset).flags & ~<uint32_t>SUSPENDED)
+        offset += <uint32_t>sizeof(Activation)
+
 cdef void reset_buffer(Buffer* b, uint64_t session) noexcept nogil:
     """Empties the buffer for a new session. The owner calls it; readers see the session change and look away."""
     cdef uint64_t i
@@ -221,6 +221,7 @@ cdef void reset_buffer(Buffer* b, uint64_t session) noexcept nogil:
     if b.site_capacity:
         memset(b.sites, 0, b.site_capacity * sizeof(SiteState))
     new_node(b, 0, NO_SITE)
+    forget_suspended(b)
     drop_chain(b, b.top)
     if b.flows.slots != NULL:
         for i in range(b.flows.mask + 1):

@@ -27,6 +27,8 @@ cdef void drain_chain(Buffer* b, Activation* low) noexcept nogil:
     while a != NULL:
         low = activation_at(b, a.next) if a.next else NULL
         a.next = 0
+        if a.flags & SILENT:
+            b.silent -= 1
         if a.flags & BASE:
             a.prev = 0
             st_store32(&a.flags, LEFT)
@@ -150,7 +152,7 @@ cdef bint take_from_others(Buffer* own, const Handle* h, void* frame, uint64_t n
     is_found = take_orphan(s, h, frame, start)
     b = <Buffer*>st_loadp_acquire(<void**>&s.buffers)
     while b != NULL and not is_found:
-        if st_load64_acquire(&b.session) == s.session:
+        if st_load64_acquire(&b.session) == s.session and not b.retired:
             a = find_in_buffer(b, h, frame)
         if a != NULL:
             is_found = True

@@ -72,29 +72,36 @@ cdef void detach(Store* s, Buffer* b) noexcept nogil:
         previous = previous.next
     previous.next = b.next
 
+cdef bint is_swept(Store* s) noexcept nogil:
+    return st_load64_acquire(&threads_ended) == st_load64(&s.swept) and st_load64(&s.retired) == 0
+
 cdef void sweep(Store* s) noexcept nogil:
-    """Retires the buffers of threads that ended. Its caller holds the store's lock."""
-    cdef uint64_t ended = st_load64_acquire(&threads_ended)
+    """Retires the buffers of threads that ended, and frees those that nothing is held in. Its caller holds the store's
+    lock."""
     cdef Buffer* b = <Buffer*>st_loadp_acquire(<void**>&s.buffers)
     cdef Buffer* following
     cdef Ended* batch = NULL
-    if ended == st_load64(&s.swept):
+    if is_swept(s):
         return
-    st_store64(&s.swept, ended)
+    st_store64(&s.swept, st_load64_acquire(&threads_ended))
     while b != NULL:
         following = b.next
-        if st_load64_acquire(&b.thread.ended):
+        if not b.retired and st_load64_acquire(&b.thread.ended):
             if retire(s, b, &batch):
                 keep_orphans(s, b)
-                detach(s, b)
-                let_buffer_go(b)
+                b.retired = True
+                st_store64(&s.retired, s.retired + 1)
             else:
                 st_store64(&s.swept, 0)
+        if b.retired and st_load64_acquire(&b.released) == b.held:
+            st_store64(&s.retired, s.retired - 1)
+            detach(s, b)
+            free_buffer(b)
         b = following
     keep_batch(s, batch)  # the list had the newest first, the batch has the oldest first
     fold_oldest(s)
 
 cdef void sweep_if_free(Store* s) noexcept nogil:
-    if st_load64_acquire(&threads_ended) != st_load64(&s.swept) and PyThread_acquire_lock(s.lock, NOWAIT_LOCK):
+    if not is_swept(s) and PyThread_acquire_lock(s.lock, NOWAIT_LOCK):
         sweep(s)
         PyThread_release_lock(s.lock)

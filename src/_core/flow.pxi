@@ -107,7 +107,7 @@ cdef bint save_flow(Buffer* b) noexcept nogil:
 
 cdef void expect(Buffer* b) noexcept nogil:
     """Has the next enter look at more than its context while anything is put aside."""
-    b.expected = b.context if b.aside == 0 else <void*>b
+    b.expected = b.context if b.aside == 0 or is_told() else <void*>b
 
 cdef bint is_entered_in(void* context, void* outer) noexcept nogil:
     """Whether a context was entered while another one was the running one, or in one that was."""
@@ -144,7 +144,7 @@ cdef bint switch_flow(Buffer* b, void* context) noexcept nogil:
         context = st_need_context()
     if not turn_to(b, context):
         return False
-    if b.aside:
+    if b.aside and not is_told():
         bring_back(b)
     return True
 

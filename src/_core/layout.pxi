@@ -22,6 +22,7 @@ cdef enum:  # activation flags
     SUSPENDABLE = 512          # its `with` stands in a generator or coroutine, which may be suspended inside it
     PACED = 1024               # of a site whose passes may be idle: counted as active while it is not
     LIDDED = 2048              # it is idle, and the uppermost of what is: `over` counts one more
+    SUSPENDED = 4096           # the lowest of what is suspended with a tracked body: its chain is in no flow
     SILENT = DROPPED | MUTED
     ORDINARY = SUSPENDABLE     # what the straight way out can handle
 
@@ -49,14 +50,12 @@ cdef extern from *:
     #define ST_OTHER_PATHS 0xFFFFFFFEu
     #define ST_NO_LIMIT 0xFFFFFFFFu
     #define ST_NOT_YET 0xFFFFFFFFFFFFFFFFu
-    #define ST_FREED (1ull << 40)
     #define ST_OFF 0xFFFFFFFFFFFFFFFFu
     """
     const uint32_t NO_SITE "ST_NO_SITE"
     const uint32_t OTHER_PATHS "ST_OTHER_PATHS"
     const uint32_t NO_LIMIT "ST_NO_LIMIT"
     const uint64_t NOT_YET "ST_NOT_YET"
-    const uint64_t FREED "ST_FREED"  # of a count of releases: all of them, and the thread itself
     const uint64_t OFF "ST_OFF"    # of a gate: no thread's session is ever this
 
 cdef struct Store
@@ -166,6 +165,7 @@ cdef struct Buffer:
     uint32_t spare             # free activations, linked by `next`
     uint32_t other             # the "other paths" node, or 0
     uint32_t max_nodes
+    uint32_t silent            # open activations that will not be recorded
     uint32_t missed            # blocks that are open but found no room on the stack: left first, being innermost
     uint32_t aside             # suspended generators whose open blocks are put aside
     void* posted               # atomic: the newest Activation that another thread has ended, or NULL
@@ -184,7 +184,8 @@ cdef struct Buffer:
     void* body                 # of the tracked generator or coroutine that runs innermost, or NULL; compared only
     void* thrown_through       # a frame that passes on what is thrown into it, which does not show it as running
     uint64_t held              # objects that are, or were, suspended with something open here
-    uint64_t released          # atomic: of these, those that other threads have taken over; see `let_buffer_go`
+    uint64_t released          # atomic: of these, those that other threads have taken over
+    bint retired               # its thread has ended, and its figures are kept elsewhere: it stays for what is held
     # The store's.
     Thread* thread
     Buffer* next
@@ -234,8 +235,10 @@ cdef struct Store:
     uint64_t id
     uint64_t session           # atomic
     uint64_t unmatched         # atomic: set once an exit may rightly find no activation
+    uint64_t suspends          # atomic: set once a body that can be suspended has entered a block
     Buffer* buffers            # atomic: threads push their own
     uint64_t swept             # atomic: value of `threads_ended` at the last sweep
+    uint64_t retired           # atomic: buffers that are
     PyThread_type_lock lock
     Ended* ended_first         # oldest first
     Ended* ended_last

@@ -3,47 +3,13 @@
 # Only the code of such bodies has these events. Where there are none (3.11, or all tools' numbers are taken), a body is
 # asked when next something is entered: see aside.pxi.
 
-cdef extern from *:
-    """
-    #if PY_VERSION_HEX >= 0x030C0000
-    #define ST_CAN_BE_TOLD 1
-    static Py_ssize_t st_told_index = -1;
-    /* Whether a code object has the events. What is noted in it goes with it, and is not its successor's. */
-    static int st_is_told(PyObject *code) {
-        void *noted = NULL;
-        return st_told_index >= 0 && PyUnstable_Code_GetExtra(code, st_told_index, &noted) == 0 && noted != NULL;
-    }
-    static int st_note_told(PyObject *code) {
-        if (st_told_index < 0) st_told_index = PyUnstable_Eval_RequestCodeExtraIndex(NULL);
-        return st_told_index >= 0 && PyUnstable_Code_SetExtra(code, st_told_index, &st_told_index) == 0;
-    }
-    #else
-    #define ST_CAN_BE_TOLD 0
-    #define st_is_told(code) 0
-    #define st_note_told(code) 0
-    #endif
-    static int st_code_flags(PyObject *code) { return ((PyCodeObject *)code)->co_flags; }
-    /* What an asynchronous generator gives is wrapped; what it awaits is not. */
-    static int st_is_wrapped_value(PyObject *value) {
-        return strcmp(Py_TYPE(value)->tp_name, "async_generator_wrapped_value") == 0;
-    }
-    """
-    const bint ST_CAN_BE_TOLD
-    bint st_is_told(PyObject*)
-    bint st_note_told(PyObject*)
-    int st_code_flags(PyObject*)
-    bint st_is_wrapped_value(PyObject*)
-    const int CO_COROUTINE, CO_ITERABLE_COROUTINE, CO_ASYNC_GENERATOR
-
 cdef object set_local_events = None
 cdef object local_events = None
-cdef int tool = -1             # our number among the interpreter's tools; -2: there is none for us
-
 ctypedef void (*telling)(void*) noexcept nogil
 
 cdef inline void be_told(void* frame) noexcept nogil:
     """Has the interpreter say when a frame's body is suspended. Its caller holds the GIL, if there is one."""
-    if ST_CAN_BE_TOLD and tool != -2:
+    if ST_CAN_BE_TOLD and monitoring_tool != -2:
         (<telling>ask_to_be_told)(frame)
 
 cdef void ask_to_be_told(void* frame) noexcept:
@@ -53,10 +19,10 @@ cdef void ask_to_be_told(void* frame) noexcept:
         return
     st_take_error(&error)
     try:
-        if tool == -1:
+        if monitoring_tool == -1:
             become_tool()
-        if tool >= 0:
-            set_local_events(tool, <object>code, local_events)
+        if monitoring_tool >= 0:
+            set_local_events(monitoring_tool, <object>code, local_events)
             st_note_told(code)
     except:  # any, and without looking a name up: the interpreter may be shutting down
         pass
@@ -64,14 +30,14 @@ cdef void ask_to_be_told(void* frame) noexcept:
 
 cdef int become_tool() except -1:
     """Takes the first number that is free of those that no kind of tool claims."""
-    global tool, set_local_events, local_events
+    global monitoring_tool, set_local_events, local_events
     monitoring = (<object>PyImport_GetModule("sys")).monitoring
     for number in (4, 3):
         if monitoring.get_tool(number) is None:
             monitoring.use_tool_id(number, "stichotrope")
             break
     else:
-        tool = -2
+        monitoring_tool = -2
         return 0
     events = monitoring.events
     monitoring.register_callback(number, events.PY_YIELD, _has_yielded)
@@ -80,7 +46,7 @@ cdef int become_tool() except -1:
     monitoring.set_events(number, events.PY_THROW)  # there is no such event for some code alone
     set_local_events = monitoring.set_local_events
     local_events = events.PY_YIELD | events.PY_RESUME
-    tool = number
+    monitoring_tool = number
     return 0
 
 def _has_yielded(code, offset, value):

@@ -134,64 +134,45 @@ cdef object open_passes(Store* s):
             drop_thread(found.items[i].thread)
         PyMem_RawFree(found.items)
 
-cdef struct Search:            # for what is suspended
-    PyObject* owner
-    uint64_t session
-    uint64_t now
-    Opens found
-    bint failed
-
-cdef int look_at(PyObject* known, void* argument) noexcept:
-    """Adds what is open in an object, if that is a suspended generator or coroutine of the searching recorder."""
-    cdef Search* search = <Search*>argument
-    cdef SuspendedObject* each = <SuspendedObject*>known
-    cdef Buffer* b
+cdef bint add_suspended(Buffer* b, uint64_t now, Opens* found) noexcept nogil:
+    """Appends what tracked bodies that are suspended have open in a buffer; False when there is no memory."""
+    cdef uint32_t low = lines(sizeof(Buffer)), offset
     cdef Open item
-    cdef uint32_t offset, depth = 0
-    if not is_suspended_kind(known) or each.owner != search.owner or each.session != search.session:
-        return 1
-    if not each.started or each.over or st_loadp_acquire(&each.running) != NULL:
-        return 1
-    b = <Buffer*>each.buffer
-    offset = offset_of(b, each.activation)
     memset(&item, 0, sizeof(Open))
-    while is_activation(b, offset):
-        if read_open(b, offset, search.now, &item):
-            item.depth = depth
-            depth += 1
-            search.failed = search.failed or not add_open(&search.found, &item)
-        if offset == each.top:
-            break
-        offset = st_load32(&activation_at(b, offset).next)
-    return 1
+    while low + sizeof(Activation) <= st_load32(&b.stack_used):
+        offset = low if st_load32(&activation_at(b, low).flags) & SUSPENDED else 0
+        item.depth = 0
+        while is_activation(b, offset) and item.depth < 1_000_000:
+            if read_open(b, offset, now, &item):
+                if not add_open(found, &item):
+                    return False
+            item.depth += 1
+            offset = st_load32(&activation_at(b, offset).next)
+        low += sizeof(Activation)
+    return True
 
-cdef extern from *:
-    """
-    /* A list of all objects, as `gc.get_objects` makes, holds references to tuples that other threads are filling, and
-     * makes those fail. Visiting them does not; before 3.12, ours are linked with each other instead. */
-    #if PY_VERSION_HEX >= 0x030C0000
-    #define st_visit_suspended(visit, argument) PyUnstable_GC_VisitObjects(visit, argument)
-    #else
-    static void st_visit_suspended(int (*visit)(PyObject *, void *), void *argument) {
-        st_suspended *each;
-        for (each = st_all_suspended; each != NULL; each = each->next) visit((PyObject *)each, argument);
-    }
-    #endif
-    """
-    void st_visit_suspended(int (*)(PyObject*, void*) noexcept, void*)
+cdef bint add_all_suspended(Store* s, Opens* found) noexcept nogil:
+    cdef uint64_t now = st_ticks()
+    cdef Buffer* b
+    cdef bint ok = True
+    PyThread_acquire_lock(s.lock, WAIT_LOCK)
+    b = <Buffer*>st_loadp_acquire(<void**>&s.buffers)
+    while b != NULL and ok:
+        if st_load64_acquire(&b.session) == s.session:
+            ok = add_suspended(b, now, found)
+        b = b.next
+    PyThread_release_lock(s.lock)
+    return ok
 
-cdef object suspended_passes(owner, Store* s):
-    cdef Search search
+cdef object suspended_passes(Store* s):
+    cdef Opens found
     cdef size_t i
-    memset(&search, 0, sizeof(Search))
-    search.owner = <PyObject*>owner
-    search.session = s.session
-    search.now = st_ticks()
-    st_visit_suspended(look_at, &search)
+    memset(&found, 0, sizeof(Opens))
+    # With the GIL held: then no other thread that has one resumes anything meanwhile.
+    cdef bint ok = add_all_suspended(s, &found)
     try:
-        if search.failed:
+        if not ok:
             raise MemoryError("no memory to say what is open")
-        return [(search.found.items[i].site, search.found.items[i].ticks, search.found.items[i].depth)
-                for i in range(search.found.used)]
+        return [(found.items[i].site, found.items[i].ticks, found.items[i].depth) for i in range(found.used)]
     finally:
-        PyMem_RawFree(search.found.items)
+        PyMem_RawFree(found.items)

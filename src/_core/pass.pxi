@@ -113,6 +113,7 @@ cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept
     a.frame = NULL
     a.over = 0
     st_store32(&a.flags, flag)
+    b.silent += 1
     st_store32_release(&b.top, offset)
     if top.flags & BOTTOM:
         st_hold(b.context)
@@ -124,6 +125,8 @@ cdef void make_suspendable(Activation* a, void* frame) noexcept nogil:
     if not enters_for_its_caller(frame) and not (st_frame_is_coroutine(frame) and not st_with_calls()):
         st_store32(&a.gone, 0)
         st_store32(&a.flags, a.flags | SUSPENDABLE)
+        if not st_load64(&a.handle.store.suspends):
+            st_store64(&a.handle.store.suspends, 1)
         be_told(frame)
 
 cdef void miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
@@ -292,6 +295,8 @@ cdef void* take_out(Buffer* b, Activation* a) noexcept nogil:
     cdef uint32_t below = a.prev
     cdef Activation* base
     cdef void* context
+    if a.flags & SILENT:
+        b.silent -= 1
     if a.flags & BASE:
         base = NULL if a.flags & SILENT else lies_on(b, a)
         if base != NULL:
@@ -397,21 +402,17 @@ cdef Activation* find_open(Buffer* b, const Handle* h) noexcept nogil:
 cdef Activation* find_by_frame(Buffer* b, uint32_t top, const Handle* h, void* frame) noexcept nogil:
     cdef Activation* a = activation_at(b, top)
     while a.prev:
-        if a.handle == h and a.frame == frame and a.flags & SUSPENDABLE:
+        if a.handle == h and a.frame == frame:
             return a
         a = activation_at(b, a.prev)
     return NULL
 
-cdef Activation* find_own(Buffer* b, uint32_t top, const Handle* h) noexcept nogil:
-    """The open pass, not plainly the one at this top, that the frame which is leaving has entered here, or NULL."""
-    cdef Activation* a
-    cdef void* frame = NULL
+cdef Activation* find_own(Buffer* b, uint32_t top, const Handle* h, void* frame) noexcept nogil:
+    """The open pass that a body, which can be suspended, has entered itself, or NULL."""
+    cdef Activation* a = find_by_frame(b, top, h, frame)
     cdef uint64_t i
-    st_context(&frame)
-    a = find_by_frame(b, top, h, frame)
-    # Another flow's is its own only if one `with` made both, in a generator or coroutine that is closed in another
-    # context than it ran in.
-    if a == NULL and b.flows.slots != NULL and st_caller_suspends():
+    # It is in another flow if the body is closed in another context than it ran in.
+    if a == NULL and b.flows.slots != NULL:
         for i in range(b.flows.mask + 1):
             if b.flows.slots[2 * i] and a == NULL:
                 a = find_by_frame(b, <uint32_t>b.flows.slots[2 * i + 1], h, frame)
@@ -431,38 +432,54 @@ cdef bint leave_block(const Handle* h, int how) noexcept nogil:
     cdef uint64_t now = st_ticks()  # first: the rest is looked up while the counter is being read
     cdef Buffer* b = current_buffer(h)
     cdef Activation* a
-    cdef void* context
-    cdef uint64_t* slot
-    cdef uint32_t top = 0
     if ST_LIKELY(b != NULL):
-        # Else each exit has its activation, and all of them are in one flow, whoever is running.
-        if ST_UNLIKELY(b.flows.used | b.missed | st_load64(&h.store.unmatched) or is_posted(b)):
-            if is_posted(b):
-                drain(b)
-            if b.missed:
-                b.missed -= 1
-                return True
-            context = st_context(NULL)
-            if context != b.expected and not switch_flow(b, context):
-                # No memory to make its flow the current one: it is closed where it is.
-                slot = find_flow(b, context)
-                top = <uint32_t>slot[1] if slot != NULL else 0
-        a = activation_at(b, top if top else b.top)
-        if ST_LIKELY(top == 0 and a.handle == h and a.flags == 0):
+        a = activation_at(b, b.top)
+        # Each exit has its activation, all of them are in one flow, whoever is running, and no body can be suspended.
+        if ST_LIKELY(a.handle == h and a.flags == 0 and not (
+                b.flows.used | b.missed | st_load64(&h.store.unmatched) | st_load64(&h.store.suspends)
+                | <uint64_t><uintptr_t>st_load64(<uint64_t*>&b.posted))):
             leave_top(b, a, now, how)
             return True
-        if a.handle != h or a.flags & SUSPENDABLE:
-            top = offset_of(b, a)
-            a = find_own(b, top, h)
-            # Before what others have open here of the same site.
-            if a == NULL and st_caller_suspends() and leave_elsewhere(<Handle*>h, now, how):
-                return True
-            if a == NULL:
-                a = find_left(b, top, h)
-        if a != NULL:
+    return leave_found(h, b, now, how)
+
+cdef bint leave_found(const Handle* h, Buffer* b, uint64_t now, int how) noexcept nogil:
+    """The same, where it is not plain which pass is left."""
+    cdef void* frame = NULL
+    cdef void* context = st_context(&frame)
+    cdef bint suspends = st_frame_suspends(frame)
+    cdef Activation* a = NULL
+    cdef uint32_t top
+    if b != NULL:
+        if is_posted(b):
+            drain(b)
+        if b.missed:
+            b.missed -= 1
+            return True
+        top = top_for(b, context)
+        a = activation_at(b, top)
+        if a.handle == h and not a.flags & BODY and a.frame == frame:
             leave(b, a, now, how)
             return True
-    elif st_caller_suspends() and leave_elsewhere(<Handle*>h, now, how):
+        a = find_own(b, top, h, frame) if suspends and may_be_open(b, h) else NULL
+    # Before what others have open here of the same site.
+    if a == NULL and suspends and leave_elsewhere(<Handle*>h, now, how):
+        return True
+    if a == NULL and b != NULL and may_be_open(b, h):
+        a = find_left(b, top, h)
+    if a != NULL:
+        leave(b, a, now, how)
         return True
     # A generator that was entered while its track was off, or before a clear, leaves nothing.
-    return st_caller_suspends() or st_load64(&h.store.unmatched) != 0
+    return suspends or st_load64(&h.store.unmatched) != 0
+
+cdef uint32_t top_for(Buffer* b, void* context) noexcept nogil:
+    """The top of the flow of a context, the current one from now on if there is memory for it."""
+    cdef uint64_t* slot
+    if context == b.expected or switch_flow(b, context):
+        return b.top
+    slot = find_flow(b, context)
+    return <uint32_t>slot[1] if slot != NULL else b.top
+
+cdef bint may_be_open(Buffer* b, const Handle* h) noexcept nogil:
+    """Whether a pass of a site is open in a buffer, or anything is that will not be recorded."""
+    return b.silent != 0 or is_site_open(b, h.site)

@@ -105,6 +105,9 @@ cdef class Snapshot:
         cdef Buffer* b = <Buffer*>st_loadp_acquire(<void**>&s.buffers)
         cdef Packed packed
         while b != NULL:
+            if b.retired:
+                b = b.next
+                continue
             memset(&packed, 0, sizeof(Packed))
             if not pack_buffer(b, s.session, &packed):
                 PyMem_RawFree(packed.words)

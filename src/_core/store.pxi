@@ -26,6 +26,7 @@ cdef void abandon_buffers(Store* s, Thread* keep) noexcept nogil:
     cdef Buffer* b = s.buffers
     cdef Buffer* following
     s.buffers = NULL
+    s.retired = 0
     while b != NULL:
         following = b.next
         if b.thread == keep:

@@ -26,27 +26,7 @@ cdef extern from *:
         int over;
         int lost;               /* its body ended without it: the exits of what it has open have found nothing */
         int hooked;             /* an asynchronous generator has been shown to its event loop */
-    #if PY_VERSION_HEX < 0x030C0000
-        st_suspended *next;     /* of all there are; the GIL is held by who changes the list */
-        st_suspended *previous;
-    #endif
     };
-    #if PY_VERSION_HEX < 0x030C0000
-    static st_suspended *st_all_suspended = NULL;
-    static void st_link_suspended(st_suspended *self) {
-        self->next = st_all_suspended;
-        if (st_all_suspended != NULL) st_all_suspended->previous = self;
-        st_all_suspended = self;
-    }
-    static void st_unlink_suspended(st_suspended *self) {
-        if (self->next != NULL) self->next->previous = self->previous;
-        if (self->previous != NULL) self->previous->next = self->next;
-        else st_all_suspended = self->next;
-    }
-    #else
-    #define st_link_suspended(self) ((void)0)
-    #define st_unlink_suspended(self) ((void)0)
-    #endif
     /* Drives something on behalf of a pass: what awaits a coroutine, or one step of an asynchronous generator. */
     typedef struct {
         PyObject_HEAD
@@ -106,8 +86,6 @@ cdef extern from *:
         bint over
         bint lost
         bint hooked
-    void st_link_suspended(SuspendedObject*)
-    void st_unlink_suspended(SuspendedObject*)
     ctypedef struct RelayObject "st_relay":
         PyObject* inner
         PyObject* passing "pass"
@@ -183,7 +161,7 @@ cdef void forget_chain(SuspendedObject* self, Buffer* b) noexcept nogil:
         b.held -= 1
     else:
         post(origin, low, st_ticks() if counts else 0)
-        release_buffer(origin)
+        st_add64(&origin.released, 1)
 
 cdef void set_idle(Buffer* b, Activation* low, Activation* top, uint64_t now) noexcept nogil:
     """What is suspended goes on being open, but not being active: nor is any of it time of its own."""
@@ -238,6 +216,7 @@ cdef void relink(SuspendedObject* self, Buffer* b, uint64_t now) noexcept nogil:
     cdef Activation* low = <Activation*>self.activation
     cdef Activation* top = activation_at(b, self.top)
     cdef Activation* a = low
+    st_store32(&low.flags, low.flags & ~<uint32_t>SUSPENDED)
     if self.session != b.session:
         while True:
             drop(b, a)
@@ -269,6 +248,7 @@ cdef Activation* take_over(Buffer* b, Buffer* origin, Activation* a, bint droppe
     st_store32(&made.gone, 0)
     made.flags |= kept
     if node:
+        b.silent -= 1
         made.node = node
         made.flags = kept
     return made
@@ -297,7 +277,7 @@ cdef bint adopt(SuspendedObject* self, Buffer* b, uint64_t now) noexcept nogil:
             break
         from_ = activation_at(origin, from_.next)
     post(origin, low, now if self.session == st_load64_acquire(&origin.session) else 0)
-    release_buffer(origin)
+    st_add64(&origin.released, 1)
     hold_buffer(self, b, first)
     return True
 
@@ -427,6 +407,7 @@ cdef bint set_aside(SuspendedObject* self, Buffer* b, Activation* a, uint64_t no
     detach_chain(b, a, top)
     bottom.next = offset_of(b, a)
     st_store32(&a.prev, offset)
+    st_store32(&a.flags, a.flags | SUSPENDED)
     if below.flags & BOTTOM:
         st_let_go(b.context)
     return True
@@ -712,8 +693,6 @@ cdef void suspended_dealloc(PyObject* self) noexcept:
         return  # somebody has taken it up again
     PyObject_GC_UnTrack(self)
     end_abandoned(s)
-    if s.inner != NULL:
-        st_unlink_suspended(s)
     if s.references != NULL:
         PyObject_ClearWeakRefs(self)
     Py_XDECREF(s.inner)
@@ -887,7 +866,6 @@ cdef PyObject* new_suspended(PyTypeObject* kind, Marked* m, PyObject* inner) noe
         (<SuspendedObject*>self).owner = m.owner
         (<SuspendedObject*>self).handle = m.handle
         Py_INCREF(m.owner)
-        st_link_suspended(<SuspendedObject*>self)
     return self
 
 cdef PyObject* go_on(Marked* m, Buffer* b, Activation* a, PyObject* inner) noexcept:
