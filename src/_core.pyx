@@ -260,13 +260,13 @@ cdef class Recorder:
             raise IndexError(f"site {site} of {self.store.site_count}")
         return self.store.handles[site]
 
-    def _wrap(self, callee, unsigned int site, bint binds, bint suspends):
+    def _wrap(self, callee, unsigned int site, bint binds, bint suspends, kind=None):
         """The callable that records each call of `callee` as a pass of the site.
 
         binds: it becomes a method, as functions do. suspends: what a call gives is a generator or coroutine, and the
-        pass is its run. Python functions say both themselves.
+        pass is its run. Python functions say both themselves. kind: the type of what does not bind.
         """
-        return new_tracked(callee, self, self.handle(site), binds, suspends)
+        return new_tracked(callee, self, self.handle(site), binds, suspends, kind)
 
     def _new_session(self):
         """Forgets everything recorded. Live threads empty their buffers themselves, when they next enter."""

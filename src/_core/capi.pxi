@@ -34,7 +34,8 @@ cdef extern from "Python.h":
     const int Py_tp_methods, Py_tp_members, Py_tp_getset, Py_tp_doc, Py_tp_setattro
     const int METH_NOARGS, METH_FASTCALL, METH_O
     const int T_PYSSIZET "T_PYSSIZET", T_OBJECT "T_OBJECT", READONLY
-    const unsigned int Py_TPFLAGS_METHOD_DESCRIPTOR
+    const unsigned int Py_TPFLAGS_METHOD_DESCRIPTOR, Py_TPFLAGS_BASETYPE
+    bint PyType_IsSubtype(PyTypeObject*, PyTypeObject*)
     object PyType_FromSpec(PyType_Spec*)
     PyObject* PyType_GenericAlloc(PyTypeObject*, Py_ssize_t)
     PyObject* PyVectorcall_Call(PyObject*, PyObject*, PyObject*)

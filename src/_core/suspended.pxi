@@ -741,11 +741,6 @@ cdef PyMethodDef relay_methods[4]
 cdef PyMemberDef suspended_members[2]
 cdef PyGetSetDef suspended_getset[2]
 
-cdef void set_method(PyMethodDef* method, const char* name, void* function, int flags) noexcept:
-    method.ml_name = name
-    method.ml_meth = function
-    method.ml_flags = flags
-
 cdef object make_type(const char* name, int size, PyType_Slot* slots):
     cdef PyType_Spec spec
     memset(&spec, 0, sizeof(PyType_Spec))

@@ -16,6 +16,8 @@ cdef extern from *:
         void *handle;
         PyObject *owner;
     } st_block;
+    /* Before 3.12 a type made by calling `type` does not inherit the flag, though all else of it. */
+    #define st_call_by_vector(kind) ((kind)->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL)
     #define ST_TRACKED_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL \\
                               | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
     /* An inline block lives for one pass: a few dead ones are kept for the next. Without the GIL this list would need
@@ -59,6 +61,7 @@ cdef extern from *:
     bint st_keep_block(PyObject*)
     const unsigned int ST_TRACKED_FLAGS
     const unsigned int ST_BLOCK_FLAGS
+    void st_call_by_vector(PyTypeObject*)
     bint st_is_function(PyObject*)
     object st_ready_function_type(void* plain, void* suspending)
     PyObject* st_new_function(PyObject* function, PyObject* owner, void* handle)
@@ -168,21 +171,42 @@ cdef object qualified(PyObject* self):
 
 cdef PyObject* tracked_repr(PyObject* self) noexcept:
     try:
-        text = f"<tracked {qualified(self)} at {<uintptr_t>self:#x}>"
+        if has_repr((<TrackedObject*>self).marked.callee):
+            text = repr(<object>(<TrackedObject*>self).marked.callee)
+        else:
+            text = f"<tracked {qualified(self)} at {<uintptr_t>self:#x}>"
     except Exception:
         text = f"<tracked callable at {<uintptr_t>self:#x}>"
     Py_INCREF(<PyObject*>text)
     return <PyObject*>text
 
-cdef PyObject* tracked_reduce(PyObject* self, PyObject* ignored) noexcept:
-    # By reference, like any function: the name under which its module holds it.
-    text = qualified(self)
-    Py_INCREF(<PyObject*>text)
-    return <PyObject*>text
+cdef bint has_repr(PyObject* callee):
+    """Whether somebody has said how an instance of a class of Python is shown."""
+    kind = type(<object>callee)
+    return kind.__flags__ & HEAPTYPE != 0 and kind.__repr__ is not object.__repr__
 
-cdef PyObject* tracked_deepcopy(PyObject* self, PyObject* memo) noexcept:
+cdef object HEAPTYPE = 1 << 9
+
+cdef object tracked_reduce(PyObject* self, PyObject* ignored):
+    """By reference, like any function, what goes by reference itself: under the name by which its module holds it.
+    Else as what it calls, to be tracked again."""
+    cdef Marked* m = &(<TrackedObject*>self).marked
+    if isinstance((<object>m.callee).__reduce_ex__(4), str):
+        return qualified(self)
+    return (<object>m.owner)._reduced(<object>m.callee, (<Handle*>m.handle).site)
+
+cdef PyObject* tracked_copy(PyObject* self, PyObject* memo) noexcept:
     Py_INCREF(self)
     return self
+
+cdef object tracked_class(PyObject* self, void* closure):
+    return (<object>(<TrackedObject*>self).marked.callee).__class__
+
+cdef int tracked_set_class(PyObject* self, PyObject* value, void* closure) except -1:
+    if value == NULL:
+        raise TypeError("can't delete __class__ attribute")
+    (<object>(<TrackedObject*>self).marked.callee).__class__ = <object>value
+    return 0
 
 cdef int tracked_setattr(PyObject* self, PyObject* name, PyObject* value) noexcept:
     """A callable instance has state, which is set where it is read. What it refuses, the wrapper takes, as well as what
@@ -205,14 +229,19 @@ cdef object double_underscore = "__"
 cdef PyObject* DOUBLE = <PyObject*>double_underscore
 
 cdef PyMemberDef tracked_members[4]
-cdef PyGetSetDef tracked_getset[2]
-cdef PyMethodDef tracked_methods[3]
+cdef PyGetSetDef tracked_getset[3]
+cdef PyMethodDef tracked_methods[5]
 cdef PyType_Slot tracked_slots[12]
 cdef PyType_Spec tracked_spec
 
 cdef void set_slot(PyType_Slot* slot, int which, void* value) noexcept:
     slot.slot = which
     slot.pfunc = value
+
+cdef void set_method(PyMethodDef* method, const char* name, void* function, int flags) noexcept:
+    method.ml_name = name
+    method.ml_meth = function
+    method.ml_flags = flags
 
 cdef extern from *:
     """
@@ -238,12 +267,13 @@ cdef object make_tracked_type(const char* name, bint binds):
     tracked_getset[0].name = "__dict__"
     tracked_getset[0].get = <void*>PyObject_GenericGetDict
     tracked_getset[0].set = <void*>PyObject_GenericSetDict
-    tracked_methods[0].ml_name = "__reduce__"
-    tracked_methods[0].ml_meth = <void*>tracked_reduce
-    tracked_methods[0].ml_flags = METH_NOARGS
-    tracked_methods[1].ml_name = "__deepcopy__"
-    tracked_methods[1].ml_meth = <void*>tracked_deepcopy
-    tracked_methods[1].ml_flags = METH_O
+    tracked_getset[1].name = "__class__"
+    tracked_getset[1].get = <void*>tracked_class
+    tracked_getset[1].set = <void*>tracked_set_class
+    set_method(&tracked_methods[0], "__reduce__", <void*>tracked_reduce, METH_NOARGS)
+    set_method(&tracked_methods[1], "__reduce_ex__", <void*>tracked_reduce, METH_O)
+    set_method(&tracked_methods[2], "__copy__", <void*>tracked_copy, METH_NOARGS)
+    set_method(&tracked_methods[3], "__deepcopy__", <void*>tracked_copy, METH_O)
     set_slot(&tracked_slots[0], Py_tp_dealloc, <void*>tracked_dealloc)
     set_slot(&tracked_slots[1], Py_tp_traverse, <void*>tracked_traverse)
     set_slot(&tracked_slots[2], Py_tp_clear, <void*>tracked_clear)
@@ -258,7 +288,7 @@ cdef object make_tracked_type(const char* name, bint binds):
     set_slot(&tracked_slots[11], 0, NULL)
     tracked_spec.name = name
     tracked_spec.basicsize = sizeof(TrackedObject)
-    tracked_spec.flags = ST_TRACKED_FLAGS | (Py_TPFLAGS_METHOD_DESCRIPTOR if binds else 0)
+    tracked_spec.flags = ST_TRACKED_FLAGS | (Py_TPFLAGS_METHOD_DESCRIPTOR if binds else Py_TPFLAGS_BASETYPE)
     tracked_spec.slots = tracked_slots
     return PyType_FromSpec(&tracked_spec)
 
@@ -281,18 +311,29 @@ cdef PyObject* alloc_tracked(PyObject* callee, PyObject* owner, Handle* handle, 
         st_share(self)
     return self
 
-cdef object new_tracked(callee, owner, Handle* handle, bint binds, bint suspends):
+def callable_type(dict methods):
+    """A type of tracked callables that have special methods, called as their callees' are."""
+    made = type("TrackedCallable", (TrackedCallable,), {"__slots__": (), "__module__": TrackedCallable.__module__, **methods})
+    st_call_by_vector(<PyTypeObject*><PyObject*>made)
+    return made
+
+cdef object new_tracked(callee, owner, Handle* handle, bint binds, bint suspends, kind):
+    cdef PyTypeObject* of = tracked_routine_type if binds else tracked_callable_type
     if st_is_function(<PyObject*>callee):
         return st_new(st_new_function(<PyObject*>callee, <PyObject*>owner, handle))
+    if kind is not None and not binds:
+        if not issubclass(kind, TrackedCallable):
+            raise TypeError(f"{kind!r} is no type of tracked callables")
+        of = <PyTypeObject*><PyObject*>kind
     return st_new(alloc_tracked(
-        <PyObject*>callee, <PyObject*>owner, handle,
-        tracked_routine_type if binds else tracked_callable_type,
+        <PyObject*>callee, <PyObject*>owner, handle, of,
         <void*>suspending_call if suspends else <void*>tracked_call))
 
 cdef Marked* marked_of(PyObject* each) noexcept:
     """What a tracked callable stands for; NULL for anything else."""
-    if Py_TYPE(each) == <PyTypeObject*><PyObject*>TrackedFunction:
+    cdef PyTypeObject* kind = Py_TYPE(each)
+    if kind == <PyTypeObject*><PyObject*>TrackedFunction:
         return &(<FunctionObject*>each).marked
-    if Py_TYPE(each) in (tracked_routine_type, tracked_callable_type):
+    if kind == tracked_routine_type or PyType_IsSubtype(kind, tracked_callable_type):
         return &(<TrackedObject*>each).marked
     return NULL

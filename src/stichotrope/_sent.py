@@ -3,7 +3,7 @@
 cloudpickle does that, which joblib, loky, Dask and Ray use, and dill. They take a function apart
 and put together a bare one. So they are taught to track it again on the other side, by a profiler
 of the same name, where stichotrope can be imported; else it stays bare. `pickle` sends functions by
-reference, and is left as it is.
+reference, and is left as it is; callable instances it sends by value, and they are tracked again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import FunctionType, ModuleType
 
 from . import _core, _targets
 from ._place import block_at
-from .profiler import Profiler, profilers
+from .profiler import REDUCE, Profiler, profilers
 from .results import default_track_name
 
 TYPE_CHECKING = False
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 def watch() -> None:
     """Teach each pickler by value that is there, and the others when they are imported."""
+    REDUCE[:] = [_reduced_callable]
     if _FINDER in sys.meta_path:
         return
     for name in list(_WANTED):
@@ -171,6 +172,10 @@ def _teach_dill(module: Any) -> None:
     module.register(_core.TrackedFunction)(save_function)
     module.register(Profiler)(save(_reduced_profiler))
     module.register(_core.Block)(save(_reduced_block))
+
+
+def _reduced_callable(callee: Any, site: int, owner: Profiler) -> Any:
+    return arrived, (callee, _about(site, owner))
 
 
 def _reduced_profiler(profiler: Profiler) -> Any:

@@ -22,7 +22,7 @@ from types import (
     WrapperDescriptorType,
 )
 
-from . import _checks, _core
+from . import _checks, _core, _special
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,13 @@ _IMMUTABLE, _MADE_BY_PYTHON = 1 << 8, 1 << 9  # Py_TPFLAGS_IMMUTABLETYPE, Py_TPF
 _SUSPENDING = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 
 _TRACKED = (_core.TrackedFunction, _core.TrackedRoutine, _core.TrackedCallable)
+
+
+def is_tracked(value: object) -> bool:
+    """Return whether something is a tracked callable, whatever it says that it is."""
+    return issubclass(type(value), _TRACKED)
+
+
 _MOST_LAYERS = 100  # an object that answers for every name has a `__wrapped__` without end
 
 # What holds functions instead of being one: the type, and the attributes that they are held in.
@@ -146,7 +153,7 @@ def binds(function: object) -> bool:
 
 def suspends(function: Any) -> bool:
     """Return whether a call gives a generator or a coroutine, whose run is then the pass."""
-    while isinstance(function, MethodType) or type(function) in _TRACKED:
+    while isinstance(function, MethodType) or is_tracked(function):
         inner = "__func__" if isinstance(function, MethodType) else "__wrapped__"
         function = getattr(function, inner, None)
     code = _code(function)
@@ -158,7 +165,8 @@ def suspends(function: Any) -> bool:
 
 def wrapped(recorder: _core.Recorder, function: Any, site: int) -> Any:
     """Return the callable that stands for one and records its calls as passes of a call site."""
-    made = recorder._wrap(function, site, binds(function), suspends(function))
+    kind = None if binds(function) else _special.kind_for(function)
+    made = recorder._wrap(function, site, binds(function), suspends(function), kind)
     return dressed(made, function)
 
 
@@ -462,7 +470,7 @@ def _can_be_chosen(function: Any, place: Any) -> bool:
 def _is_function(value: object) -> bool:
     """Return whether something is a function or a wrapper like one; methods of C types are not."""
     inherited = (MethodDescriptorType, WrapperDescriptorType)
-    return type(value) in _TRACKED or (binds(value) and type(value) not in inherited)
+    return is_tracked(value) or (binds(value) and type(value) not in inherited)
 
 
 def _is_kept_by_metaclass(cls: type, attribute: str) -> bool:
@@ -476,7 +484,7 @@ def _is_kept_by_metaclass(cls: type, attribute: str) -> bool:
 
 def _is_tracked_by(function: Any, owner: object) -> bool:
     """Return whether one of the layers of tracking around a function is a profiler's."""
-    while type(function) in _TRACKED:
+    while is_tracked(function):
         if any(held is owner for held in gc.get_referents(function)):
             return True
         function = getattr(function, "__wrapped__", None)

@@ -53,6 +53,9 @@ ON_NEW: list[Callable[[Profiler], object]] = []
 # Called once, when the first profiler is made: what a program without one need not wait for.
 BEFORE_FIRST: list[Callable[[], object]] = []
 
+# (what is called, its call site, the profiler) → how it is sent by value.
+REDUCE: list[Callable[[Any, int, Profiler], Any]] = []
+
 _next_profiler_id = count(1).__next__
 
 
@@ -191,6 +194,10 @@ class Profiler(_core.Recorder):
     def __reduce__(self) -> str | tuple[Any, ...]:
         raise TypeError("a profiler cannot be copied or pickled; its results (get_results()) can")
 
+    def _reduced(self, callee: Any, site: int) -> Any:
+        """Return how `pickle` sends a tracked callable of this profiler, which goes by value."""
+        return REDUCE[0](callee, site, self)
+
     @property
     def name(self) -> str:
         """What results are headed with."""
@@ -211,12 +218,13 @@ class Profiler(_core.Recorder):
         ``with``. Tracking a tracked function records each layer. While profiling is globally
         disabled, the decorator returns the very thing it is given.
 
-        It takes functions of every kind, in C too, bound methods, and callable instances; of those,
-        calls and attributes work on what is returned, and nothing else does. Where functions are
-        inside something, that is copied with its functions tracked, and keeps its type: static and
-        class methods, properties, ``cached_property``, ``partial``, ``partialmethod``,
-        ``singledispatchmethod`` (one block for all implementations). A property has a block for
-        each of its functions: "area", "area.setter", "area.deleter".
+        It takes functions of every kind, in C too, bound methods, and callable instances, which
+        keep their attributes, operators and other special methods, and their class to whoever asks
+        with ``isinstance``. Where functions are inside something, that is copied with its functions
+        tracked, and keeps its type: static and class methods, properties, ``cached_property``,
+        ``partial``, ``partialmethod``, ``singledispatchmethod`` (one block for all
+        implementations). A property has a block for each of its functions: "area", "area.setter",
+        "area.deleter".
 
         A tracked call takes some of the C stack, as any call through C does: a recursion that the
         recursion limit lets go deeper than that ends in a RecursionError before the stack does.
