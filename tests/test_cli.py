@@ -45,7 +45,10 @@ def test_an_unknown_command_suggests_the_nearest(capfd):
     sentence = "there is no command 'reprot'; did you mean report?"
     assert capfd.readouterr().err == f"stichotrope: {sentence} (see stichotrope --help)\n"
     assert exit_of(["xyz"]) == 2
-    assert "there are run, report, compare, ab, history, info, completion" in capfd.readouterr().err
+    assert (
+        "there are demo, run, report, compare, ab, history, info, completion"
+        in capfd.readouterr().err
+    )
 
 
 def test_the_version_is_the_packages(capfd):

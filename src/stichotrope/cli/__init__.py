@@ -22,6 +22,7 @@ _WIDEST_HELP = 100
 
 # Command → what it does, in the order in which they are listed.
 COMMANDS = {
+    "demo": "run a small program and show its report: a first look",
     "run": "run a program and report on it",
     "report": "show saved results, in one of many forms",
     "compare": "say what became faster or slower between two versions",
@@ -34,7 +35,8 @@ COMMANDS = {
 _DESCRIPTION = "Times the blocks of a Python program that you choose to name."
 _EXAMPLES = """\
 examples:
-  stichotrope run -t '__main__:*' script.py       time every function of a script
+  stichotrope demo                                have a first look
+  stichotrope run -t auto script.py               time every function of a script and its modules
   stichotrope run -t 'shop.orders:*' -m shop      time one module of a package
   stichotrope run -o new.json script.py           save what the script's own marks record
   stichotrope report new.json -o new.html         look at it in a browser
@@ -107,6 +109,10 @@ def _without_command(given: list[str]) -> int:
 def _module(name: str) -> ModuleType:
     """Return the module of a command."""
     # Written out, so that what a room imports can be read from its source.
+    if name == "demo":
+        from . import demo
+
+        return demo
     if name == "report":
         from . import report
 
