@@ -63,8 +63,8 @@ class Pass:
 
     @property
     def is_open(self) -> bool:
-        """Whether it counts, and has not ended."""
-        return self.end is None and self.counts
+        """Whether it counts, and is open on a thread that there is."""
+        return self.end is None and self.counts and not self.strand.thread.has_ended
 
 
 @dataclass(eq=False)
@@ -103,7 +103,7 @@ class Thread:
     stack: list[Strand] = field(default_factory=list)
     contexts: dict[int, Strand] = field(default_factory=dict)
     has_entered: bool = False
-    has_ended: bool = False  # what it left open is so no more
+    has_ended: bool = False  # what it left open never ends, and is open no more
 
     def __post_init__(self) -> None:
         self.stack.append(Strand("thread", self, is_running=True))
@@ -135,7 +135,7 @@ class Model:
     def advance(self, step: int) -> None:
         """Let time pass; each pass that is open gets these moments. A clock that goes back makes none."""
         until = max(1, self.now + step)
-        open_passes = [p for p in self.passes if p.is_open and not p.strand.thread.has_ended]
+        open_passes = [p for p in self.passes if p.is_open]
         nested_in = {self.below(p, in_progress=True) for p in open_passes}
         for p in open_passes if step > 0 else ():
             add(p.open[p.strand.thread], self.now, until)

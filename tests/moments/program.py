@@ -291,7 +291,7 @@ class Program:
                 player.levels.pop()("error")
 
     def end(self, thread: int) -> None:
-        """Let a thread end, by an exception if it is in anything; what was entered by hand stays open."""
+        """Let a thread end, by an exception if it is in anything; what was entered by hand never ends."""
         if thread not in self.players or self._has_suspended(self.players[thread].thread):
             return
         self.throw(thread, 1_000_000)

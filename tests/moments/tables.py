@@ -95,10 +95,7 @@ def counts(passes: list[Pass], threads: list[Thread]) -> dict[str, int]:
         "hits": len(ended),
         "errors": sum(p.left_by == "error" for p in ended),
         "cancelled": sum(p.left_by == "cancelled" for p in ended),
-        "open": sum(
-            p.is_open and p.strand.thread in threads and not p.strand.thread.has_ended
-            for p in passes
-        ),
+        "open": sum(p.is_open and p.strand.thread in threads for p in passes),
         "sum": sum(p.duration for p in ended),
     }
 
