@@ -13,7 +13,7 @@ from stichotrope import _clock, _core
 
 pytestmark = pytest.mark.integration
 
-BODIES = ("generator", "coroutine", "returned")
+BODIES = ("generator", "coroutine", "returned", "asynchronous")
 
 FAMILIES = {
     "one thread": Family(),
@@ -23,7 +23,9 @@ FAMILIES = {
     "full trees": Family(max_nodes=(1, 2, 3, 4)),
     "clocks that go back": Family(threads=2, contexts=True, clears=True, backwards=True),
     "bodies": Family(kinds=BODIES, only_tracked=True, in_vain=False, contexts=True, switches=True),
-    "bodies on threads": Family(2, ("generator",), only_tracked=True, in_vain=False, contexts=True),
+    "bodies on threads": Family(
+        2, BODIES, only_tracked=True, in_vain=False, contexts=True, switches=True, clears=True
+    ),
 }
 
 

@@ -163,5 +163,85 @@ CASES: dict[str, Case] = {
             ("call", 0, 0), ("tick", 0, 10), ("leave", 0, 0), ("tick", 0, 10), ("ret", 0),
         ],
     ),
+    "a context whose base has left lies on nothing, and another one is entered in it": Case(
+        [],
+        Settings(),
+        [
+            ("enter", 0, 2), ("run", 0, 2), ("enter", 0, 1), ("ret", 0), ("leave", 0, 2),
+            ("tick", 0, 40), ("run", 0, 2), ("run", 0, 0), ("enter", 0, 1),
+        ],
+    ),
+    "a context lies on nothing after a clear": Case(
+        [],
+        Settings(),
+        [
+            ("call", 1, 2), ("run", 1, 1), ("inline", 1, 2), ("ret", 1), ("clear",), ("ret", 1),
+            ("ret", 1), ("hold", 1, 0), ("hold", 1, 1),
+        ],
+    ),
+    "what is entered above a dropped pass in a context is outermost": Case(
+        [("coroutine", (1,)), ("coroutine", (0,))],
+        Settings(),
+        [
+            ("resume", 1, 1), ("ret", 1), ("inline", 1, 1), ("resume", 1, 1), ("run", 1, 1),
+            ("inline", 1, 2), ("clear",), ("call", 1, 1), ("ret", 1), ("resume", 1, 0),
+            ("open", 1, 1),
+        ],
+    ),
+    "what is entered in a body that was dropped in a context is outermost": Case(
+        [("returned", (0,))],
+        Settings(),
+        [
+            ("hold", 1, 0), ("run", 1, 2), ("resume", 1, 0), ("run", 1, 1), ("clear",), ("ret", 1),
+            ("open", 1, 1), ("open", 1, 2),
+        ],
+    ),
+    "an asynchronous generator that is closed is cancelled": Case(
+        [("asynchronous", (0,))],
+        Settings(),
+        [("resume", 0, 0), ("suspend", 0), ("close", 0, 0)],
+    ),
+    "what waits for a coroutine does so no more when that goes on elsewhere, read before it knows": Case(
+        [("coroutine", (0,))],
+        Settings(),
+        [
+            ("inline", 0, 2), ("resume", 0, 0), ("suspend", 0), ("resume", 1, 0), ("tick", 0, 2),
+            ("look", 0),
+        ],
+    ),
+    "what waits for a coroutine does so no more when that goes on elsewhere, and is suspended itself": Case(
+        [("returned", (0,)), ("coroutine", (1,))],
+        Settings(),
+        [
+            ("resume", 1, 0), ("resume", 1, 1), ("suspend", 1), ("resume", 0, 1), ("tick", 0, 1),
+            ("suspend", 1),
+        ],
+    ),
+    "what lies on a generator stays behind when that goes on elsewhere": Case(
+        [("coroutine", (1,)), ("generator", (0,))],
+        Settings(),
+        [
+            ("resume", 1, 1), ("resume", 1, 0), ("suspend", 1), ("suspend", 1), ("resume", 0, 1),
+            ("tick", 0, 5),
+        ],
+    ),
+    "a coroutine that nobody awaits yet takes nothing from who made it": Case(
+        [("returned", (0,))],
+        Settings(),
+        [("hold", 0, 2), ("make", 0, 0), ("tick", 0, 2)],
+    ),
+    "a block that a body leaves open lies on what is open where that ends": Case(
+        [("returned", (0,))],
+        Settings(),
+        [
+            ("resume", 0, 0), ("hold", 0, 2), ("enter", 0, 3), ("ret", 0), ("suspend", 0),
+            ("call", 0, 0), ("run", 0, 1), ("cancel", 0, 0), ("tick", 0, 3),
+        ],
+    ),
+    "tracks whose numbers come in another order": Case(
+        [],
+        Settings(has_fillers=True),
+        [("call", 0, 2), ("tick", 0, 3), ("inline", 0, 2), ("tick", 0, 5), ("enter", 0, 0), ("tick", 0, 8)],
+    ),
 }
 # fmt: on
