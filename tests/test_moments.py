@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from random import Random
 
 import pytest
 
-from moments.cases import CASES
+from moments.cases import CASES, TOLD
 from moments.drawing import Family, find, play
 from stichotrope import _clock, _core
 
@@ -27,6 +28,13 @@ FAMILIES = {
         2, BODIES, only_tracked=True, in_vain=False, contexts=True, switches=True, clears=True
     ),
 }
+
+# From 3.12 on, the interpreter tells when what is not tracked is suspended.
+if sys.version_info >= (3, 12):
+    CASES.update(TOLD)
+    FAMILIES["bodies that are not tracked"] = Family(
+        kinds=BODIES, by_hand=False, in_vain=False, contexts=True, switches=True, clears=True
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -244,4 +244,25 @@ CASES: dict[str, Case] = {
         [("call", 0, 2), ("tick", 0, 3), ("inline", 0, 2), ("tick", 0, 5), ("enter", 0, 0), ("tick", 0, 8)],
     ),
 }
+
+# Where the interpreter tells of suspension.
+TOLD: dict[str, Case] = {
+    "a generator that goes on and enters a context first keeps its blocks": Case(
+        [("generator", ())],
+        Settings(),
+        [
+            ("resume", 0, 0), ("open", 0, 0), ("suspend", 0), ("call", 0, 0), ("ret", 0),
+            ("resume", 0, 0), ("run", 0, 0), ("call", 0, 1), ("ret", 0), ("ret", 0),
+            ("open", 0, 1),
+        ],
+    ),
+    "what a generator opens in another context lies on the block that it has open": Case(
+        [("generator", ())],
+        Settings(),
+        [
+            ("run", 0, 0), ("resume", 0, 0), ("open", 0, 0), ("suspend", 0), ("ret", 0),
+            ("run", 0, 1), ("resume", 0, 0), ("open", 0, 1),
+        ],
+    ),
+}
 # fmt: on

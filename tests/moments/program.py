@@ -41,8 +41,7 @@ class Settings(NamedTuple):
     :param has_fillers: whether there are more tracks than usual, before the others.
     :param retain_threads: how many ended threads keep a line of their own.
     :param max_nodes: of a thread's tree: with fewer than usual, trees are not compared.
-    :param only_tracked: whether only bodies that are tracked may be suspended with anything open, and with nothing that
-        was entered while its track was off.
+    :param only_tracked: whether only bodies that are tracked may be suspended with anything open.
     """
 
     has_context: bool = True
@@ -231,17 +230,9 @@ class Program:
 
     def enter(self, thread: int, number: int) -> None:
         """Enter a kept block by hand."""
-        player, site = self.player(thread), KEPT[number]
-        if self._may_hold(player, site):
-            player.worker.do("enter", number)
-            self._enter(player, site)
-
-    def _may_hold(self, player: Player, site: Site) -> bool:
-        """Whether what is running innermost may have a block open when it is suspended."""
-        strand = player.strand
-        if strand.kind not in BODIES or not self.settings.only_tracked:
-            return True
-        return strand.is_tracked and self.is_on(site)
+        player = self.player(thread)
+        player.worker.do("enter", number)
+        self._enter(player, KEPT[number])
 
     def leave(self, thread: int, number: int) -> None:
         """Leave a kept block by hand, where it is open."""
@@ -371,12 +362,16 @@ class Program:
         level, thing = self._innermost(player)
         if thing is None or (how == "wait" and thing.kind != "asynchronous"):
             return
+        is_given = thing.kind == "asynchronous" and how == "yield" and thing.outer is not None
+        chain = [thing] if is_given else level.first.chain()
+        if self.settings.only_tracked and any(
+            each.strand.passes and not each.strand.is_tracked for each in chain
+        ):
+            return
         player.worker.do(how)
         thing.waiting = how == "wait"
-        is_given = thing.kind == "asynchronous" and how == "yield" and thing.outer is not None
         if is_given:
             self._part(thing)
-        chain = [thing] if is_given else level.first.chain()
         for each in reversed(chain):
             is_step = each.kind == "asynchronous" and not thing.waiting
             self.model.suspend(each.strand, each.kind != "generator" and not is_step)
@@ -387,9 +382,7 @@ class Program:
         """Have what is running innermost enter a `with` statement of its own."""
         player = self.player(thread)
         _, thing = self._innermost(player)
-        if thing is None or thing.depth == MOST_OPEN:
-            return
-        if self._may_hold(player, INLINE[number]):
+        if thing is not None and thing.depth < MOST_OPEN:
             player.worker.do("open", number)
             thing.depth += 1
             self._enter(player, INLINE[number])
