@@ -137,7 +137,7 @@ def _share(rng: random.Random, numbers: range) -> tuple[Any, ...]:
 
 def _block(rng: random.Random, number: int, place: int) -> Any:
     from stichotrope import ProfileBlock
-    from stichotrope._histogram import Histogram
+    from stichotrope.results.histogram import Histogram
 
     histogram = Histogram()
     lowest = rng.randrange(100, 10_000_000)

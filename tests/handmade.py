@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from stichotrope._histogram import Histogram
 from stichotrope.results import (
     CallNode,
     ProfileBlock,
@@ -10,6 +9,7 @@ from stichotrope.results import (
     ProfileTrack,
     ThreadResults,
 )
+from stichotrope.results.histogram import Histogram
 
 
 def block(

@@ -16,8 +16,8 @@ import pytest
 from conftest import ManualClock
 from handmade import block, single
 from stichotrope import Profiler, ProfilerResults, ResultsFormatError
-from stichotrope._histogram import Histogram
 from stichotrope.results import ProfileBlock, ProfileTrack
+from stichotrope.results.histogram import Histogram
 from stichotrope.statistics import (
     NO_DIFFERENCE,
     Comparison,

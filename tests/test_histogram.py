@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stichotrope._histogram import Histogram, bounds, index
+from stichotrope.results.histogram import Histogram, bounds, index
 
 pytestmark = pytest.mark.unit
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from stichotrope import _core
-from stichotrope._histogram import bounds, index
 from stichotrope._merge import (
     Rate,
     Site,
@@ -16,6 +15,7 @@ from stichotrope._merge import (
     call_tree,
     midpoint,
 )
+from stichotrope.results.histogram import bounds, index
 
 pytestmark = pytest.mark.unit
 

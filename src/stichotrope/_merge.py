@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ._histogram import Histogram, index
 from .results import OTHER_PATHS, CallNode, ProfileBlock, ProfileTrack
+from .results.histogram import Histogram, index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

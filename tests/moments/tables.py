@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from stichotrope._histogram import Histogram
 from stichotrope.results import CallNode, ProfileBlock, ProfilerResults, ThreadResults
+from stichotrope.results.histogram import Histogram
 
 from .model import Model, Pass, Site, Thread, length
 

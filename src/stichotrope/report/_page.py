@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-    from .._histogram import Histogram
     from ..results import CallNode, ProcessResults, ProfileBlock, ProfileTrack, ThreadResults
+    from ..results.histogram import Histogram
     from ._source import Excerpt
 
 # What a page may hold beside the figures of everybody together, so that it opens at once whatever

@@ -6,7 +6,6 @@ the last three is imported when it is first asked for.
 
 from __future__ import annotations
 
-from .._document import ResultsFormatError
 from .model import (
     FORMAT,
     FORMAT_VERSION,
@@ -24,6 +23,7 @@ from .model import (
     is_mostly_overhead,
     results_of,
 )
+from .plain import ResultsFormatError
 from .record import Record
 
 __all__ = [

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from .._document import MAX_NESTING, Document, check_indent, json_value, kind, parse
-from .._document import ResultsFormatError as ResultsFormatError
 from .._files import checked_path, read_whole, write_whole
-from .._histogram import Histogram
+from .histogram import Histogram
 from .model import (
     FORMAT,
     FORMAT_VERSION,
@@ -19,6 +17,8 @@ from .model import (
     tree_from_rows,
     tree_rows,
 )
+from .plain import MAX_NESTING, Document, check_indent, json_value, kind, parse
+from .plain import ResultsFormatError as ResultsFormatError
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from .._document import ResultsFormatError
 from .._files import checked_path, files_in
 from .document import load
 from .merge import merged_processes
 from .model import GATHERED_SUFFIX
+from .plain import ResultsFormatError
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from math import sqrt
 
-from .._document import json_value
-from .._histogram import Histogram, exact_quantile
+from .histogram import Histogram, exact_quantile
+from .plain import json_value
 from .record import Record, field
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations

@@ -9,8 +9,8 @@ from itertools import pairwise
 from math import exp, fsum, hypot, inf, log, log1p, sqrt
 from statistics import median
 
-from .._document import Document, ResultsFormatError, parse
 from .._files import checked_path, read_whole
+from ..results.plain import Document, ResultsFormatError, parse
 from .samples import check_confidence, check_real
 from .student import tail
 

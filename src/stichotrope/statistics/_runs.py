@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from math import sqrt
 
-from .._document import Document, ResultsFormatError, parse
 from .._files import checked_path, files_in, read_whole
 from ..results import GATHERED_SUFFIX, ProfilerResults
+from ..results.plain import Document, ResultsFormatError, parse
 from ._counts import counts_of
 from ._typical import typical_mean
 from .samples import checked_samples, deviation, interpolated, quantile_ranks

@@ -71,7 +71,7 @@ def quantile_interval(
     :raises TypeError: when an argument is of the wrong type.
     :raises ValueError: when a sample is not finite, or a number out of range.
     """
-    from .._histogram import exact_quantile
+    from ..results.histogram import exact_quantile
 
     check_confidence(confidence)
     values = sorted(checked_samples(samples))

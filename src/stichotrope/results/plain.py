@@ -1,4 +1,4 @@
-"""A JSON document: values that it can hold, and its objects read field by field."""
+"""What JSON can hold: values made plain, and the objects of a document read field by field."""
 
 from __future__ import annotations
 
