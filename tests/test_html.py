@@ -30,6 +30,7 @@ from stichotrope.results import (
 
 pytestmark = pytest.mark.unit
 
+PAGES = {"page.html", "history.html"}  # what is filled in, beside what is put in
 VOID = {"meta", "input", "col"}
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -171,7 +172,7 @@ def test_the_script_makes_no_markup_out_of_texts() -> None:
             text,
         )
         assert not (found and name.endswith(".js")), name
-        assert not re.search(r"</script|<!--|</style", text) or name == "page.html"
+        assert not re.search(r"</script|<!--|</style", text) or name in PAGES
 
 
 def parts() -> dict[str, str]:
@@ -181,11 +182,11 @@ def parts() -> dict[str, str]:
 
 
 def test_the_page_is_made_of_all_its_parts() -> None:
-    """Every file of the folder is in the page, and there are no others."""
-    names = {"page.html", "page.css", *(f"{name}.js" for name in html._SCRIPTS)}
-    assert set(parts()) == names
+    """Every file of the folder is in the page, or is another page; there are no others."""
+    names = {"page.css", *(f"{name}.js" for name in html._SCRIPTS)}
+    assert set(parts()) == names | PAGES
     text = html.render(sample())
-    assert all(part in text for name, part in parts().items() if name != "page.html")
+    assert all(part in text for name, part in parts().items() if name in names)
 
 
 def test_line_ends_of_windows_change_no_hash(monkeypatch: pytest.MonkeyPatch) -> None:
