@@ -184,7 +184,7 @@ def parts() -> dict[str, str]:
 def test_the_page_is_made_of_all_its_parts() -> None:
     """Every file of the folder is in the page, or is another page; there are no others."""
     names = {"page.css", *(f"{name}.js" for name in html._SCRIPTS)}
-    assert set(parts()) == names | PAGES
+    assert set(parts()) == names | PAGES | {"history.css"}
     text = html.render(sample())
     assert all(part in text for name, part in parts().items() if name in names)
 
