@@ -7,9 +7,10 @@ import inspect
 import json
 import math
 import pickle
+import re
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from handmade import block, node, root, sample, single, thread, troubled
 from stichotrope.results import (
     FORMAT_VERSION,
     CallNode,
+    ProcessResults,
     ProfileBlock,
     ProfilerResults,
     ProfileTrack,
@@ -792,6 +794,37 @@ def test_the_stored_file_is_what_this_version_writes() -> None:
     stored = json.loads((DATA / "results-v2.json").read_text(encoding="utf-8"))
     assert stored["format_version"] == FORMAT_VERSION
     assert troubled().to_dict() == stored
+
+
+def keys_of(document: object) -> Iterator[str]:
+    """Every key of a document, wherever it stands, but those of its metadata."""
+    if isinstance(document, list):
+        for item in document:
+            yield from keys_of(item)
+    elif isinstance(document, dict):
+        for key, value in document.items():
+            yield key
+            yield from keys_of(value if key != "metadata" else None)
+
+
+def test_every_field_of_the_document_is_documented() -> None:
+    """And nothing else, with the format that has brought it."""
+    text = (DATA.parents[1] / "docs" / "results-file.md").read_text(encoding="utf-8")
+    _, _, text = text.partition("## The whole")
+    whole = troubled()
+    (process,) = whole.processes
+    whole.processes.append(ProcessResults("web-2", 5, "other"))
+    whole.threads[0].process = process
+    told = {key for key in re.findall(r"`(\w+)`", text) if key.islower()}
+    assert told == set(keys_of(whole.to_dict()))
+    of_2 = {
+        name
+        for record in (ProfileBlock, CallNode, ProcessResults)
+        for name, one in record._fields.items()
+        if one.since == 2
+    }
+    in_a_row = [line for line in text.splitlines() if "since 2" in line]
+    assert of_2 <= {key for line in in_a_row for key in re.findall(r"`(\w+)`", line)}
 
 
 def test_what_format_1_did_not_tell_is_not_read_from_it() -> None:
