@@ -243,6 +243,38 @@ def test_auto_of_a_program_without_functions_says_so(tmp_path):
     )
 
 
+# What is compiled
+
+
+def extension() -> str:
+    """The name of a module of the standard library that is compiled here, with functions."""
+    from importlib.machinery import ExtensionFileLoader
+    from importlib.util import find_spec
+
+    for name in ("_bisect", "_heapq", "_json", "_struct", "_zoneinfo", "_elementtree"):
+        spec = find_spec(name)
+        if spec is not None and isinstance(spec.loader, ExtensionFileLoader):
+            return name
+    pytest.skip("all of the standard library is within the interpreter here")
+
+
+def test_functions_that_are_compiled_are_said_once(folder):
+    """How many, of which modules; beside what is recorded."""
+    name = extension()
+    write(folder, native=f"import shop, {name}\nshop.price(1)")
+    done = stichotrope("run", "-t", "shop", "-t", name, "native.py", cwd=folder)
+    said = rf"compiled functions of {name}: \d+; what they call of each other cannot be seen"
+    assert len(re.findall(rf"^stichotrope run: {said}", done.stderr, re.MULTILINE)) == 1
+    assert re.search(r"^price +1 ", done.stderr, re.MULTILINE)
+
+
+def test_modules_that_no_pattern_chose_are_not_said(folder):
+    """Every program imports some that are compiled."""
+    write(folder, native=f"import shop, {extension()}\nshop.price(1)")
+    done = stichotrope("run", "-q", "-t", "shop", "native.py", cwd=folder)
+    assert done.stderr == ""
+
+
 # What is said when something is missing
 
 

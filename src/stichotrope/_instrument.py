@@ -322,6 +322,29 @@ class Instrumentation:
             if not names & called
         ]
 
+    def unseen(self) -> list[str]:
+        """Return a sentence on functions that patterns choose and that are compiled.
+
+        What Cython or mypyc made calls each other without asking for anything that could be
+        replaced; and mypyc may put modules in place that nothing has imported.
+        """
+        found = {
+            name: sum(
+                any(one.takes_module(name) and one.takes(function) for one in self._patterns)
+                for function in _native(module, name)
+            )
+            for name, module in _modules().items()
+            if self.wants(name) and _is_compiled(module) and not _is_own(name)
+        }
+        names = sorted(name for name, functions in found.items() if functions)
+        if not names:
+            return []
+        functions = sum(found.values())
+        return [
+            f"compiled functions of {_listed(names)}: {functions:,}; what they call of each other "
+            "cannot be seen, and is part of their time"
+        ]
+
     def _reason(self, pattern: Pattern) -> str:
         modules = [name for name in self._seen if self._is_meant(pattern, name)]
         if modules:
@@ -333,7 +356,8 @@ class Instrumentation:
                 return f"{_listed(modules)} defines no function"
             return f"no such function in {_listed(modules)}" + _nearest(pattern.function, names)
         if pattern.module in sys.modules:
-            return f"{pattern.module} has no functions that can be tracked"
+            compiled = " is compiled, and" if _is_compiled(sys.modules[pattern.module]) else ""
+            return f"{pattern.module}{compiled} has no functions that can be tracked"
         known = [name for name in _modules() if not _is_own(name)]
         known += self._main[1:]
         return f"no module {pattern.module!r} was imported" + _nearest(pattern.module, known)
@@ -350,6 +374,28 @@ def _modules() -> dict[str, ModuleType]:
         for name, module in list(sys.modules.items())
         if issubclass(type(module), ModuleType)
     }
+
+
+def _is_compiled(module: ModuleType | None) -> bool:
+    """Return whether a module is an extension."""
+    from importlib.machinery import ExtensionFileLoader
+
+    spec = None if module is None else _namespace(module).get("__spec__")
+    return isinstance(getattr(spec, "loader", None), ExtensionFileLoader)
+
+
+def _native(module: ModuleType, name: str) -> Iterable[str]:
+    """Give the qualified names of the functions and methods of an extension."""
+    for attribute, value in list(_namespace(module).items()):
+        if getattr(value, "__module__", None) != name:
+            continue
+        if not isinstance(value, type):
+            if callable(value):
+                yield attribute
+            continue
+        for inner, method in list(vars(value).items()):
+            if not inner.startswith("__") and callable(method):
+                yield f"{attribute}.{inner}"
 
 
 def _is_own(name: object) -> bool:

@@ -276,6 +276,7 @@ class _Run:
         remarks = [
             *self.session.failures,
             *instrumentation.failures(),
+            *instrumentation.unseen(),
             *self._asked(instrumentation.unmatched()),
             *self._asked(
                 instrumentation.uncalled({block.name for block in blocks if block.was_entered})
