@@ -19,6 +19,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import hypothesis
 import pytest
 
 import stichotrope
@@ -53,6 +54,13 @@ def pytest_configure() -> None:
     interval = os.environ.get("STICHOTROPE_TEST_SWITCH_INTERVAL")
     if interval:
         sys.setswitchinterval(float(interval))
+    # No example is judged by how long it takes, or takes to be made up.
+    hypothesis.settings.register_profile(
+        "stichotrope",
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("stichotrope")
 
 
 @pytest.hookimpl(tryfirst=True)
