@@ -46,6 +46,7 @@ cdef extern from "_platform.h" nogil:
     void st_store64_release(uint64_t*, uint64_t)
     void st_storep_release(void**, void*)
     uint64_t st_add64(uint64_t*, uint64_t)
+    void st_or64(uint64_t*, uint64_t)
     int st_casp(void**, void*, void*)
     void st_fence_release()
     void st_fence_acquire()

@@ -75,6 +75,7 @@ static inline void st_storep_release(void **p, void *v) { st_fence(); *(void *vo
 static inline uint64_t st_add64(uint64_t *p, uint64_t v) {
     return (uint64_t)_InterlockedExchangeAdd64((volatile __int64 *)p, (__int64)v) + v;
 }
+static inline void st_or64(uint64_t *p, uint64_t v) { _InterlockedOr64((volatile __int64 *)p, (__int64)v); }
 static inline int st_casp(void **p, void *expected, void *desired) {
     return _InterlockedCompareExchangePointer((void *volatile *)p, desired, expected) == expected;
 }
@@ -96,6 +97,7 @@ static inline void st_store32_release(uint32_t *p, uint32_t v) { __atomic_store_
 static inline void st_store64_release(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 static inline void st_storep_release(void **p, void *v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 static inline uint64_t st_add64(uint64_t *p, uint64_t v) { return __atomic_add_fetch(p, v, __ATOMIC_ACQ_REL); }
+static inline void st_or64(uint64_t *p, uint64_t v) { __atomic_fetch_or(p, v, __ATOMIC_ACQ_REL); }
 static inline int st_casp(void **p, void *expected, void *desired) {
     return __atomic_compare_exchange_n(p, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }

@@ -151,6 +151,10 @@ cdef void abandon_buffer(Buffer* b) noexcept nogil:
         st_release(b, b.size)
         st_add64(&live_buffers, <uint64_t>-1)
 
+cdef inline void note_exits(Store* s, uint64_t flag) noexcept nogil:
+    if not st_load64(&s.exits) & flag:
+        st_or64(&s.exits, flag)
+
 cdef inline bint is_posted(Buffer* b) noexcept nogil:
     """Whether other threads have ended anything that is open here."""
     return st_load64(<uint64_t*>&b.posted) != 0

@@ -31,6 +31,10 @@ cdef enum:  # who enters
     BLOCK = 1
     NATIVE = 2                 # a thread that does not hold the GIL: it has no context, and may not ask the interpreter
 
+cdef enum:  # what is not plain with a store's exits, from when it is noted on
+    UNMATCHED = 1              # one may rightly find no activation
+    OF_BODIES = 2              # a body that can be suspended has entered a block
+
 cdef enum:  # how a pass ended
     RETURNED = 0
     FAILED = 1                 # by an exception
@@ -70,13 +74,13 @@ cdef struct Handle:            # what a call needs to know of its site
 # How long at least one of some passes was open is kept in one word, so that nobody sees it half written: twice the
 # ticks until now, less twice the moment at which the first of those that are open began, and 1 while any is.
 #
-# What is counted so is nested: a node in its site, that in its track, that in the whole thread. A node's `open` counts
-# passes, a site's its nodes that are open, and so on: what changes nothing for a node changes nothing around it. A site
+# What is counted so is nested: a node in its site, that in its track, that in the whole thread. A node counts passes, a site
+# its nodes that are open, and so on: what changes nothing for a node changes nothing around it. A site
 # with one node, a track with one site, a thread with one track are not counted apart: they are open when that is.
 
 cdef struct Count:
     uint64_t once
-    uint32_t open
+    uint32_t others            # that are open, but for the one that the word's last bit says is
     uint32_t above             # offset of the Count around it, or 0
 
 cdef struct Scope:             # a site, a track, or all, on one thread
@@ -234,8 +238,7 @@ cdef struct CallSites:
 cdef struct Store:
     uint64_t id
     uint64_t session           # atomic
-    uint64_t unmatched         # atomic: set once an exit may rightly find no activation
-    uint64_t suspends          # atomic: set once a body that can be suspended has entered a block
+    uint64_t exits             # atomic: UNMATCHED, OF_BODIES
     Buffer* buffers            # atomic: threads push their own
     uint64_t swept             # atomic: value of `threads_ended` at the last sweep
     uint64_t retired           # atomic: buffers that are

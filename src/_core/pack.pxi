@@ -186,7 +186,7 @@ cdef bint is_complete(Buffer* b, Ending* ending) noexcept nogil:
         return False
     if is_activation(b, ending.offset):
         return activation_at(b, ending.offset).over <= ending.count
-    return st_load32(&count_at(b, ending.offset).open) <= ending.count
+    return count_open(count_at(b, ending.offset)) <= ending.count
 
 cdef bint pass_on(Reading* r, Ending ending) noexcept nogil:
     """What an ending means for what is around it; False when there is no memory."""
@@ -232,7 +232,7 @@ cdef uint64_t covered_until(Reading* r, Node* n) noexcept nogil:
     """Until when a node's passes were all covered, or NOT_YET: what lay on one may have ended elsewhere."""
     cdef Ending* uncovered = ending_of(r, offset_of(r.b, n) | UNCOVERED) if r.used else NULL
     cdef Ending* ended = ending_of(r, offset_of(r.b, &n.count)) if r.used else NULL
-    cdef uint32_t open = n.count.open - (ended.count if ended != NULL else 0)
+    cdef uint32_t open = count_open(&n.count) - (ended.count if ended != NULL else 0)
     cdef uint32_t covering = n.covering - (ended.covering if ended != NULL else 0)
     if uncovered == NULL or open == covering - uncovered.count:
         return NOT_YET
@@ -240,7 +240,7 @@ cdef uint64_t covered_until(Reading* r, Node* n) noexcept nogil:
 
 cdef void pack_figures(Reading* r, Node* n, uint64_t* words) noexcept nogil:
     cdef Ending* ending = ending_of(r, offset_of(r.b, &n.count)) if r.used else NULL
-    cdef uint64_t open = st_load32(&n.count.open)
+    cdef uint64_t open = count_open(&n.count)
     words[W_TOTAL] = st_load64(&n.total)
     words[W_SQUARES_LOW] = st_load64(&n.squares_low)
     words[W_SQUARES_HIGH] = st_load64(&n.squares_high)
@@ -594,7 +594,7 @@ cdef void fold_node(Buffer* b, Node* n, uint64_t* words) noexcept nogil:
     n.maximum = max(n.maximum, words[W_MAXIMUM])
     n.count.once += 2 * words[W_ONCE]
     n.covered += 2 * words[W_COVERED]
-    n.count.open += <uint32_t>words[W_OPEN]
+    n.count.others += <uint32_t>words[W_OPEN]
     n.track = <uint32_t>words[W_TRACK]
     n.failed += words[W_FAILED]
     n.cancelled += words[W_CANCELLED]

@@ -45,24 +45,37 @@ cdef uint32_t extend_stack(Buffer* b, Activation* top) noexcept nogil:
 cdef inline void set_handle(Activation* a, const Handle* h) noexcept nogil:
     st_store64(<uint64_t*>&a.handle, <uint64_t><uintptr_t>h)
 
+cdef Activation* what_is_under(Buffer* b, int who, void* frame) noexcept nogil:
+    """What a pass will lie on that is about to start on a bottom, on what may be suspended, or on what is not recorded."""
+    cdef Activation* top = activation_at(b, b.top)
+    if who != NATIVE and top.flags & SUSPENDABLE and top.frame != frame:
+        top = running_top(b, frame)
+    if not (top.flags & (SILENT | BASED) or (b.flows.used and top.flags & BOTTOM)):
+        return top
+    lie_down(b, top)
+    return base_under(b, recorded_from(b, b.top))
+
+cdef bint place(Buffer* b, const Handle* h, uint32_t parent, uint32_t* flags) noexcept nogil:
+    """Points the site's state at the node below `parent`; False, and counted, when there is no memory for it."""
+    if not find_child(b, parent, h.site, h.track):
+        b.untimed += 1
+        return False
+    if b.sites[h.site].parent == UNSETTLED:
+        flags[0] = PACED
+    return True
+
 cdef inline Activation* push(Buffer* b, const Handle* h, int who, void* frame) noexcept nogil:
     """Puts a pass on the current flow, which `begin` then opens; NULL when there is no memory for it."""
     cdef Activation* top = activation_at(b, b.top)
     cdef Activation* under = top
     cdef uint32_t offset, flags = 0
     cdef Activation* a
-    if top.flags & (BOTTOM | SILENT | SUSPENDABLE):
-        if who != NATIVE and top.flags & SUSPENDABLE and top.frame != frame:
-            top = under = running_top(b, frame)
-        if ST_UNLIKELY(top.flags & (SILENT | BASED) or (b.flows.used and top.flags & BOTTOM)):
-            lie_down(b, top)
-            under = base_under(b, recorded_from(b, b.top))
+    if top.flags & (SILENT | BASED | SUSPENDABLE) or (b.flows.used and top.flags & BOTTOM):
+        under = what_is_under(b, who, frame)
+        top = activation_at(b, b.top)
     if ST_UNLIKELY(h.site >= b.site_capacity or b.sites[h.site].parent != under.node):
-        if not find_child(b, under.node, h.site, h.track):
-            b.untimed += 1
+        if not place(b, h, under.node, &flags):
             return NULL
-        if b.sites[h.site].parent == UNSETTLED:
-            flags |= PACED
     offset = top.next
     if ST_UNLIKELY(offset == 0):
         offset = extend_stack(b, top)
@@ -125,8 +138,7 @@ cdef void make_suspendable(Activation* a, void* frame) noexcept nogil:
     if not enters_for_its_caller(frame) and not (st_frame_is_coroutine(frame) and not st_with_calls()):
         st_store32(&a.gone, 0)
         st_store32(&a.flags, a.flags | SUSPENDABLE)
-        if not st_load64(&a.handle.store.suspends):
-            st_store64(&a.handle.store.suspends, 1)
+        note_exits(a.handle.store, OF_BODIES)
         be_told(frame)
 
 cdef void miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
@@ -136,7 +148,7 @@ cdef void miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
         a.frame = frame
     else:
         b.missed += 1
-    st_store64(&h.store.unmatched, 1)
+    note_exits(h.store, UNMATCHED)
 
 cdef inline Activation* enter(const Handle* h, Buffer** owner, int who) noexcept nogil:
     """Opens a pass; its clock starts last. NULL when its track is off, or it was counted as untimed."""
@@ -364,7 +376,7 @@ cdef void enter_block(const Handle* h) noexcept nogil:
 cdef bint is_site_open(Buffer* b, uint32_t site) noexcept nogil:
     """Whether any pass of a site is open on the thread."""
     cdef uint64_t* slot = map_find(&b.scopes, site_key(site) + 1)
-    return slot != NULL and count_at(b, <uint32_t>slot[1]).open != 0
+    return slot != NULL and count_at(b, <uint32_t>slot[1]).once & 1
 
 cdef void enter_muted(Buffer* b, const Handle* h) noexcept nogil:
     """Enters a block whose track is off: noted if leaving it could be mistaken for leaving one that is recorded."""
@@ -423,7 +435,7 @@ cdef Activation* find_left(Buffer* b, uint32_t top, const Handle* h) noexcept no
     none, or it cannot be told."""
     cdef Activation* a = innermost(b, top, h, SUSPENDABLE)
     # It may have been entered while its track was off: then none of those that generators have open is its own.
-    if a == NULL and not st_load64(&h.store.unmatched):
+    if a == NULL and not st_load64(&h.store.exits) & UNMATCHED:
         a = find_open(b, h)
     return a
 
@@ -436,7 +448,7 @@ cdef bint leave_block(const Handle* h, int how) noexcept nogil:
         a = activation_at(b, b.top)
         # Each exit has its activation, all of them are in one flow, whoever is running, and no body can be suspended.
         if ST_LIKELY(a.handle == h and a.flags == 0 and not (
-                b.flows.used | b.missed | st_load64(&h.store.unmatched) | st_load64(&h.store.suspends)
+                b.flows.used | b.missed | st_load64(&h.store.exits)
                 | <uint64_t><uintptr_t>st_load64(<uint64_t*>&b.posted))):
             leave_top(b, a, now, how)
             return True
@@ -470,7 +482,7 @@ cdef bint leave_found(const Handle* h, Buffer* b, uint64_t now, int how) noexcep
         leave(b, a, now, how)
         return True
     # A generator that was entered while its track was off, or before a clear, leaves nothing.
-    return suspends or st_load64(&h.store.unmatched) != 0
+    return suspends or st_load64(&h.store.exits) & UNMATCHED != 0
 
 cdef uint32_t top_for(Buffer* b, void* context) noexcept nogil:
     """The top of the flow of a context, the current one from now on if there is memory for it."""

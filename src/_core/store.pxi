@@ -43,7 +43,7 @@ cdef void set_gates(Store* s) noexcept nogil:
     for i in range(s.gate_count):
         session = s.session if everything_enabled and s.started and s.gates[i].enabled else OFF
         if session == OFF:
-            st_store64(&s.unmatched, 1)
+            note_exits(s, UNMATCHED)
         st_store64_release(&s.gates[i].session, session)
 
 cdef void set_session(Store* s) noexcept nogil:

@@ -430,7 +430,7 @@ cdef void suspend(SuspendedObject* self, bint ends, int how, bint waits) noexcep
         bring_to_top(b, a, now)
     if not ends:
         if above:  # the collector may close the body without this one, whose exits then find nothing to close
-            st_store64(&(<Handle*>self.handle).store.unmatched, 1)
+            note_exits((<Handle*>self.handle).store, UNMATCHED)
         if not set_aside(self, b, a, now, waits):
             b.untimed += 1
             self.over = True
@@ -439,7 +439,7 @@ cdef void suspend(SuspendedObject* self, bint ends, int how, bint waits) noexcep
     else:
         self.over = True
         if above and above != <size_t>-1:
-            st_store64(&(<Handle*>self.handle).store.unmatched, 1)
+            note_exits((<Handle*>self.handle).store, UNMATCHED)
             leave_own(self, b, a, now, how)
         a.flags &= ~<uint32_t>BODY
         leave(b, a, now, how)

@@ -119,7 +119,7 @@ cdef Buffer* settle(Handle* h, int who) noexcept nogil:
         b = join_store(s, who)
         if b == NULL:
             st_add64(&s.untimed, 1)
-            st_store64(&s.unmatched, 1)
+            note_exits(s, UNMATCHED)
             return NULL
     cdef uint64_t session = st_load64_acquire(&s.session)
     if b.session != session:

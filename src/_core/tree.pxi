@@ -46,7 +46,6 @@ cdef bint split(Buffer* b, const uint64_t* keys, int kind) noexcept nogil:
         return False
     offset = offset_of(b, scope)
     scope.count.above = only.above
-    st_store32(&scope.count.open, only.open != 0)
     st_store64_release(&scope.count.once, only.once)
     st_store32(&only.above, offset)
     while kind <= OF_ALL:  # what counted itself by that one, too
