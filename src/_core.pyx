@@ -9,6 +9,8 @@ site        a call site as a small integer; its name, file and line are known to
 node        a calling-context-tree node, (parent node, site), owned by one thread.
 activation  one open pass.
 flow        a thread together with its current context; each has its own stack of activations.
+body        what runs in a generator or coroutine; `aside` is what one has open that is suspended and not tracked.
+scope       a site, a track or the whole thread, of which it is counted how long anything in it was open.
 store       the C half of a profiler: its sessions, its buffers, what is left of ended threads.
 session     a number that is never used twice, taken by a store when it is made and at every clear. A track's gate
             holds its store's session, or OFF when the track is, so that one comparison with the thread's cached
