@@ -46,7 +46,7 @@ ROOMS: dict[str, set[str]] = {
         *("_checks", "_core", "_files", "_merge", "_targets", "_view"),
         *("config", "results"),
     },
-    "cli": {"_files", "_gather", "_instrument", "profiler", "results"},
+    "cli": {"_columns", "_files", "_gather", "_instrument", "profiler", "results"},
     "__main__": {"cli"},
     "_sent": {"_core", "_place", "_targets", "profiler", "results"},
     "_default": {"_place", "profiler"},
@@ -64,7 +64,7 @@ LAZY: dict[str, set[str]] = {
     "config": {"_clock"},
     "profiler": {"_gather", "_open", "export", "report", "repetition"},
     "cli": {
-        *("_clock", "_columns", "_core", "_format", "_progress", "_version"),
+        *("_clock", "_core", "_format", "_progress", "_version"),
         *("config", "export", "report", "statistics"),
     },
     "_default": {"config", "report"},

@@ -1,6 +1,8 @@
-"""The columns of reports on blocks: what each is called, and which blocks can be sorted by."""
+"""Reports as settings, options and headings name them: forms, columns, sorts."""
 
 from __future__ import annotations
+
+PRINTED = ("table", "tree")  # the forms of a report that is printed
 
 # Of passes beside their times: there where they say something.
 OF_PASSES = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from .._columns import PRINTED
 from .._files import write_whole
 from . import CommandError, reason
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from ..config import Settings
     from ..results import ProfilerResults
 
-PRINTED = ("table", "tree")
 # Form → the suffixes of files that are taken to be of it; the first that fits a name counts.
 FORMS = {
     "speedscope": (".speedscope.json",),

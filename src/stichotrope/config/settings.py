@@ -6,7 +6,7 @@ import os
 from types import MappingProxyType
 
 from .. import _checks
-from .._columns import SORTS
+from .._columns import PRINTED, SORTS
 from . import kinds
 from .file import chosen, found, place_of
 from .kinds import ConfigError, TrackSettings
@@ -26,7 +26,7 @@ FILE_VARIABLE = "STICHOTROPE_CONFIG"
 _OTHER_VARIABLES = ("COVERAGE", "DEBUG", "DIST", "SANITIZE", "SPEEDSCOPE", "WORKLOAD")
 _OTHER_PREFIXES = ("TEST_", "RUN_")
 
-FORMATS = ("table", "tree")
+FORMATS = PRINTED
 
 
 def _clocks() -> Iterable[str]:
