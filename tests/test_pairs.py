@@ -279,6 +279,17 @@ def test_signs_tell_nothing_of_how_many_it_takes() -> None:
     assert pairs_needed(old, new) == pairs_needed(*sides) == pairs_needed(new, old)
 
 
+def test_what_has_changed_is_no_noise() -> None:
+    """A block that takes half as long again asks for about as many as one that is what it was."""
+    rng = random.Random(12)
+    old = noisy(rng, 0.02, 100)
+    same, slower = (
+        [run(1 + rng.gauss(0, 0.02), price=factor) for _ in range(100)] for factor in (1, 1.5)
+    )
+    usual = pairs_needed(old, same)
+    assert usual / 2 < pairs_needed(old, slower) < 4 * usual
+
+
 def test_what_takes_little_time_asks_for_no_more() -> None:
     """A block of a hundredth of the time may vary as it likes."""
     rng = random.Random(9)

@@ -55,10 +55,9 @@ def _told(stored: Stored) -> str:
     typical, mean = (f"{100 * statistics.median(sizes):.1f} %" for sizes in spreads.values())
     load = f"The load was {min(loads):.1f} to {max(loads):.1f}. " if loads else ""
     return (
-        f"{load}`ab` took as many rounds as it held for needed, {rounds}: what has changed looks "
-        "like noise to what counts them, as it does not know signs. Two runs of a pair differed "
-        f"in what a pass of `{gate.SLOWED}` typically takes by {typical}, in its mean by {mean} "
-        "(medians)."
+        f"{load}`ab` took as many rounds as it held for needed, {rounds}. Two runs of a pair "
+        f"differed in what a pass of `{gate.SLOWED}` typically takes by {typical}, in its mean by "
+        f"{mean} (medians)."
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..results import ProfilerResults
-    from ..statistics import Runs
+    from ..statistics import Comparison, Runs
 
 USAGE = "%(prog)s [options] OLD_COMMAND [NEW_COMMAND]"
 DESCRIPTION = """\
@@ -72,15 +72,37 @@ def main(options: Any) -> int:
     try:
         gate = _changes.Gate(_NAME, options)
         sides = _run(options, gate.threshold)
-        return gate.status(
-            lambda threshold: compare_pairs(
-                *sides, confidence=options.confidence, threshold=threshold
-            )
-        )
+        shown: list[Comparison] = []
+
+        def compared(threshold: float | None) -> Comparison:
+            shown.append(compare_pairs(*sides, confidence=options.confidence, threshold=threshold))
+            return shown[-1]
+
+        status = gate.status(compared)
+        if options.rounds is None:
+            _say_missed(shown[0])
+        return status
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:
         raise CommandError(reason(error)) from None
+
+
+def _say_missed(comparison: Comparison) -> None:
+    """Say of which blocks the runs tell too little, when they are as many as there are to be."""
+    from ..statistics import MARGIN, NO_DIFFERENCE
+
+    change = comparison.threshold + MARGIN
+    names = [
+        block.name
+        for block in comparison.of_verdict(NO_DIFFERENCE)
+        if block.figure == "typical" and block.high is not None and block.high > 1 + change
+    ]
+    if names:
+        say(
+            f"{_NAME}: {comparison.old_runs} rounds do not rule out that a pass takes {change:.0%} "
+            f"more, of {', '.join(names)}; --rounds gives more"
+        )
 
 
 def _run(options: Any, threshold: float | None) -> tuple[Runs, Runs]:
@@ -121,9 +143,7 @@ class _Rounds:
 
     def __init__(self, asked: int | None, confidence: float, threshold: float | None) -> None:
         from .._progress import ProgressBar, is_wanted
-        from ..statistics import MARGIN, PAIRS, THRESHOLDS
 
-        self._change = MARGIN + (THRESHOLDS[PAIRS] if threshold is None else threshold)
         self._asked = asked
         self._confidence = confidence
         self._threshold = threshold
@@ -148,11 +168,6 @@ class _Rounds:
             yield number
             if self._asked is None and number >= LEAST and number % _LOOK == 0:
                 wanted = max(LEAST, min(self._needed(sides), MOST))
-        if self._asked is None and number == MOST and (needed := self._needed(sides)) > MOST:
-            say(
-                f"{_NAME}: it would take {needed:,} rounds to find a change of {self._change:.0%} "
-                f"on a machine as busy as this one, and there were {MOST}; --rounds gives more"
-            )
 
     def _needed(self, sides: tuple[_Side, _Side]) -> int:
         from ..statistics import pairs_needed

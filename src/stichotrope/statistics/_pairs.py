@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 MARGIN = 0.03  # how far beyond the threshold a change is to be found, unless the caller says
 _FOUND = 0.95  # how often
 _LARGE = 0.05  # the share of the time recorded that a block has to have to count in that
-_QUARTILE = 0.6744897501960817  # of the normal distribution, in standard deviations
+# Of sizes of normal differences, in standard deviations: the median, and the median of how far they
+# are from it.
+_MIDDLE, _AROUND = 0.6744897501960817, 0.3990915958297283
+_SURE = 1.25  # by how much the second must be less to count, which chance makes it now and then
 
 OWN, TYPICAL, MEAN = "self-mean", "typical", "mean"
 
@@ -136,9 +139,19 @@ def pairs_needed(
     for series, other in pairs:
         sizes = [abs(one) for one in _differences(series, other, TYPICAL)]
         if sizes and fsum(series.figures("total")) >= _LARGE * whole:
-            spread = median(sizes) / _QUARTILE
-            needed = max(needed, ceil((reach * spread / beyond) ** 2 * pi / 3))
+            needed = max(needed, ceil((reach * _spread(sizes) / beyond) ** 2 * pi / 3))
     return needed
+
+
+def _spread(sizes: Sequence[float]) -> float:
+    """Return by how much differences vary, from their sizes alone.
+
+    Where all of them are far from 0 to one side, as those of a block that has changed, their sizes
+    vary by no more than they do.
+    """
+    usual = median(sizes)
+    around = median(abs(size - usual) for size in sizes)
+    return min(usual / _MIDDLE, _SURE * around / _AROUND)
 
 
 def _enough(least: float) -> int:
