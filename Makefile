@@ -29,7 +29,7 @@ PYTEST := $(PY) -m pytest
 # Tests in several processes, each of which takes from another what that has not begun; with WORKERS=0 all in one.
 PARALLEL := -n $(WORKERS) --dist worksteal
 # What runs all tests that say yes or no: those of make test and of make test-all.
-BOTH_TIERS := -m "not (stress or slow or performance or browser)"
+BOTH_TIERS := -m "not (stress or slow or performance or browser or frameworks)"
 # Sanitizers map fixed addresses, which a randomised address space may already have taken.
 FIXED_ADDRESSES := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 preload = $(FIXED_ADDRESSES) env LD_PRELOAD="$$($(CC) -print-file-name=$(1))"
@@ -37,7 +37,7 @@ preload = $(FIXED_ADDRESSES) env LD_PRELOAD="$$($(CC) -print-file-name=$(1))"
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-all browser stress soak fuzz lint format coverage bench bench-check pictures conformance docs wheel sdist tsan asan valgrind clean FORCE
+.PHONY: help demo test test-all browser frameworks stress soak fuzz lint format coverage bench bench-check pictures conformance docs wheel sdist tsan asan valgrind clean FORCE
 
 help: ## this list
 	@echo 'make TARGET [PYTHON=python3.13] [ARGS="..."]'
@@ -58,13 +58,17 @@ test: $(TESTED) ## run the tests against the built and installed wheel
 	$(PYTEST) $(PARALLEL) $(ARGS)
 
 test-all: $(TESTED) ## run the second tier: what make test leaves out, but for stress and browser
-	$(PYTEST) $(PARALLEL) -m "extended and not (stress or slow or performance or browser)" $(ARGS)
+	$(PYTEST) $(PARALLEL) -m "extended and not (stress or slow or performance or browser or frameworks)" $(ARGS)
 
 browser: $(TESTED) $(VENV)/.browser build/speedscope/package/package.json ## look at the HTML report in Chromium, and at the speedscope export in speedscope
 	@$(PY) -c 'from benchmarks.html import chromium; chromium()' 2> /dev/null \
 		|| $(call system_packages,chromium fonts-dejavu-core) \
 		|| echo 'Chromium could not be installed: install it, or set CHROMIUM to its path'
 	$(PYTEST) -m browser $(ARGS)
+
+frameworks: build/frameworks/.installed ## run programs over some fifty other packages bare and marked, in an environment of their own
+	build/frameworks/bin/python -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
+	build/frameworks/bin/python -m pytest $(PARALLEL) -p no:cacheprovider -m frameworks tests/frameworks $(ARGS)
 
 stress: $(TESTED) ## run the large tests, REPEAT rounds, each in a new random order
 	@for round in $$(seq $(REPEAT)); do \
@@ -175,6 +179,16 @@ $(VENV)/.peers: $(VENV)/.interpreter pyproject.toml tools/requirements.py
 	@while read -r tool; do \
 		$(PY) -m pip install --quiet "$$tool" || echo "Going on without $$tool"; \
 	done < $@.txt
+	@touch $@
+
+# One by one where all together cannot be had: what is missing for this interpreter is said, and its programs left out.
+build/frameworks/.installed: $(VENV)/.interpreter build/wheel/.built tests/frameworks/requirements.txt
+	"$(PYTHON)" -m venv --clear build/frameworks
+	build/frameworks/bin/python -m pip install --quiet rich pytest-xdist
+	build/frameworks/bin/python -m pip install --quiet -r tests/frameworks/requirements.txt \
+		|| grep -v '^#' tests/frameworks/requirements.txt | while read -r package; do \
+			build/frameworks/bin/python -m pip install --quiet "$$package" || echo "Going on without $$package"; \
+		done
 	@touch $@
 
 # Made for up to 3.13 only; for others there is `make test`, which has a part of it.

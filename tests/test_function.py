@@ -441,3 +441,39 @@ def test_writing_while_others_call_harms_nobody(p: Profiler, threads: Threads) -
 
     threads.together(write, write, call, call)
     assert hits(p) == {"f": 4_000}
+
+
+# Libraries that take a function apart
+
+
+def test_what_makes_a_function_of_a_tracked_one_makes_a_tracked_one(p: Profiler) -> None:
+    """Of each layer, with its attributes; who looks for the caller finds it, as without."""
+    callers: list[str] = []
+
+    def remake(function: types.FunctionType) -> Any:
+        frame = inspect.currentframe()
+        assert frame is not None
+        assert frame.f_back is not None
+        callers.append(frame.f_back.f_code.co_name)
+        if function.__name__ == "refused":
+            return "no reason"
+        return types.FunctionType(function.__code__, function.__globals__, "again")
+
+    through = _core.Through(remake)
+
+    @p.track(0, "outer")
+    @p.track(0, "inner")
+    def function() -> int:
+        return 5
+
+    function.kind = "attribute"  # type: ignore[attr-defined]
+    made = through(function)
+    assert (made(), made.kind, type(made) is type(function)) == (5, "attribute", True)
+    assert hits(p) == {"inner": 1, "outer": 1}
+    assert type(through(_error)) is types.FunctionType
+
+    @p.track(0)
+    def refused() -> None: ...
+
+    assert through(refused) == "no reason"
+    assert set(callers) == {"test_what_makes_a_function_of_a_tracked_one_makes_a_tracked_one"}

@@ -49,6 +49,7 @@ ROOMS: dict[str, set[str]] = {
     "cli": {"_columns", "_files", "_gather", "_instrument", "profiler", "results"},
     "__main__": {"cli"},
     "_sent": {"_core", "_place", "_targets", "profiler", "results"},
+    "_taught": {"_core", "_sent", "profiler"},
     "_default": {"_place", "profiler"},
     "_logged": {"_checks", "_default", "_format", "profiler"},
     "ipython": {"_columns", "_instrument", "_place", "profiler", "report", "results"},
@@ -72,7 +73,7 @@ LAZY: dict[str, set[str]] = {
         *("_format", "_instrument", "cli"),
         *("config", "report", "results", "statistics"),
     },
-    "__init__": {"_default", "_logged", "_sent", "ipython"},
+    "__init__": {"_default", "_logged", "_taught", "ipython"},
 }
 
 # Which packages from outside a room may import, besides the standard library.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stichotrope import Profiler, ProfilerResults, _sent
+from stichotrope import Profiler, ProfilerResults, _sent, _taught
 
 pytestmark = pytest.mark.integration
 
@@ -216,7 +216,7 @@ def test_while_profiling_is_switched_off_what_arrives_stays_bare() -> None:
 
 def test_imports_of_other_modules_are_left_alone(tmp_path: Path) -> None:
     """The finder knows the picklers only, and looks like nothing to the rest."""
-    assert _sent._FINDER.find_spec("json") is None
+    assert _taught._FINDER.find_spec("json") is None
     (tmp_path / "dill").mkdir()
     (tmp_path / "dill" / "__init__.py").write_text("from . import _dill")
     (tmp_path / "dill" / "_dill.py").write_text("broken = 1 / 0")

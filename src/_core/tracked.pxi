@@ -337,3 +337,23 @@ cdef Marked* marked_of(PyObject* each) noexcept:
     if kind == tracked_routine_type or PyType_IsSubtype(kind, tracked_callable_type):
         return &(<TrackedObject*>each).marked
     return NULL
+
+cdef class Through:
+    """Calls what makes a function out of another with the one that a tracked function stands for, and tracks what it
+    makes, as passes of the same call site. It has no frame: who looks for its caller finds the caller of this."""
+    cdef object make
+
+    def __init__(self, make):
+        self.make = make
+
+    def __call__(self, function):
+        cdef Marked* m
+        if type(function) is not TrackedFunction:
+            return self.make(function)
+        m = marked_of(<PyObject*>function)
+        made = self(<object>m.callee)
+        if not st_is_function(<PyObject*>made):
+            return made
+        tracked = st_new(st_new_function(<PyObject*>made, m.owner, m.handle))
+        tracked.__dict__.update(function.__dict__)
+        return tracked

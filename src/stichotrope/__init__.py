@@ -50,13 +50,13 @@ __all__ = [
 _LATER = ("load_ipython_extension", "profile", "profile_function", "unload_ipython_extension")
 
 
-def _watch_picklers() -> None:
-    from . import _sent
+def _teach_libraries() -> None:
+    from . import _taught
 
-    _sent.watch()
+    _taught.watch()
 
 
-BEFORE_FIRST.append(_watch_picklers)
+BEFORE_FIRST.append(_teach_libraries)
 
 
 def __getattr__(name: str) -> object:

@@ -9,81 +9,18 @@ reference, and is left as it is; callable instances it sends by value, and they 
 from __future__ import annotations
 
 import builtins
-import sys
 import threading
-from types import FunctionType, ModuleType
+from types import FunctionType
 
 from . import _core, _targets
 from ._place import block_at
-from .profiler import REDUCE, Profiler, profilers
+from .profiler import Profiler, profilers
 from .results import default_track_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from importlib.machinery import ModuleSpec
     from typing import Any
-
-
-def watch() -> None:
-    """Teach each pickler by value that is there, and the others when they are imported."""
-    REDUCE[:] = [_reduced_callable]
-    if _FINDER in sys.meta_path:
-        return
-    for name in list(_WANTED):
-        if name in sys.modules:
-            _teach(name, sys.modules[name])
-    if _WANTED:
-        sys.meta_path.insert(0, _FINDER)
-
-
-def _teach(name: str, module: ModuleType) -> None:
-    """Do with a module what is to be done once it is imported, if nobody did meanwhile."""
-    teach = _WANTED.pop(name, None)
-    if teach is not None:
-        teach(module)
-
-
-class _Finder:
-    """Finds no module by itself: hears of those that are to be taught once they are there."""
-
-    def __init__(self) -> None:
-        self._asking = threading.local()
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Return what the other finders say of a module to be taught; None for all others."""
-        if name not in _WANTED or getattr(self._asking, "now", False):
-            return None
-        self._asking.now = True
-        try:
-            spec = self._found(name, path, target)
-        finally:
-            self._asking.now = False
-        if spec is not None and hasattr(spec.loader, "exec_module"):
-            _call_after(spec.loader, name)
-        return spec
-
-    def _found(self, name: str, path: Any, target: Any) -> ModuleSpec | None:
-        for finder in list(sys.meta_path):
-            find = getattr(finder, "find_spec", None)
-            spec: ModuleSpec | None = None if find is None else find(name, path, target)
-            if spec is not None:
-                return spec
-        return None
-
-
-def _call_after(loader: Any, name: str) -> None:
-    """Have a module taught when its loader has executed it."""
-    execute = loader.exec_module
-
-    def exec_module(module: ModuleType) -> None:
-        execute(module)
-        _teach(name, module)
-
-    try:
-        loader.exec_module = exec_module
-    except AttributeError:  # a loader of another kind: what it loads stays as it is
-        return
 
 
 # What is sent
@@ -135,7 +72,11 @@ _MAKE_TRACKED, _TRACK_AGAIN = _by_value(_make_tracked), _by_value(_track_again)
 # Who sends
 
 
-def _teach_cloudpickle(module: Any) -> None:
+def teach_cloudpickle(module: Any) -> None:
+    """Have what it takes for a bare function be tracked again, and profilers and blocks go by name.
+
+    :param module: the one that has its ``CloudPickler``.
+    """
     pickler: Any = getattr(module, "CloudPickler", None)
     reduce: Callable[[Any, Any], Any] | None = getattr(pickler, "_dynamic_function_reduce", None)
     if reduce is None:
@@ -156,7 +97,12 @@ def _teach_cloudpickle(module: Any) -> None:
         table[_core.Block] = _reduced_block
 
 
-def _teach_dill(module: Any) -> None:
+def teach_dill(module: Any) -> None:
+    """Do the same for dill.
+
+    :param module: the one that has its ``Pickler``.
+    """
+
     def save_function(pickler: Any, function: Any) -> None:
         if module._locate_function(function, pickler):
             module.StockPickler.save_global(pickler, function, name=function.__qualname__)
@@ -174,7 +120,8 @@ def _teach_dill(module: Any) -> None:
     module.register(_core.Block)(save(_reduced_block))
 
 
-def _reduced_callable(callee: Any, site: int, owner: Profiler) -> Any:
+def reduced_callable(callee: Any, site: int, owner: Profiler) -> Any:
+    """Return how `pickle` sends a tracked callable by value: with its block and its profiler."""
     return arrived, (callee, _about(site, owner))
 
 
@@ -185,20 +132,6 @@ def _reduced_profiler(profiler: Profiler) -> Any:
 def _reduced_block(block: Any) -> Any:
     _, site, owner = _core.marked(block)
     return block_named, (_about(site, owner),)
-
-
-_WANTED: dict[str, Callable[[Any], None]] = {
-    **{
-        f"{package}.{name}": _teach_cloudpickle
-        for package in (
-            *("cloudpickle", "joblib.externals.cloudpickle"),
-            *("pyspark.cloudpickle", "ray.cloudpickle"),
-        )
-        for name in ("cloudpickle", "cloudpickle_fast")
-    },
-    "dill._dill": _teach_dill,
-}
-_FINDER = _Finder()
 
 
 # Where it arrives
