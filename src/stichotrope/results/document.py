@@ -120,7 +120,7 @@ def _process_places(results: ProfilerResults) -> dict[object, int]:
 
 def _plain(record: Record) -> dict[str, Any]:
     """Return the fields of a record that are read one by one."""
-    return {name: getattr(record, name) for name, one in record._fields.items() if one.read}
+    return {name: getattr(record, name) for name in record._read}
 
 
 def _figures_to_dict(figures: Figures) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class Record:
 
     __match_args__: ClassVar[tuple[str, ...]] = ()  # the fields that are compared
     _fields: ClassVar[dict[str, Field]] = {}
+    _read: ClassVar[tuple[str, ...]] = ()  # those that are read one by one
     _summed: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
@@ -81,6 +82,7 @@ class Record:
         compared = tuple(name for name, one in own.items() if one.is_compared)
         cls.__match_args__ = compared  # type: ignore[misc]
         cls._fields = own
+        cls._read = tuple(name for name, one in own.items() if one.read)
         cls._summed = tuple(name for name, one in own.items() if one.is_summed)
         cls.__init__ = _initializer(cls.__qualname__, own)  # type: ignore[method-assign]
 
