@@ -178,7 +178,72 @@ def test_a_generator_that_never_ran_is_no_pass(p: Profiler) -> None:
     numbers()
     made = numbers()
     made.close()  # type: ignore[attr-defined]
+    assert list(made) == []
+    made = numbers()
+    with pytest.raises(KeyError):
+        made.throw(KeyError())  # type: ignore[attr-defined]
+    assert list(made) == []
     assert hits(p) == {"numbers": 0}
+
+
+def abandoned(mark: Callable[[Any], Any], way: str, before: Callable[[], None]) -> list[str]:
+    """Abandon an asynchronous generator in some way; what was seen of its end, and of its loop's."""
+    seen: list[str] = []
+
+    async def numbers(kept: list[Any]) -> AsyncIterator[int]:
+        try:
+            seen.append("runs")
+            yield len(kept)
+        finally:
+            seen.append("closing")
+            await asyncio.sleep(0)
+            seen.append("closed")
+
+    async def main() -> None:
+        kept: list[Any] = []
+        made = mark(numbers)(kept)
+        before()
+        step = made.__anext__()
+        if way != "before its step":
+            await step
+        if way == "in a cycle":
+            kept.append(made)
+        del made, step
+        if way != "and its loop too":
+            for _ in range(5):
+                gc.collect()
+                await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda _, context: seen.append(str(context.get("exception"))))
+    loop.run_until_complete(main())
+    loop._ready.clear()  # type: ignore[attr-defined]
+    loop.close()
+    del loop
+    gc.collect()
+    return seen
+
+
+@pytest.mark.parametrize("switch", ["on", "off"])
+@pytest.mark.parametrize(
+    "way", ["by reference", "in a cycle", "before its step", "and its loop too"]
+)
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:coroutine method:RuntimeWarning")
+def test_an_abandoned_asynchronous_generator_is_closed_by_its_loop(
+    p: Profiler, way: str, switch: str
+) -> None:
+    """As one that is not tracked: in its loop, whatever of the two the collector comes to first, or not at all."""
+
+    def before() -> None:
+        if switch == "off":
+            p.stop()
+
+    found = abandoned(p.track(0), way, before)
+    assert found == abandoned(lambda function: function, way, lambda: None)
+    ended = {"by reference": 1, "in a cycle": 1, "before its step": 0, "and its loop too": 1}[way]
+    assert [block.open_count for block in recorded(p).values()] == [0]
+    assert hits(p) == {"numbers": ended if switch == "on" else 0}
 
 
 def test_an_asynchronous_generator_that_never_ran_is_no_pass(p: Profiler) -> None:
@@ -188,8 +253,11 @@ def test_an_asynchronous_generator_that_never_ran_is_no_pass(p: Profiler) -> Non
     async def numbers() -> AsyncIterator[int]:
         yield 1
 
+    made = numbers()
     with pytest.raises(StopIteration):
-        numbers().aclose().send(None)  # type: ignore[attr-defined]
+        made.aclose().send(None)  # type: ignore[attr-defined]
+    with pytest.raises(StopAsyncIteration):
+        made.__anext__().send(None)  # type: ignore[attr-defined]
     with pytest.raises(KeyError):
         numbers().athrow(KeyError()).send(None)  # type: ignore[attr-defined]
     assert hits(p) == {"numbers": 0}

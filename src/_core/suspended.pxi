@@ -503,6 +503,11 @@ cdef bint is_awaited(SuspendedObject* self, PyObject* inner) noexcept:
     cdef PyTypeObject* kind = Py_TYPE(<PyObject*>self)
     return kind != generator_type and (kind != async_type or inner != self.inner)
 
+cdef void note_end_before_start(SuspendedObject* self) noexcept:
+    """What was closed or thrown into before its first resume is over: resuming it then runs nothing, and is no pass."""
+    if not self.started and is_over(self.inner):
+        self.over = True
+
 cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyObject** result, int kind) noexcept:
     """Sends a value on, and times what runs until the answer. `kind`: STEP, CLOSING or 0, says what a return means."""
     cdef SuspendedObject* self = <SuspendedObject*>passing
@@ -512,6 +517,7 @@ cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyO
     timed = (self.started or kind == STEP or inner == self.inner) and resume(self, False)
     status = st_send(inner, value, result)
     if not timed:
+        note_end_before_start(self)
         return status
     if status == PYGEN_RETURN:
         suspend(self, kind != STEP and (inner == self.inner or is_over(self.inner)),
@@ -548,6 +554,8 @@ cdef PyObject* call_on(PyObject* passing, PyObject* inner, const char* method, P
     if timed:
         how = CANCELLED if result != NULL and method == CLOSE else way_out_now()
         suspend(self, is_over(self.inner), how, result != NULL and is_awaited(self, inner))
+    else:
+        note_end_before_start(self)
     Py_DECREF(bound)
     return result
 
@@ -592,6 +600,12 @@ cdef bint show_to_loop(SuspendedObject* self) noexcept:
         Py_XDECREF(result)
     return result != NULL
 
+def _closed_by_its_loop(generator):
+    """The finalizer of what is behind an asynchronous generator whose event loop wants to be told when it is dropped:
+    whichever of the two the collector comes to first, the loop closes what the program sees, or nobody closes it."""
+
+cdef object closed_by_its_loop = _closed_by_its_loop
+
 cdef PyObject* step(PyObject* self, const char* method, PyObject** args, Py_ssize_t count, int kind) noexcept:
     """One step of an asynchronous generator: the awaitable that it gives, driven on behalf of its pass."""
     cdef SuspendedObject* s = <SuspendedObject*>self
@@ -607,6 +621,8 @@ cdef PyObject* step(PyObject* self, const char* method, PyObject** args, Py_ssiz
         if bound == NULL:
             return NULL
     if first:
+        if s.finalizer != NULL:
+            no_finalizer = <PyObject*>closed_by_its_loop
         st_swap_hooks(&no_firstiter, &no_finalizer)
     result = PyObject_Vectorcall(bound, args, count, NULL) if bound != NULL else st_anext(s.inner)
     if first:
@@ -648,16 +664,21 @@ cdef void suspended_finalize(PyObject* self) noexcept:
     cdef SuspendedObject* s = <SuspendedObject*>self
     cdef Error error
     cdef PyObject* result
-    if not s.started or s.over:
+    cdef bint is_over_now = is_over(s.inner)
+    cdef bint has_loop = s.finalizer != NULL and not is_over_now
+    if s.started and not s.over:
+        s.lost = is_over_now
+    elif not has_loop:
         return
-    s.lost = is_over(s.inner)
     st_take_error(&error)
-    # An asynchronous generator is closed by its event loop, which takes it up again, in its own time. A coroutine that
-    # was never awaited says so when it goes, if nobody closes it before.
-    if PyAsyncGen_CheckExact(innermost_of(s.inner)):
-        result = PyObject_CallOneArg(s.finalizer, self) if s.finalizer != NULL else Py_None
+    # An asynchronous generator is closed by its event loop, which takes it up again, in its own time, timed or not. A
+    # coroutine that was never awaited says so when it goes, if nobody closes it before.
+    if has_loop:
+        result = PyObject_CallOneArg(s.finalizer, self)
+    elif s.untouched or PyAsyncGen_CheckExact(innermost_of(s.inner)):
+        result = Py_None
     else:
-        result = call_on(self, s.inner, CLOSE, NULL, 0) if not s.untouched else Py_None
+        result = call_on(self, s.inner, CLOSE, NULL, 0)
     if result == NULL:
         PyErr_WriteUnraisable(s.inner)
     elif result != Py_None:
@@ -668,7 +689,8 @@ cdef void end_abandoned(SuspendedObject* self) noexcept:
     """The pass of what is dropped ends now, if closing it has not ended it."""
     cdef Error error
     if self.started and not self.over:
-        self.lost = is_over(self.inner)
+        # What its event loop did not take up again goes without running: it leaves nothing.
+        self.lost = self.finalizer != NULL or is_over(self.inner)
         st_take_error(&error)
         if resume(self, False):
             self.body = NULL  # it is still to leave what it has open
