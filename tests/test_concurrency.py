@@ -693,6 +693,68 @@ def test_tracked_coroutines_under_trio_are_active_for_their_own_time(
     assert recorded(p)["work"].active_time_ns == recorded(p)["work"].self_time_ns == 222
 
 
+def test_a_nursery_whose_tasks_are_all_cancelled_is_cancelled_too(p: Profiler) -> None:
+    """Trio raises a group of what its tasks raised. With an error among them, it is one."""
+
+    @p.track(0)
+    async def nursery(depth: int, *, fails: bool = False) -> None:
+        with p.block(0, "fails" if fails else "nursery block"):
+            async with trio.open_nursery() as tasks:
+                for _ in range(2):
+                    tasks.start_soon(nursery, depth - 1) if depth else tasks.start_soon(
+                        trio.sleep_forever
+                    )
+                if fails:
+                    await trio.lowlevel.checkpoint()
+                    raise KeyError
+
+    async def main() -> None:
+        with trio.move_on_after(0):
+            await nursery(2)
+        with contextlib.suppress(BaseExceptionGroup):
+            await nursery(0, fails=True)
+
+    trio.run(main)
+    found = recorded(p)
+    assert [
+        (found[name].hit_count, found[name].cancelled_count, found[name].error_count)
+        for name in ("nursery", "nursery block", "fails")
+    ] == [(8, 7, 1), (7, 7, 0), (1, 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("make", "cancels"),
+    [
+        (lambda: BaseExceptionGroup("", [GeneratorExit(), asyncio.CancelledError()]), True),
+        (lambda: BaseExceptionGroup("", [BaseExceptionGroup("", [GeneratorExit()])]), True),
+        (lambda: BaseExceptionGroup("", [GeneratorExit(), KeyError()]), False),
+        (lambda: ExceptionGroup("", [KeyError()]), False),
+    ],
+    ids=["all", "a group of them", "one is not", "none is"],
+)
+def test_a_group_is_a_cancellation_when_all_in_it_are(
+    p: Profiler, make: Callable[[], BaseException], cancels: bool
+) -> None:
+    """However it leaves: a block, a function, a generator."""
+    error = make()
+
+    @p.track(0)
+    def function() -> None:
+        with p.block(0, "block"):
+            raise error
+
+    @p.track(0)
+    def generator() -> Iterator[int]:
+        yield 1
+        function()
+
+    with pytest.raises(type(error)) as raised:
+        list(generator())
+    assert raised.value is error
+    for block in recorded(p).values():
+        assert (block.cancelled_count, block.error_count) == (int(cancels), int(not cancels))
+
+
 def test_task_groups_of_anyio_are_apart(
     p: Profiler, clock: ManualClock, run: Callable[..., Any]
 ) -> None:

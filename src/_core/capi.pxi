@@ -94,15 +94,28 @@ cdef extern from *:
         size_t length = strlen(package);
         return text != NULL && strncmp(text, package, length) == 0 && (text[length] == 0 || text[length] == '.');
     }
-    static int st_cancels(PyObject *kind) {
+    static int st_cancels(PyObject *kind, PyObject *value, int depth);
+    /* A group does if all that is in it does: a nursery of trio's that is cancelled may raise one. */
+    static int st_all_cancel(PyObject *group, int depth) {
+        PyObject *all = ((PyBaseExceptionGroupObject *)group)->excs;
+        Py_ssize_t i, count = all != NULL && PyTuple_Check(all) ? PyTuple_GET_SIZE(all) : 0;
+        for (i = 0; i < count; i++) {
+            PyObject *each = PyTuple_GET_ITEM(all, i);
+            if (!st_cancels((PyObject *)Py_TYPE(each), each, depth + 1)) return 0;
+        }
+        return count > 0;
+    }
+    static int st_cancels(PyObject *kind, PyObject *value, int depth) {
         PyTypeObject *type = (PyTypeObject *)kind;
-        if (!PyType_Check(kind)) return 0;
+        if (!PyType_Check(kind) || depth > 100) return 0;
         if (PyType_IsSubtype(type, (PyTypeObject *)PyExc_GeneratorExit)) return 1;
         if (type == (PyTypeObject *)PyExc_StopIteration || type->tp_base == (PyTypeObject *)PyExc_Exception
             || type->tp_base == (PyTypeObject *)PyExc_LookupError) return 0;  /* most of them */
+        if (PyType_IsSubtype(type, (PyTypeObject *)PyExc_BaseExceptionGroup))
+            return value != NULL && Py_TYPE(value) == type && st_all_cancel(value, depth);
         for (; type != NULL && (PyObject *)type != PyExc_BaseException; type = type->tp_base)
             if (st_is_named(type, "CancelledError", "asyncio") || st_is_named(type, "Cancelled", "trio")) return 1;
         return 0;
     }
     """
-    bint st_cancels(PyObject*)
+    bint st_cancels(PyObject* kind, PyObject* value, int depth)

@@ -59,11 +59,13 @@ cdef extern from *:
     #if PY_VERSION_HEX >= 0x030C0000
     #define st_take_error(error) (*(error) = PyErr_GetRaisedException())
     #define st_put_error(error) PyErr_SetRaisedException(*(error))
+    #define st_value_of(error) (*(error))
     typedef PyObject *st_error;
     #else
     typedef struct { PyObject *type, *value, *traceback; } st_error;
     #define st_take_error(error) PyErr_Fetch(&(error)->type, &(error)->value, &(error)->traceback)
     #define st_put_error(error) PyErr_Restore((error)->type, (error)->value, (error)->traceback)
+    #define st_value_of(error) ((error)->value)
     #endif
     """
     ctypedef struct SuspendedObject "st_suspended":
@@ -102,6 +104,7 @@ cdef extern from *:
     PyObject* st_anext(PyObject*)
     void st_take_error(Error*)
     void st_put_error(Error*)
+    PyObject* st_value_of(Error*)
 
 cdef extern from "Python.h":
     ctypedef int PySendResult
@@ -483,19 +486,31 @@ cdef bint is_over(PyObject* inner) noexcept:
     st_put_error(&error)
     return over
 
-cdef int way_out(PyObject* kind) noexcept:
-    """How a pass ends that an exception of some type leaves. Told by name: nothing is imported for it."""
+cdef int way_out(PyObject* kind, PyObject* value) noexcept:
+    """How a pass ends that an exception leaves. Told by name: nothing is imported for it."""
     if kind == NULL or kind == Py_None:
         return RETURNED
-    return CANCELLED if st_cancels(kind) else FAILED
+    return CANCELLED if st_cancels(kind, value, 0) else FAILED
+
+cdef int way_out_raising() noexcept:
+    """The same, for the exception that is set."""
+    cdef Error error
+    cdef PyObject* kind = PyErr_Occurred()
+    cdef int how
+    if kind == NULL:
+        return RETURNED
+    st_take_error(&error)
+    how = way_out(kind, st_value_of(&error))
+    st_put_error(&error)
+    return how
 
 cdef int way_out_now() noexcept:
-    """The same, for the exception that is set. One that says that a generator or a step of one has returned is none."""
+    """The same, for a generator or a step of one: an exception that says that it has returned is none."""
     cdef PyObject* kind = PyErr_Occurred()
-    if kind == NULL or PyErr_GivenExceptionMatches(kind, PyExc_StopIteration) or PyErr_GivenExceptionMatches(
-            kind, PyExc_StopAsyncIteration):
+    if kind != NULL and (PyErr_GivenExceptionMatches(kind, PyExc_StopIteration) or PyErr_GivenExceptionMatches(
+            kind, PyExc_StopAsyncIteration)):
         return RETURNED
-    return way_out(kind)
+    return way_out_raising()
 
 cdef bint is_awaited(SuspendedObject* self, PyObject* inner) noexcept:
     """Whether somebody waits for what has just been suspended: for a coroutine, or in a step of an asynchronous

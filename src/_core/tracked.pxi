@@ -79,7 +79,7 @@ cdef inline PyObject* recorded_call(Marked* m, bint is_function, PyObject** args
     result = passed_on(m, is_function, args, nargsf, names)
     if ST_UNLIKELY(st_may_be_awaited(result)) and is_coroutine(result) and st_is_fresh(result):
         return go_on(m, b, a, result)
-    leave(b, a, st_ticks(), RETURNED if ST_LIKELY(result != NULL) else way_out(PyErr_Occurred()))
+    leave(b, a, st_ticks(), RETURNED if ST_LIKELY(result != NULL) else way_out_raising())
     return result
 
 cdef PyObject* function_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:

@@ -88,7 +88,7 @@ class ProfileBlock(Record, _Passes):
     :ivar open_count: passes that are open; a block may have these and no hits.
     :ivar error_count: those of the hits that were left by an exception, cancellation apart.
     :ivar cancelled_count: those of the hits that were cancelled: left by a ``CancelledError``, a
-        ``GeneratorExit`` or trio's ``Cancelled``.
+        ``GeneratorExit``, trio's ``Cancelled`` or a group of nothing else.
     """
 
     name: str = field(read="text")
