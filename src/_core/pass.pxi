@@ -460,7 +460,7 @@ cdef bint leave_found(const Handle* h, Buffer* b, uint64_t now, int how) noexcep
     cdef void* context = st_context(&frame)
     cdef bint suspends = st_frame_suspends(frame)
     cdef Activation* a = NULL
-    cdef uint32_t top
+    cdef uint32_t top = 0
     if b != NULL:
         if is_posted(b):
             drain(b)
