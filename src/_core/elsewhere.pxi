@@ -29,6 +29,7 @@ cdef void drain_chain(Buffer* b, Activation* low) noexcept nogil:
         a.next = 0
         if a.flags & SILENT:
             b.silent -= 1
+        st_store64(&a.start, NOT_YET)
         if a.flags & BASE:
             a.prev = 0
             st_store32(&a.flags, LEFT)

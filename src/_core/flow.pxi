@@ -77,6 +77,8 @@ cdef void place_bottom(Buffer* b, Activation* bottom, void* context) noexcept no
     cdef uint64_t* slot
     cdef int depth
     let_base_go(b, bottom)
+    if st_load32(&contexts_wait) and context != NULL and lay_on_parent(b, bottom, context):
+        return
     for depth in range(1000):
         if b.flows.used == 0 or context == NULL:
             return

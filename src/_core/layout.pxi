@@ -120,7 +120,7 @@ cdef struct Activation:
     uint32_t prev              # 0 for a flow's bottom, and for the lowest of what is suspended
     uint32_t node
     uint32_t flags
-    uint64_t start
+    uint64_t start             # NOT_YET while it is not open, or its clock not read
     const Handle* handle       # the owner's own; readers know the site by the node
     void* frame                # of a block: whose `with` it is; compared only
     uint32_t over              # what lies on it and is in progress: passes, and flows
@@ -193,6 +193,7 @@ cdef struct Buffer:
     # The store's.
     Thread* thread
     Buffer* next
+    Store* store
     uint64_t store_id
 
 cdef struct Packed:            # a buffer's figures without the gaps
@@ -260,6 +261,7 @@ cdef struct Store:
     CallSites* call_sites      # atomic
     Store* next                # all stores, under stores_lock
 
+cdef uint32_t contexts_wait = 0  # atomic: set once a context knows what it waits in
 cdef bint everything_enabled = True  # the switch for the whole process
 cdef uint64_t last_session = 0
 cdef uint64_t last_thread_key = 0

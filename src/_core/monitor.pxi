@@ -98,6 +98,8 @@ cdef void set_frame_aside(Buffer* b, void* frame, bint waits) noexcept nogil:
         # With it, all that its `yield from` or `await` runs.
         if not top.flags & SUSPENDABLE or (top.frame != frame and st_frame_is_running(top.frame)):
             return
+        if waits and not top.flags & SILENT:
+            wait_in(b, top)
         if not put_aside(b, top, waits):
             return
 

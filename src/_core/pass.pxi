@@ -38,6 +38,7 @@ cdef uint32_t extend_stack(Buffer* b, Activation* top) noexcept nogil:
     cdef uint32_t offset = take_activation(b)
     if offset:
         activation_at(b, offset).next = 0
+        st_store64(&activation_at(b, offset).start, NOT_YET)
         st_store32(&activation_at(b, offset).prev, offset_of(b, top))
         top.next = offset
     return offset
@@ -50,7 +51,7 @@ cdef Activation* what_is_under(Buffer* b, int who, void* frame) noexcept nogil:
     cdef Activation* top = activation_at(b, b.top)
     if who != NATIVE and top.flags & SUSPENDABLE and top.frame != frame:
         top = running_top(b, frame)
-    if not (top.flags & (SILENT | BASED) or (b.flows.used and top.flags & BOTTOM)):
+    if not top.flags & (SILENT | BASED | BOTTOM):
         return top
     lie_down(b, top)
     return base_under(b, recorded_from(b, b.top))
@@ -70,7 +71,8 @@ cdef inline Activation* push(Buffer* b, const Handle* h, int who, void* frame) n
     cdef Activation* under = top
     cdef uint32_t offset, flags = 0
     cdef Activation* a
-    if top.flags & (SILENT | BASED | SUSPENDABLE) or (b.flows.used and top.flags & BOTTOM):
+    if top.flags & (SILENT | BASED | SUSPENDABLE) or (
+            top.flags & BOTTOM and (b.flows.used or st_load32(&contexts_wait))):
         under = what_is_under(b, who, frame)
         top = activation_at(b, b.top)
     if ST_UNLIKELY(h.site >= b.site_capacity or b.sites[h.site].parent != under.node):
@@ -83,7 +85,6 @@ cdef inline Activation* push(Buffer* b, const Handle* h, int who, void* frame) n
             b.untimed += 1
             return NULL
     a = activation_at(b, offset)
-    st_store64(&a.start, NOT_YET)  # until its clock is read: who looks what is open passes over it
     a.node = b.sites[h.site].node
     set_handle(a, h)
     a.frame = frame
@@ -139,6 +140,8 @@ cdef void make_suspendable(Activation* a, void* frame) noexcept nogil:
         st_store32(&a.gone, 0)
         st_store32(&a.flags, a.flags | SUSPENDABLE)
         note_exits(a.handle.store, OF_BODIES)
+        if st_frame_is_coroutine(frame):
+            know_own_context()
         be_told(frame)
 
 cdef void miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
@@ -235,14 +238,16 @@ cdef void uncover_below(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
 cdef inline void leave_top(Buffer* b, Activation* a, uint64_t now, int how) noexcept nogil:
     """Closes a pass that is on top of the current flow, and has nothing to settle with others."""
     cdef uint64_t ticks = elapsed(b, a.start, now)
+    cdef uint64_t end = a.start + ticks
     cdef Activation* below = activation_at(b, a.prev)
     st_store32(&b.top, a.prev)
-    record(b, node_at(b, a.node), ticks, a.start + ticks, how, True)
+    st_store64(&a.start, NOT_YET)
+    record(b, node_at(b, a.node), ticks, end, how, True)
     if not below.flags & (BOTTOM | SILENT):
-        uncover(b, below, a.start + ticks)
+        uncover(b, below, end)
     else:
         if ST_UNLIKELY(below.flags != BOTTOM):
-            uncover_below(b, a, a.start + ticks)
+            uncover_below(b, a, end)
         if below.flags & BOTTOM:
             st_let_go(b.context)  # last: it may be the context's end, and run whatever that brings
 
@@ -309,6 +314,7 @@ cdef void* take_out(Buffer* b, Activation* a) noexcept nogil:
     cdef void* context
     if a.flags & SILENT:
         b.silent -= 1
+    st_store64(&a.start, NOT_YET)
     if a.flags & BASE:
         base = NULL if a.flags & SILENT else lies_on(b, a)
         if base != NULL:

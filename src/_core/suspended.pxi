@@ -324,6 +324,8 @@ cdef bint put_on_stack(SuspendedObject* self, Buffer* b, Handle* h) noexcept nog
     self.since = st_ticks()
     begin(b, a, self.since)
     hold_buffer(self, b, a)
+    if type_of(<PyObject*>self) != generator_type:
+        know_own_context()
     return True
 
 cdef void* frame_below(Buffer* b, Activation* a) noexcept nogil:
@@ -401,6 +403,8 @@ cdef bint set_aside(SuspendedObject* self, Buffer* b, Activation* a, uint64_t no
     cdef Activation* bottom = activation_at(b, offset)
     if offset == 0:
         return False
+    if waits and first != NULL:
+        wait_in(b, recorded_down(b, top, a))
     if under != NULL and waits:
         lay_on(b, bottom, under)  # which it goes on being counted by
     elif under != NULL:

@@ -99,6 +99,7 @@ cdef Buffer* join_store(Store* s, int who) noexcept nogil:
     if b == NULL:
         return NULL
     b.context = b.expected = context
+    b.store = s
     b.store_id = s.id
     if not map_put(&t.buffers, s.id, <uintptr_t>b):
         free_buffer(b)
