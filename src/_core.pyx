@@ -420,11 +420,11 @@ def use_clock(str source):
     if source == "counter":
         if not st_counter_name()[0]:
             raise ValueError("this processor has no counter that the clock could use")
-        st_clock_kind = ST_CLOCK_COUNTER
+        st_store32(&st_clock_kind, ST_CLOCK_COUNTER)
     elif source == "monotonic":
-        st_clock_kind = ST_CLOCK_MONOTONIC
+        st_store32(&st_clock_kind, ST_CLOCK_MONOTONIC)
     elif source == "manual":
-        st_clock_kind = ST_CLOCK_MANUAL
+        st_store32(&st_clock_kind, ST_CLOCK_MANUAL)
     else:
         raise ValueError(f"clock {source!r}: expected 'counter', 'monotonic' or 'manual'")
 

@@ -213,11 +213,11 @@ static int st_counter_is_invariant(void) {
 }
 
 static ST_NOINLINE uint64_t st_ticks_other(void) {
-    return st_clock_kind == ST_CLOCK_MANUAL ? st_manual_ticks : st_monotonic_ns();
+    return st_load32(&st_clock_kind) == ST_CLOCK_MANUAL ? st_manual_ticks : st_monotonic_ns();
 }
 
 static inline uint64_t st_ticks(void) {
-    if (ST_LIKELY(st_clock_kind == ST_CLOCK_COUNTER)) return st_counter();
+    if (ST_LIKELY(st_load32(&st_clock_kind) == ST_CLOCK_COUNTER)) return st_counter();
     return st_ticks_other();
 }
 

@@ -76,7 +76,7 @@ cdef void put_back(Buffer* b, uint32_t first) noexcept nogil:
         b.spare = first
         first = following
 
-cdef uint32_t new_node(Buffer* b, uint32_t parent, uint32_t site) noexcept nogil:
+cdef uint32_t new_node(Buffer* b, uint32_t parent, uint32_t site, uint32_t track) noexcept nogil:
     """Makes a node and shows it to readers; 0 when there is no room."""
     cdef uint32_t offset = take_data(b, sizeof(Node))
     cdef Node* n
@@ -85,6 +85,7 @@ cdef uint32_t new_node(Buffer* b, uint32_t parent, uint32_t site) noexcept nogil
         st_store64(&n.minimum, <uint64_t>-1)
         st_store32(&n.parent, parent)
         st_store32(&n.site, site)
+        st_store32(&n.track, track)
         st_store32(&n.older, b.newest)
         b.nodes += 1
         st_store32_release(&b.newest, offset)
@@ -109,7 +110,7 @@ cdef Buffer* new_buffer(size_t size, uint32_t max_nodes) noexcept nogil:
     b.committed_data = <uint32_t>data_start + (1 << 16)
     b.max_nodes = max_nodes
     b.top = take_bottom(b)
-    new_node(b, 0, NO_SITE)
+    new_node(b, 0, NO_SITE, 0)
     st_add64(&live_buffers, 1)
     return b
 
@@ -224,7 +225,7 @@ cdef void reset_buffer(Buffer* b, uint64_t session) noexcept nogil:
     map_clear(&b.scopes)
     if b.site_capacity:
         memset(b.sites, 0, b.site_capacity * sizeof(SiteState))
-    new_node(b, 0, NO_SITE)
+    new_node(b, 0, NO_SITE, 0)
     forget_suspended(b)
     drop_chain(b, b.top)
     if b.flows.slots != NULL:

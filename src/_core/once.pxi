@@ -55,7 +55,7 @@ cdef inline void close_node(Buffer* b, Node* n, uint64_t now) noexcept nogil:
 cdef inline void cover(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """Something more lies on an open pass."""
     cdef Node* n
-    a.over += 1
+    st_store32(&a.over, a.over + 1)
     if a.over == 1:
         n = node_at(b, a.node)
         if n.covering == n.count.others:  # all but this one
@@ -65,7 +65,7 @@ cdef inline void cover(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
 cdef inline void uncover(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """Something lies on an open pass no more."""
     cdef Node* n
-    a.over -= 1
+    st_store32(&a.over, a.over - 1)
     if a.over == 0:
         n = node_at(b, a.node)
         st_store32(&n.covering, n.covering - 1)

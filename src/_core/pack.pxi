@@ -143,7 +143,7 @@ cdef bint add_posted(Reading* r, Activation* a) noexcept nogil:
             count = &node_at(r.b, a.node).count
             if not add_ending(r, offset_of(r.b, count), at):
                 return False
-            ending_of(r, offset_of(r.b, count)).covering += a.over != 0
+            ending_of(r, offset_of(r.b, count)).covering += st_load32(&a.over) != 0
         if not is_chain or not is_activation(r.b, a.next):
             break
         a = activation_at(r.b, a.next)
@@ -185,7 +185,7 @@ cdef bint is_complete(Buffer* b, Ending* ending) noexcept nogil:
     if ending.offset & UNCOVERED:
         return False
     if is_activation(b, ending.offset):
-        return activation_at(b, ending.offset).over <= ending.count
+        return st_load32(&activation_at(b, ending.offset).over) <= ending.count
     return count_open(count_at(b, ending.offset)) <= ending.count
 
 cdef bint pass_on(Reading* r, Ending ending) noexcept nogil:
@@ -232,11 +232,12 @@ cdef uint64_t covered_until(Reading* r, Node* n) noexcept nogil:
     """Until when a node's passes were all covered, or NOT_YET: what lay on one may have ended elsewhere."""
     cdef Ending* uncovered = ending_of(r, offset_of(r.b, n) | UNCOVERED) if r.used else NULL
     cdef Ending* ended = ending_of(r, offset_of(r.b, &n.count)) if r.used else NULL
-    cdef uint32_t open = count_open(&n.count) - (ended.count if ended != NULL else 0)
-    cdef uint32_t covering = n.covering - (ended.covering if ended != NULL else 0)
-    if uncovered == NULL or open == covering - uncovered.count:
+    cdef uint32_t open, covering
+    if uncovered == NULL:
         return NOT_YET
-    return uncovered.at
+    open = count_open(&n.count) - (ended.count if ended != NULL else 0)
+    covering = st_load32(&n.covering) - (ended.covering if ended != NULL else 0)
+    return NOT_YET if open == covering - uncovered.count else uncovered.at
 
 cdef void pack_figures(Reading* r, Node* n, uint64_t* words) noexcept nogil:
     cdef Ending* ending = ending_of(r, offset_of(r.b, &n.count)) if r.used else NULL
@@ -633,7 +634,7 @@ cdef uint32_t place_for(Buffer* b, uint32_t parent, uint32_t site) noexcept nogi
     cdef uint32_t place
     if slot != NULL:
         return <uint32_t>slot[1]
-    place = new_node(b, parent, site)
+    place = new_node(b, parent, site, 0)
     return place if place and map_put(&b.children, key, place) else 0
 
 cdef bint make_places(Buffer* b, Packed* p, uint64_t* words, uint32_t* places) noexcept nogil:

@@ -61,7 +61,7 @@ cdef bint is_still(Buffer* b, Place* place) noexcept nogil:
     if st_load64_acquire(&b.session) != place.session or not is_activation(b, place.activation):
         return False
     a = activation_at(b, place.activation)
-    return place.start != NOT_YET and st_load64(&a.start) == place.start and a.node == place.node and not (
+    return place.start != NOT_YET and st_load64(&a.start) == place.start and st_load32(&a.node) == place.node and not (
         st_load32(&a.flags) & (SILENT | LEFT | BOTTOM))
 
 cdef inline void wait_in(Buffer* b, Activation* a) noexcept nogil:
@@ -179,5 +179,5 @@ cdef object make_waits_in_type():
     waits_in_spec.slots = waits_in_slots
     return PyType_FromSpec(&waits_in_spec)
 
-WaitsInType = make_waits_in_type()
-cdef PyTypeObject* waits_in_type = <PyTypeObject*><PyObject*>WaitsInType
+_WaitsIn = make_waits_in_type()
+cdef PyTypeObject* waits_in_type = <PyTypeObject*><PyObject*>_WaitsIn

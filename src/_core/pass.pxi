@@ -85,7 +85,7 @@ cdef inline Activation* push(Buffer* b, const Handle* h, int who, void* frame) n
             b.untimed += 1
             return NULL
     a = activation_at(b, offset)
-    a.node = b.sites[h.site].node
+    st_store32(&a.node, b.sites[h.site].node)
     set_handle(a, h)
     a.frame = frame
     a.over = 0

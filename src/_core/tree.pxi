@@ -86,17 +86,16 @@ cdef uint32_t add_child(Buffer* b, uint32_t parent, uint32_t site, uint32_t trac
     if b.nodes > b.max_nodes and parent != b.other:
         # The tree is full: the pass is recorded under "other paths", where each site has one node.
         if b.other == 0:
-            b.other = new_node(b, b.data_start, OTHER_PATHS)
+            b.other = new_node(b, b.data_start, OTHER_PATHS, 0)
             if b.other == 0:
                 return 0
         slot = map_find(&b.children, (<uint64_t>b.other << 32) | (site + 1))
         return <uint32_t>slot[1] if slot != NULL else add_child(b, b.other, site, track)
     found = fold_target(b, parent, site)
     if found == 0:
-        found = new_node(b, parent, site)
+        found = new_node(b, parent, site, track)
         if found == 0:
             return 0
-        node_at(b, found).track = track
         if not join(b, node_at(b, found)):
             return 0
     return found if map_put(&b.children, (<uint64_t>parent << 32) | (site + 1), found) else 0
