@@ -37,7 +37,7 @@ preload = $(FIXED_ADDRESSES) env LD_PRELOAD="$$($(CC) -print-file-name=$(1))"
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-all browser frameworks stress soak fuzz lint format coverage bench bench-check pictures conformance docs wheel sdist tsan asan valgrind clean FORCE
+.PHONY: help demo test test-all browser frameworks decorated stress soak fuzz lint format coverage bench bench-check pictures conformance docs wheel sdist tsan asan valgrind clean FORCE
 
 help: ## this list
 	@echo 'make TARGET [PYTHON=python3.13] [ARGS="..."]'
@@ -46,7 +46,7 @@ help: ## this list
 	@echo
 	@echo '  PYTHON  the interpreter to use; another one than last time makes $(VENV) again'
 	@echo '  ARGS    passed on: to pytest by test, test-all, stress, coverage, tsan, asan and valgrind;'
-	@echo '          to the program by demo, bench and bench-check'
+	@echo '          to the program by demo, decorated, bench and bench-check'
 	@echo '  WORKERS processes of make test and make test-all (now $(WORKERS): one for each processor; 0: none but one)'
 	@echo '  REPEAT  rounds of make stress (now $(REPEAT)) and of make soak (50 unless given)'
 	@echo '  SECONDS how long make fuzz looks (now $(SECONDS))'
@@ -69,6 +69,9 @@ browser: $(TESTED) $(VENV)/.browser build/speedscope/package/package.json ## loo
 frameworks: build/frameworks/.installed ## run programs over some fifty other packages bare and marked, in an environment of their own
 	build/frameworks/bin/python -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
 	build/frameworks/bin/python -m pytest $(PARALLEL) -p no:cacheprovider -m frameworks tests/frameworks $(ARGS)
+
+decorated: build/wheel/.built ## decorate each function of ten packages from PyPI, and hold their own tests against those of the bare ones
+	$(PY) tools/decorated.py $(ARGS)
 
 stress: $(TESTED) ## run the large tests, REPEAT rounds, each in a new random order
 	@for round in $$(seq $(REPEAT)); do \

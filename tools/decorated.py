@@ -1,0 +1,214 @@
+"""Decorates each function of packages from PyPI, and runs their own tests bare and marked.
+
+`python tools/decorated.py` takes the packages of `PACKAGES`, or those that are named. Of each, the
+source distribution gets a decorator on every `def`: in the first run of its tests one that does
+nothing, so that lines are the same, and `@track` in the second. It exits with 1 when the outcome of
+one test differs, or when nothing was recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "build" / "decorated"
+PYTHON = FOLDER / "environment" / ("Scripts" if os.name == "nt" else "bin") / "python"
+
+
+class Package(NamedTuple):
+    """A package, where its sources and its tests are, and what these need."""
+
+    version: str
+    sources: str
+    tests: str
+    needs: tuple[str, ...] = ()
+
+
+# In them are abstract classes, metaclasses, enumerations, overloads, generators, coroutines.
+PACKAGES = {
+    "attrs": Package("26.1.0", "src/attr", "tests", ("hypothesis", "cloudpickle", "pympler")),
+    "cachetools": Package("8.0.2", "src/cachetools", "tests"),
+    "click": Package("8.5.1", "src/click", "tests"),
+    "h11": Package("0.16.0", "h11", "h11"),
+    "itsdangerous": Package("2.2.0", "src/itsdangerous", "tests", ("freezegun",)),
+    "jinja2": Package("3.1.6", "src/jinja2", "tests", ("markupsafe", "trio")),
+    "more_itertools": Package("11.2.1", "more_itertools", "tests"),
+    "pluggy": Package("1.7.0", "src/pluggy", "testing"),
+    "tenacity": Package("9.2.1", "tenacity", "tests", ("tornado", "typeguard", "trio")),
+    "tomlkit": Package("0.15.2", "tomlkit", "tests", ("pyyaml",)),
+}
+
+# Imported by each interpreter that the tests start, too.
+SITE = """
+import builtins, os
+from stichotrope import Profiler
+
+if os.environ["DECORATED"] == "marked":
+    profiler = Profiler("decorated")
+    profiler.gather(os.environ["DECORATED_RESULTS"])
+    builtins.__marked__ = profiler.track(0)
+else:
+    builtins.__marked__ = lambda function: function
+"""
+
+
+def decorated(source: str, outermost: bool) -> tuple[str, int]:
+    """Return a module's source with the decorator on each function, and how many there are.
+
+    :param source: the text.
+    :param outermost: above the decorators that a function has, instead of below.
+    """
+    lines = source.splitlines(keepends=True)
+    functions = [
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    for node in sorted(functions, key=lambda node: -node.lineno):
+        above = [node.lineno, *(each.lineno for each in node.decorator_list if outermost)]
+        lines.insert(min(above) - 1, " " * node.col_offset + "@__marked__\n")
+    return "".join(lines), len(functions)
+
+
+def unpacked(name: str, package: Package) -> Path:
+    """Return the folder of a package's source distribution, downloaded if it is not there."""
+    folder = FOLDER / "sources" / name
+    if not folder.exists():
+        pip(
+            "download",
+            "--no-deps",
+            "--no-binary",
+            ":all:",
+            "-d",
+            FOLDER / "sdists",
+            f"{name}=={package.version}",
+        )
+        (archive,) = (FOLDER / "sdists").glob(f"{name}-{package.version}.tar.gz")
+        with tarfile.open(archive) as opened:
+            opened.extractall(FOLDER / "sources", filter="data")
+        (FOLDER / "sources" / f"{name}-{package.version}").rename(folder)
+    return folder
+
+
+def pip(*arguments: str | Path) -> None:
+    """Run pip in the environment of the suites."""
+    subprocess.run([PYTHON, "-m", "pip", "--quiet", *arguments], check=True)
+
+
+def outcomes(name: str, package: Package, mark: str, place: Path) -> dict[str, str]:
+    """Run a package's tests, and return what each of them came to."""
+    report = place / f"{mark}.xml"
+    paths = [place / "site", (place / "copy" / package.sources).parent]
+    done = subprocess.run(
+        [
+            PYTHON,
+            "-B",
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            f"--junitxml={report}",
+            package.tests,
+        ],
+        cwd=place / "copy",
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            "PYTHONHASHSEED": "0",
+            "DECORATED": mark,
+            "DECORATED_RESULTS": str(place / "results"),
+        },
+        capture_output=True,
+        text=True,
+    )
+    (place / f"{mark}.log").write_text(done.stdout + done.stderr, encoding="utf-8")
+    if not report.exists():
+        sys.exit(f"the tests of {name} did not run ({mark}); see {place / f'{mark}.log'}")
+    found: dict[str, str] = {}
+    for test in ElementTree.parse(report).iter("testcase"):
+        # Addresses, and the time of day, of which some name their tests.
+        key = re.sub(
+            r"0x[0-9a-f]+|\d\d:\d\d:\d\d", "…", f"{test.get('classname')}::{test.get('name')}"
+        )
+        ends = [child.tag for child in test if child.tag in ("failure", "error", "skipped")]
+        found[key] = ends[0] if ends else "passed"
+    return found
+
+
+def recorded(place: Path) -> int:
+    """Return how many passes the marked run has left."""
+    program = (
+        "import sys; from stichotrope import ProfilerResults\n"
+        "print(ProfilerResults.load_all(sys.argv[1]).total_hits)"
+    )
+    told = subprocess.run(
+        [PYTHON, "-c", program, place / "results"], check=True, capture_output=True, text=True
+    )
+    return int(told.stdout)
+
+
+def differs(name: str, package: Package, outermost: bool) -> bool:
+    """Run a package's tests both ways, and print what came of it; whether anything differs."""
+    place = FOLDER / "runs" / name
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(unpacked(name, package), place / "copy")
+    (place / "site").mkdir()
+    (place / "site" / "sitecustomize.py").write_text(SITE, encoding="utf-8")
+    functions = 0
+    for path in (place / "copy" / package.sources).rglob("*.py"):
+        if "tests" not in path.parts:
+            text, count = decorated(path.read_text(encoding="utf-8"), outermost)
+            path.write_text(text, encoding="utf-8")
+            functions += count
+    bare, marked = (outcomes(name, package, mark, place) for mark in ("bare", "marked"))
+    different = [
+        key for key in sorted(bare.keys() | marked.keys()) if bare.get(key) != marked.get(key)
+    ]
+    hits = recorded(place)
+    counts = ", ".join(
+        f"{count:,} {what}" for what, count in sorted(Counter(bare.values()).items())
+    )
+    print(f"{name} {package.version}: {functions} functions, {counts}, {hits:,} passes recorded")
+    for key in different:
+        print(f"  {key}: {bare.get(key)} bare, {marked.get(key)} marked")
+    return bool(different) or not hits
+
+
+def main() -> int:
+    """Read the arguments, make the environment, run the suites; return the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "packages", nargs="*", metavar="PACKAGE", help=f"of {', '.join(PACKAGES)}; default: all"
+    )
+    parser.add_argument(
+        "--outermost", action="store_true", help="mark above the decorators there are, not below"
+    )
+    options = parser.parse_args()
+    unknown = [name for name in options.packages if name not in PACKAGES]
+    if unknown:
+        parser.error(f"no package is called {', '.join(unknown)}; there are {', '.join(PACKAGES)}")
+    names = options.packages or list(PACKAGES)
+    if not PYTHON.exists():
+        subprocess.run([sys.executable, "-m", "venv", FOLDER / "environment"], check=True)
+    needs = {need for name in names for need in PACKAGES[name].needs}
+    pip("install", "rich", "pytest", *sorted(needs))
+    pip("install", "--no-deps", *(f"{name}=={PACKAGES[name].version}" for name in names))
+    pip("install", "--force-reinstall", "--no-deps", *(ROOT / "build" / "wheel").glob("*.whl"))
+    found = [differs(name, PACKAGES[name], options.outermost) for name in names]  # all of them
+    return int(any(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
