@@ -16,25 +16,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import log
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks import _machine
 from benchmarks._child import ROOT
 from benchmarks._run import Fact, Figure, Progress, Scale, Stored
-from stichotrope import ProfilerResults
-from stichotrope.statistics import (
-    FASTER,
-    SLOWER,
-    Comparison,
-    Run,
-    Runs,
-    compare,
-    compare_pairs,
-)
-from stichotrope.statistics._runs import Figures
-
-if TYPE_CHECKING:
-    from stichotrope.statistics._counts import Counts
 
 SLOWED, INJECTED = "price", 0.05
 """The block that takes longer, and by what share."""
@@ -62,6 +48,8 @@ Side = list[dict[str, Any]]
 
 def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
     """Run `ab` again and again beside the neighbours; judge, and keep the figures of each run."""
+    from benchmarks.gate import judging
+
     same, slower, comparisons = SIZES[scale]
     loads: list[list[float] | None] = []
     found: dict[str, list[dict[str, Side]]] = {"same": [], "slower": []}
@@ -77,7 +65,7 @@ def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
         "metrics": list(METRICS),
         "loads": loads,
         "runs": found,
-        "changed": judged(found, comparisons, rng.getrandbits(32)),
+        "changed": judging.judged(found, comparisons, rng.getrandbits(32)),
     }
 
 
@@ -140,7 +128,7 @@ class Outcome(NamedTuple):
 def outcome(stored: Stored, way: str) -> Outcome:
     """Return what one of `WAYS` called changed."""
     same, slower = (stored["changed"][way][kind] for kind in ("same", "slower"))
-    right = f"{SLOWED} {SLOWER}"
+    right = f"{SLOWED} slower"
     return Outcome(
         sum(bool(names) for names in same),
         len(same),
@@ -184,6 +172,8 @@ def _ab(slower: float, seed: int) -> dict[str, Side]:
     Raises:
         RuntimeError: it failed.
     """
+    from benchmarks.gate import judging
+
     old = [*_COMMAND, str(_PROGRAM), "0"]
     new = [*_COMMAND, str(_PROGRAM), str(slower)]
     with tempfile.TemporaryDirectory() as folder:
@@ -193,88 +183,10 @@ def _ab(slower: float, seed: int) -> dict[str, Side]:
         if done.returncode:
             raise RuntimeError(f"stichotrope ab ended with {done.returncode}: {done.stderr}")
         return {
-            side: [_kept(path) for path in sorted((kept / side).iterdir())]
+            side: [judging.kept(path) for path in sorted((kept / side).iterdir())]
             for side in ("old", "new")
         }
 
 
 def _joined(words: Sequence[str]) -> str:
     return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
-
-
-def _kept(path: Path) -> dict[str, list[int]]:
-    return {
-        block.name: [round(block.figure(metric)) for metric in METRICS]
-        for block in Runs.of_results(ProfilerResults.load(path)).runs[0].blocks
-    }
-
-
-# Judging
-
-
-class _Kept(Figures):
-    """A block in one run, of which the figures were kept."""
-
-    __slots__ = ("_told",)
-
-    def __init__(self, name: str, told: Sequence[int]) -> None:
-        super().__init__(0, "work", name, "program.py", 0, 1)
-        self._told = dict(zip(METRICS, told, strict=True))
-
-    def figure(self, metric: str) -> float:
-        return self._told["self-mean" if metric == "self" else metric]
-
-
-def judged(
-    runs: dict[str, list[dict[str, Side]]], comparisons: int, seed: int
-) -> dict[str, dict[str, list[list[str]]]]:
-    """Return what each of `WAYS` calls changed: way → kind → for each comparison, the blocks.
-
-    Which of two runs of the same program is called the old one was drawn by lot when they were
-    made, and is drawn anew for each comparison here: it is all that the guarantee rests on.
-
-    Args:
-        runs: kind, "same" or "slower" → of each time that `ab` was run, both sides.
-        comparisons: how many of the same, spread evenly over the times that `ab` was run.
-        seed: draws the lots.
-    """
-    rng = random.Random(seed)
-    found: dict[str, dict[str, list[list[str]]]] = {way: {"same": [], "slower": []} for way in WAYS}
-    for number in range(comparisons):
-        one = runs["same"][number % len(runs["same"])]
-        sides = _by_lot(one["old"], one["new"], rng)
-        for way in WAYS:
-            found[way]["same"].append(_changed(_compared(way, *sides)))
-    for one in runs["slower"]:
-        sides = _runs(one["old"]), _runs(one["new"])
-        for way in WAYS:
-            found[way]["slower"].append(_changed(_compared(way, *sides)))
-    return found
-
-
-def _by_lot(old: Side, new: Side, rng: random.Random) -> tuple[Runs, Runs]:
-    pairs = [(a, b) if rng.getrandbits(1) else (b, a) for a, b in zip(old, new, strict=True)]
-    return _runs([a for a, _ in pairs]), _runs([b for _, b in pairs])
-
-
-def _runs(side: Side) -> Runs:
-    around = ("work", "request")
-    counts: Counts = {(around,): (1, 0)}
-    counts.update({(around, ("work", name)): (1, 1) for name in side[0] if name != around[1]})
-    return Runs([Run([_Kept(*item) for item in run.items()], {}, counts) for run in side])
-
-
-def _compared(way: str, old: Runs, new: Runs) -> Comparison:
-    if way == "pairs":
-        return compare_pairs(old, new)
-    few = slice(None) if way == "mean" else slice(5)
-    return compare(Runs(old.runs[few]), Runs(new.runs[few]))
-
-
-def _changed(comparison: Comparison) -> list[str]:
-    """Return the blocks that are called changed, but one that is said to be so for a nested one."""
-    return [
-        f"{block.name} {block.verdict}"
-        for block in comparison
-        if block.verdict in (SLOWER, FASTER) and "but what is nested in it" not in block.note
-    ]
