@@ -186,6 +186,43 @@ def test_a_generator_that_never_ran_is_no_pass(p: Profiler) -> None:
     assert hits(p) == {"numbers": 0}
 
 
+def test_a_generator_that_returns_nothing_says_so_without_an_argument(p: Profiler) -> None:
+    """As the bare one does: `StopIteration()`, not `StopIteration(None)`."""
+
+    @p.track(0)
+    def numbers() -> Generator[int, None, object]:
+        yield from ()
+        return returned
+
+    for returned, args in ((None, ()), (5, (5,)), ((1, 2), ((1, 2),))):
+        with pytest.raises(StopIteration) as stop:
+            numbers().send(None)
+        assert stop.value.args == args
+        assert stop.value.value == returned
+
+
+def test_what_is_sent_a_value_before_its_start_has_not_begun(p: Profiler) -> None:
+    """It is refused: no pass, and a coroutine that is dropped then was never awaited."""
+
+    @p.track(0)
+    async def work() -> None:
+        pass
+
+    @p.track(0)
+    def numbers() -> Generator[int, int, None]:
+        yield 1
+
+    coroutine, generator = work(), numbers()
+    for each in (coroutine, generator):
+        with pytest.raises(TypeError, match="just-started"):
+            each.send(3)  # type: ignore[attr-defined]
+    with pytest.warns(RuntimeWarning, match="work' was never awaited"):
+        del coroutine
+    assert hits(p) == {"work": 0, "numbers": 0}
+    assert list(generator) == [1]
+    assert hits(p) == {"work": 0, "numbers": 1}
+
+
 def abandoned(mark: Callable[[Any], Any], way: str, before: Callable[[], None]) -> list[str]:
     """Abandon an asynchronous generator in some way; what was seen of its end, and of its loop's."""
     seen: list[str] = []

@@ -121,6 +121,7 @@ cdef extern from "Python.h":
     PyObject* PyObject_Repr(PyObject*)
     int PyObject_CallFinalizerFromDealloc(PyObject*)
     void PyErr_SetObject(PyObject*, PyObject*)
+    void PyErr_SetNone(PyObject*)
     PyObject* PyExc_StopIteration
     PyObject* PyExc_StopAsyncIteration
     bint PyErr_GivenExceptionMatches(PyObject*, PyObject*)
@@ -532,8 +533,9 @@ cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyO
     cdef SuspendedObject* self = <SuspendedObject*>passing
     cdef bint timed
     cdef PySendResult status
-    # Before its first step, an asynchronous generator that is closed or thrown into runs nothing: no pass begins.
-    timed = (self.started or kind == STEP or inner == self.inner) and resume(self, False)
+    # Before its first step, an asynchronous generator that is closed or thrown into runs nothing, nor does anything that
+    # is sent a value: no pass begins.
+    timed = (self.started or kind == STEP or (inner == self.inner and value == Py_None)) and resume(self, False)
     status = st_send(inner, value, result)
     if not timed:
         note_end_before_start(self)
@@ -546,10 +548,14 @@ cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyO
     return status
 
 cdef PyObject* give(PySendResult status, PyObject* result, bint plain) noexcept:
-    """What `__next__` or `send` gives for an answer: a return is a StopIteration, left out where it may be (`plain`)."""
+    """What `__next__` or `send` gives for an answer: a return is a StopIteration, left out where it may be (`plain`), and
+    without an argument where nothing was returned."""
     cdef PyObject* stop
     if status == PYGEN_RETURN:
-        if not (plain and result == Py_None):
+        if result == Py_None:
+            if not plain:
+                PyErr_SetNone(PyExc_StopIteration)
+        else:
             stop = PyObject_CallOneArg(PyExc_StopIteration, result)
             if stop != NULL:
                 PyErr_SetObject(PyExc_StopIteration, stop)
