@@ -152,8 +152,10 @@ def test_interleaved_tracked_coroutines_are_active_for_their_own_time_only(
         assert found[f"inner {name}"].self_time_ns == own
 
 
-def test_a_task_is_a_child_of_what_is_open_around_its_loop(p: Profiler, clock: ManualClock) -> None:
-    """Not of the block in which another task created it, which it may well outlive."""
+def test_a_task_is_a_child_of_the_block_that_it_was_made_in(
+    p: Profiler, clock: ManualClock
+) -> None:
+    """Which it may well outlive: it keeps its place."""
 
     async def later() -> None:
         with p.block(0, "later"):
@@ -172,9 +174,10 @@ def test_a_task_is_a_child_of_what_is_open_around_its_loop(p: Profiler, clock: M
 
     with p.block(0, "loop"):
         asyncio.run(all_of_it())
-    assert nesting(p) == [("loop", [("creator", []), ("later", [])])]
+    assert nesting(p) == [("loop", [("creator", [("later", [])])])]
     found = recorded(p)
-    assert (found["creator"].total_time_ns, found["creator"].self_time_ns) == (1, 1)
+    assert found["creator"].total_time_ns == 1
+    assert found["creator"].self_time_ns == 0  # that task was in progress
     assert (found["later"].total_time_ns, found["later"].self_time_ns) == (3, 3)
     assert (found["loop"].total_time_ns, found["loop"].self_time_ns) == (3, 0)
 
@@ -235,7 +238,8 @@ def test_the_tasks_of_a_task_group_are_apart(p: Profiler, clock: ManualClock) ->
     assert hits(p) == {"group": 1, "a": 1, "b": 1, "cancelled": 1, "failed": 1}
     found = recorded(p)
     assert (found["a"].total_time_ns, found["b"].total_time_ns) == (12, 21)
-    assert [name for name, _ in nesting(p)] == ["a", "b", "cancelled", "failed", "group"]
+    group: Any = ("group", [("a", []), ("b", [])])
+    assert nesting(p) == [("cancelled", []), ("failed", []), group]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in 3.12")
@@ -396,7 +400,7 @@ def threads_of(p: Profiler) -> dict[str, list[Any]]:
 
 
 def test_what_to_thread_runs_is_the_other_threads(p: Profiler) -> None:
-    """Its blocks are top-level on the thread that ran them; the task that waits is not their parent."""
+    """Its passes are of the thread that ran them, at the path of the task that waits."""
 
     @p.track(0)
     def there(amount: int) -> str:
@@ -420,6 +424,8 @@ def test_what_to_thread_runs_is_the_other_threads(p: Profiler) -> None:
     assert set(by_thread) == names
     for nodes in by_thread.values():
         ((name, count, children),) = nodes
+        assert (name, count) == ("asking", 0)  # that thread has its place, and no pass of it
+        ((name, count, children),) = children
         assert name == "there"
         assert [child[0] for child in children] == ["part"]
         assert count <= children[0][1]
@@ -476,8 +482,8 @@ def test_loops_on_several_threads_are_apart(
     ]
 
 
-def test_a_loop_inside_another_threads_task_is_nobody_elses_child(p: Profiler) -> None:
-    """A task that waits for a loop on another thread is not the parent of what runs there."""
+def test_a_loop_on_another_thread_is_a_child_of_the_task_that_waits_for_it(p: Profiler) -> None:
+    """Its path begins there; its time is the other thread's."""
 
     async def inner() -> None:
         with p.block(0, "inner"):
@@ -488,7 +494,7 @@ def test_a_loop_inside_another_threads_task_is_nobody_elses_child(p: Profiler) -
             await asyncio.to_thread(lambda: asyncio.run(inner()))
 
     asyncio.run(outer())
-    assert nesting(p) == [("inner", []), ("outer", [])]
+    assert nesting(p) == [("outer", [("inner", [])])]
 
 
 # Asynchronous generators and context managers
@@ -636,7 +642,7 @@ def test_asynchronous_context_managers_hold_blocks(p: Profiler, clock: ManualClo
 
 
 def test_the_children_of_a_nursery_are_apart(p: Profiler, clock: ManualClock) -> None:
-    """Under trio as under asyncio: exact for each task, and children of what is around the loop."""
+    """Under trio as under asyncio: exact for each task, and children of the block that they were started in."""
 
     async def child(name: str, own: int) -> None:
         with p.block(0, name):
@@ -655,9 +661,8 @@ def test_the_children_of_a_nursery_are_apart(p: Profiler, clock: ManualClock) ->
 
     with p.block(0, "loop"):
         trio.run(main)
-    assert nesting(p) == [
-        ("loop", [*((n, [(f"{n} inner", [])]) for n in "abc"), ("nursery", [])]),
-    ]
+    children: Any = [(n, [(f"{n} inner", [])]) for n in "abc"]
+    assert nesting(p) == [("loop", [("nursery", children)])]
     assert set(hits(p).values()) == {1}
     found = recorded(p)
     assert found["loop"].total_time_ns == found["nursery"].total_time_ns == 333
@@ -826,7 +831,7 @@ async def main():
             group.start_soon(ask, amount)
 
 anyio.run(main, backend=BACKEND)
-print(sorted((c.name, c.hit_count, [(i.name, i.hit_count) for i in c.children]) for c in p.get_results().tree.children))
+print(sorted((n.name, n.hit_count, depth) for n, depth in p.get_results().tree.walk() if depth))
 """
 
 TO_THREAD_WAYS = {
@@ -838,12 +843,12 @@ TO_THREAD_WAYS = {
 
 @pytest.mark.parametrize("way", TO_THREAD_WAYS)
 def test_what_trio_and_anyio_run_in_threads_is_the_other_threads(way: str) -> None:
-    """Its blocks are top-level there: the task that waits is not their parent."""
+    """Under the block in which the task waits."""
     function, backend = TO_THREAD_WAYS[way]
     program = TO_THREAD.replace("RUN", function).replace("BACKEND", repr(backend))
     assert outcome(run_program(program, "-W", "ignore")) == (
         0,
-        "[('asking', 3, []), ('there', 3, [('part', 6)])]\n",
+        "[('asking', 3, 1), ('part', 6, 3), ('there', 3, 2)]\n",
         "",
     )
 

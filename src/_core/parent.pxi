@@ -52,7 +52,7 @@ cdef extern from *:
     void PyObject_Free(void*)
 
 ctypedef void (*noting)(Buffer*, Activation*) noexcept nogil
-ctypedef void (*knowing)() noexcept nogil
+ctypedef void (*knowing)(Buffer*) noexcept nogil
 ctypedef bint (*laying)(Buffer*, Activation*, void*) noexcept nogil
 
 cdef bint is_still(Buffer* b, Place* place) noexcept nogil:
@@ -69,7 +69,7 @@ cdef inline void wait_in(Buffer* b, Activation* a) noexcept nogil:
     (<noting>note_waits_in)(b, a)
 
 cdef void note_waits_in(Buffer* b, Activation* a) noexcept:
-    cdef WaitsIn* w = <WaitsIn*>own_waits_in()
+    cdef WaitsIn* w = <WaitsIn*>own_waits_in(b)
     if w == NULL:
         return
     # What it waits for in turn was suspended first, and is what is innermost.
@@ -81,14 +81,14 @@ cdef void note_waits_in(Buffer* b, Activation* a) noexcept:
         w.innermost.node = a.node
     Py_DECREF(<PyObject*>w)
 
-cdef inline void know_own_context() noexcept nogil:
+cdef inline void know_own_context(Buffer* b) noexcept nogil:
     """Has the running context know what it will wait in, before others are copied from it."""
-    (<knowing>own_waits_in_alone)()
+    (<knowing>own_waits_in_alone)(b)
 
-cdef void own_waits_in_alone() noexcept:
-    Py_XDECREF(own_waits_in())
+cdef void own_waits_in_alone(Buffer* b) noexcept:
+    Py_XDECREF(own_waits_in(b))
 
-cdef PyObject* own_waits_in() noexcept:
+cdef PyObject* own_waits_in(Buffer* b) noexcept:
     """What the running context itself waits in, made when missing: a new reference, or NULL when there is no memory."""
     cdef PyObject* given = st_get_waits_in()
     cdef WaitsIn* w
@@ -102,6 +102,8 @@ cdef PyObject* own_waits_in() noexcept:
     else:
         w.context = st_context(NULL)
         w.innermost.start = w.parent.start = NOT_YET
+        w.innermost.buffer = b
+        w.innermost.session = b.session
         if given != NULL:
             w.parent = parent_for(<WaitsIn*>given, w.context)[0]
         if not st_set_waits_in(<PyObject*>w):
@@ -114,9 +116,7 @@ cdef PyObject* own_waits_in() noexcept:
 
 cdef Place* parent_for(WaitsIn* given, void* context) noexcept nogil:
     """What lies below a context in which this was found, its own or one that it was copied with."""
-    if given.context == context or given.innermost.start == NOT_YET:
-        return &given.parent
-    return &given.innermost
+    return &given.parent if given.context == context else &given.innermost
 
 cdef Buffer* find_buffer(Store* s, void* wanted) noexcept nogil:
     """A buffer of the store, which its caller has locked, or NULL when it is gone."""
@@ -132,20 +132,26 @@ cdef bint lay_on_parent(Buffer* b, Activation* bottom, void* context) noexcept n
 cdef bint lay_on_waits_in(Buffer* b, Activation* bottom, void* context) noexcept:
     cdef PyObject* value = st_get_waits_in()
     cdef Place* parent
+    cdef Activation* a
     cdef bint found = False
     if value == NULL:
         return False
     parent = parent_for(<WaitsIn*>value, context)
     # The session is of this profiler, and of this time.
-    if parent.start != NOT_YET and parent.session == b.session and parent.buffer != b:
-        found = lay_below_other(b, bottom, parent)
+    if parent.session == b.session and parent.buffer != b:
+        found = lay_below_other(b, bottom, <WaitsIn*>value, parent)
     elif parent.session == b.session and is_still(b, parent):
         lay_on(b, bottom, activation_at(b, parent.activation))
         found = True
+    elif parent.session == b.session and parent == &(<WaitsIn*>value).innermost:
+        a = top_that_waits(b, (<WaitsIn*>value).context)
+        found = a != NULL
+        if found:
+            lay_on(b, bottom, a)
     Py_DECREF(value)
     return found
 
-cdef bint lay_below_other(Buffer* b, Activation* bottom, Place* parent) noexcept nogil:
+cdef bint lay_below_other(Buffer* b, Activation* bottom, WaitsIn* given, Place* parent) noexcept nogil:
     """Has a flow start at the path that its parent is at on another thread. That one is not covered: threads add up."""
     cdef Buffer* origin
     cdef uint32_t node = 0
@@ -153,14 +159,36 @@ cdef bint lay_below_other(Buffer* b, Activation* bottom, Place* parent) noexcept
     for attempt in range(10_000):  # whoever holds it does so for a snapshot at most
         if PyThread_acquire_lock(b.store.lock, NOWAIT_LOCK):
             origin = find_buffer(b.store, parent.buffer)
-            if origin != NULL and is_still(origin, parent):
-                node = node_like(b, origin, parent.node, 0)
+            if origin != NULL and st_load64_acquire(&origin.session) == b.session:
+                node = node_that_waits(origin, given, parent)
+            if node:
+                node = node_like(b, origin, node, 0)
             PyThread_release_lock(b.store.lock)
             break
         st_pause()
     if node:
         bottom.node = node
     return node != 0
+
+cdef uint32_t node_that_waits(Buffer* origin, WaitsIn* given, Place* parent) noexcept nogil:
+    """The node of what a parent waits in on another thread, or will, as it is still running; 0 when it does not any more."""
+    cdef Activation* a = top_that_waits(origin, given.context) if parent == &given.innermost else NULL
+    if a != NULL:
+        return st_load32(&a.node)
+    return parent.node if is_still(origin, parent) else 0
+
+cdef Activation* top_that_waits(Buffer* b, void* context) noexcept nogil:
+    """The innermost pass in the flow of a context that is running, or may be suspended without having said so; NULL when
+    there is none."""
+    cdef uint64_t* slot = NULL if is_told() or context == b.context else find_flow(b, context)
+    cdef uint32_t offset = <uint32_t>slot[1] if slot != NULL else st_load32_acquire(&b.top)
+    if slot == NULL and b.context != context:
+        return NULL
+    while is_activation(b, offset) and st_load32(&activation_at(b, offset).flags) & SILENT:
+        offset = st_load32(&activation_at(b, offset).prev)
+    if not is_activation(b, offset) or st_load32(&activation_at(b, offset).flags) & BOTTOM:
+        return NULL
+    return activation_at(b, offset)
 
 cdef void waits_in_dealloc(PyObject* self) noexcept:
     cdef PyTypeObject* kind = Py_TYPE(self)

@@ -133,7 +133,7 @@ cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept
         st_hold(b.context)
     return a
 
-cdef void make_suspendable(Activation* a, void* frame) noexcept nogil:
+cdef void make_suspendable(Buffer* b, Activation* a, void* frame) noexcept nogil:
     """Notes that the frame which has entered a block may be suspended inside it, if the block is its own: a coroutine
     without a `with` enters it for whoever awaits, as an `__aenter__` does."""
     if not enters_for_its_caller(frame) and not (st_frame_is_coroutine(frame) and not st_with_calls()):
@@ -141,7 +141,7 @@ cdef void make_suspendable(Activation* a, void* frame) noexcept nogil:
         st_store32(&a.flags, a.flags | SUSPENDABLE)
         note_exits(a.handle.store, OF_BODIES)
         if st_frame_is_coroutine(frame):
-            know_own_context()
+            know_own_context(b)
         be_told(frame)
 
 cdef void miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
@@ -181,7 +181,7 @@ cdef inline Activation* enter(const Handle* h, Buffer** owner, int who) noexcept
     if ST_LIKELY(a != NULL):
         owner[0] = b
         if who == BLOCK and ST_UNLIKELY(st_frame_suspends(frame)):
-            make_suspendable(a, frame)
+            make_suspendable(b, a, frame)
         begin(b, a, st_ticks())
     elif who == BLOCK:
         miss_block(b, h, frame)
@@ -396,7 +396,7 @@ cdef void enter_muted(Buffer* b, const Handle* h) noexcept nogil:
         if a != NULL:
             a.frame = frame
             if suspends:
-                make_suspendable(a, frame)
+                make_suspendable(b, a, frame)
 
 cdef Activation* innermost(Buffer* b, uint32_t top, const Handle* h, uint32_t but) noexcept nogil:
     """The innermost open pass of a site in a flow, but for those that have a flag."""

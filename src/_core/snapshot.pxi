@@ -2,9 +2,11 @@
 
 cdef struct Share:             # one thread's part of a snapshot
     Thread* thread             # NULL for the older ended threads in one
+    bint is_kept               # of a thread that ended, and whose figures have been kept apart
     Packed packed
 
-cdef bint add_share(Share** shares, size_t* count, size_t* capacity, Thread* thread, Packed* packed) noexcept nogil:
+cdef bint add_share(Share** shares, size_t* count, size_t* capacity, Thread* thread, bint is_kept,
+                    Packed* packed) noexcept nogil:
     cdef Share* bigger
     if count[0] == capacity[0]:
         bigger = <Share*>PyMem_RawRealloc(shares[0], (2 * capacity[0] + 16) * sizeof(Share))
@@ -13,6 +15,7 @@ cdef bint add_share(Share** shares, size_t* count, size_t* capacity, Thread* thr
         shares[0] = bigger
         capacity[0] = 2 * capacity[0] + 16
     shares[0][count[0]].thread = thread
+    shares[0][count[0]].is_kept = is_kept
     shares[0][count[0]].packed = packed[0]
     if thread != NULL:
         st_add64(&thread.references, 1)
@@ -114,7 +117,7 @@ cdef class Snapshot:
                 return False
             if packed.nodes == 0 and packed.untimed == 0:
                 PyMem_RawFree(packed.words)
-            elif not add_share(&self.shares, &self.count, &self.capacity, b.thread, &packed):
+            elif not add_share(&self.shares, &self.count, &self.capacity, b.thread, False, &packed):
                 PyMem_RawFree(packed.words)
                 return False
             b = b.next
@@ -126,7 +129,7 @@ cdef class Snapshot:
         while e != NULL:
             if not copy_packed(&packed, &e.packed):
                 return False
-            if not add_share(&self.shares, &self.count, &self.capacity, e.thread, &packed):
+            if not add_share(&self.shares, &self.count, &self.capacity, e.thread, True, &packed):
                 PyMem_RawFree(packed.words)
                 return False
             e = e.next
@@ -138,7 +141,7 @@ cdef class Snapshot:
             return True
         memset(&packed, 0, sizeof(Packed))
         if not pack_buffer(s.folded, 0, &packed) or not add_share(
-                &self.shares, &self.count, &self.capacity, NULL, &packed):
+                &self.shares, &self.count, &self.capacity, NULL, True, &packed):
             PyMem_RawFree(packed.words)
             return False
         return True
@@ -167,7 +170,7 @@ cdef class Snapshot:
                 head = (0, 0, None, True, 0)
             else:
                 name = share.thread.name.decode("utf-8") if share.thread.name != NULL else None
-                head = (share.thread.key, share.thread.os_id, name, bool(st_load64_acquire(&share.thread.ended)),
+                head = (share.thread.key, share.thread.os_id, name, bool(share.is_kept),
                         share.thread.python_thread)
             found.append(head + (share.packed.clamped, share.packed.untimed, share.packed.unbinned))
         return found

@@ -326,7 +326,7 @@ cdef bint put_on_stack(SuspendedObject* self, Buffer* b, Handle* h) noexcept nog
     begin(b, a, self.since)
     hold_buffer(self, b, a)
     if type_of(<PyObject*>self) != generator_type:
-        know_own_context()
+        know_own_context(b)
     return True
 
 cdef void* frame_below(Buffer* b, Activation* a) noexcept nogil:

@@ -120,7 +120,8 @@ def _block(site: Site, sums: _Sums | None, once: tuple[int, int], rate: Rate) ->
     block.total_time_ns, block.active_time_ns = map(rate.time, once)
     if sums is None:
         return block
-    block.self_time_ns = rate.time(sums.self)
+    # Its nodes may have the same moments: tasks that came by different paths.
+    block.self_time_ns = rate.time(min(sums.self, once[0]))
     block.open_count = sums.open
     if sums.hits:
         block.hit_count = sums.hits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +27,8 @@ from .worker import (
     Worker,
     plain,
 )
+
+HAS_GIL = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 # A kind, and as which of its blocks it is tracked, outermost first.
 Setup = tuple[str, tuple[int, ...]]
@@ -426,7 +429,8 @@ class Program:
 
     def abandon(self, thread: int, number: int) -> None:
         """Let go of something that is suspended."""
-        self._finish(thread, number, "abandon", ends=True)
+        # Without the GIL, the thread that made it is the one that drops it, when it next looks.
+        self._finish(thread, number, "abandon" if HAS_GIL else "close", ends=True)
 
     def _finish(self, thread: int, number: int, how: str, ends: bool = False) -> None:
         player = self.player(thread)

@@ -84,7 +84,11 @@ def block(passes: list[Pass], threads: list[Thread]) -> Block:
         histogram=tuple(histogram),
         total=once(passes, threads),
         active=once(passes, threads, "active"),
-        self=sum(once(found, threads, "own") for found in by_path(passes).values()),
+        # Tasks that came by different paths may have the same moments.
+        self=min(
+            sum(once(found, threads, "own") for found in by_path(passes).values()),
+            once(passes, threads),
+        ),
     )
 
 
