@@ -9,7 +9,7 @@ import asyncio
 import typing
 from typing import Any
 
-from gallery import Mark, case
+from frameworks.gallery import Mark, case
 
 
 @case("celery", hits={"add": 1, "bound": 1, "each": 2})

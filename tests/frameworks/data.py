@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from gallery import Mark, case
-from web import mark_as
+from frameworks.gallery import Mark, case
+from frameworks.web import mark_as
 
 
 @case(

@@ -49,7 +49,7 @@ def case(*needs: str, hits: dict[str, int] | None = None) -> Callable[[Any], Any
 def all_cases() -> dict[str, Case]:
     """Return the programs of all rooms of the gallery."""
     for room in ("concurrency", "data", "language", "tools", "web"):
-        importlib.import_module(room)
+        importlib.import_module(f"frameworks.{room}")
     return CASES
 
 
@@ -77,5 +77,5 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.modules["gallery"] = sys.modules["__main__"]  # the rooms add to this one
+    sys.modules["frameworks.gallery"] = sys.modules["__main__"]  # the rooms add to this one
     main(sys.argv[1])

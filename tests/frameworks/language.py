@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gallery import Mark, case
+from frameworks.gallery import Mark, case
 
 
 @case(

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+from frameworks.gallery import all_cases
 
-from gallery import all_cases  # noqa: E402
+HERE = Path(__file__).parent
 
 CASES = all_cases()
 
@@ -30,7 +29,7 @@ def test_marked_it_is_as_bare_and_recorded(name: str) -> None:
         [sys.executable, "-W", "ignore", HERE / "gallery.py", name],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONHASHSEED": "0"},
+        env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(HERE.parent)},
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])

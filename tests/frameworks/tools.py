@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
-from gallery import Mark, case
+from frameworks.gallery import Mark, case
 
 
 @case("click", hits={"command": 1, "checked": 1, "default": 1, "group": 1, "child": 1})

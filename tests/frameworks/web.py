@@ -10,7 +10,7 @@ import sys
 import types
 from typing import Any
 
-from gallery import Mark, case
+from frameworks.gallery import Mark, case
 
 
 @case("starlette", "httpx", hits={"home": 1, "sync": 1, "seen": 2})
