@@ -169,6 +169,23 @@ def test_generators_are_listed_until_they_end(p: Profiler, clock: ManualClock) -
     assert p.open_blocks() == []
 
 
+def test_what_another_thread_has_taken_over_is_listed_once(p: Profiler, threads: Threads) -> None:
+    """Before the thread that it was begun on does anything again, and not at all once it has ended."""
+
+    @p.track(0)
+    def numbers() -> Iterator[int]:
+        with p.block(0, "inside"):
+            yield 1
+            yield 2
+
+    made = numbers()
+    next(made)
+    threads.one_by_one(lambda: next(made))
+    assert [block.name for block in p.open_blocks()] == ["numbers", "inside"]
+    threads.one_by_one(lambda: next(made, None))
+    assert p.open_blocks() == []
+
+
 def test_what_will_not_be_recorded_is_not_listed(p: Profiler) -> None:
     """Neither what was open across a clear, nor what began while its track was off."""
     with p.block(0, "dropped"):

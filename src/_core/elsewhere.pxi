@@ -5,6 +5,7 @@ cdef void post(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     chain of which this is the lowest. 0 instead of a moment: it was forgotten before."""
     cdef void* newest
     a.ended = now
+    st_store32(&a.gone, 1)  # that thread may not look for long, and who asks what is open shall not find it
     while True:
         newest = st_loadp_acquire(&b.posted)
         a.posted = offset_of(b, newest) if newest != NULL else 0
@@ -160,7 +161,6 @@ cdef bint take_from_others(Buffer* own, const Handle* h, void* frame, uint64_t n
             start[0] = st_load64(&a.start)
             if own != NULL and own.session == s.session:
                 node[0] = node_like(own, b, a.node, 0)
-            st_store32(&a.gone, 1)
             post(b, a, now)
         b = b.next
     PyThread_release_lock(s.lock)

@@ -75,7 +75,7 @@ cdef inline void uncover(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
 cdef void uncover_wholly(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """Nothing lies on an open pass any more."""
     if a.over:
-        a.over = 1
+        st_store32(&a.over, 1)
         uncover(b, a, now)
 
 cdef inline Count* pace_of(Buffer* b, Activation* a) noexcept nogil:

@@ -134,13 +134,17 @@ cdef object open_passes(Store* s):
             drop_thread(found.items[i].thread)
         PyMem_RawFree(found.items)
 
+cdef bint is_suspended(Activation* a) noexcept nogil:
+    """Whether an activation is the lowest of what is suspended here, and no other thread has taken that over."""
+    return st_load32(&a.flags) & SUSPENDED and not st_load32(&a.gone)
+
 cdef bint add_suspended(Buffer* b, uint64_t now, Opens* found) noexcept nogil:
     """Appends what tracked bodies that are suspended have open in a buffer; False when there is no memory."""
     cdef uint32_t low = lines(sizeof(Buffer)), offset
     cdef Open item
     memset(&item, 0, sizeof(Open))
     while low + sizeof(Activation) <= st_load32(&b.stack_used):
-        offset = low if st_load32(&activation_at(b, low).flags) & SUSPENDED else 0
+        offset = low if is_suspended(activation_at(b, low)) else 0
         item.depth = 0
         while is_activation(b, offset) and item.depth < 1_000_000:
             if read_open(b, offset, now, &item):

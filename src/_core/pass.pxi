@@ -223,8 +223,7 @@ cdef void count_end(Node* n, int how) noexcept nogil:
 
 cdef inline void leave(Buffer* b, Activation* a, uint64_t now, int how) noexcept nogil:
     """Closes a pass and records it."""
-    if ST_UNLIKELY(b.top != offset_of(b, a) or a.flags & ~<uint32_t>ORDINARY
-                   or is_posted(b)):
+    if ST_UNLIKELY(b.top != offset_of(b, a) or a.flags & ~<uint32_t>ORDINARY or is_posted(b)):
         leave_irregular(b, a, now, how)
     else:
         leave_top(b, a, now, how)
@@ -259,20 +258,6 @@ cdef uint64_t* flow_with_top(Buffer* b, uint32_t offset) noexcept nogil:
             if b.flows.slots[2 * i] and b.flows.slots[2 * i + 1] == offset:
                 return &b.flows.slots[2 * i]
     return NULL
-
-cdef bint holds(Buffer* b, uint32_t top, Activation* a) noexcept nogil:
-    while top and activation_at(b, top) != a:
-        top = activation_at(b, top).prev
-    return top != 0
-
-cdef uint32_t top_over(Buffer* b, Activation* a) noexcept nogil:
-    """The top of the flow that an activation is in."""
-    cdef uint64_t i
-    if not holds(b, b.top, a) and b.flows.slots != NULL:
-        for i in range(b.flows.mask + 1):
-            if b.flows.slots[2 * i] and holds(b, <uint32_t>b.flows.slots[2 * i + 1], a):
-                return <uint32_t>b.flows.slots[2 * i + 1]
-    return b.top
 
 cdef void unlink(Buffer* b, Activation* a) noexcept nogil:
     """Takes an activation out of its chain."""
@@ -331,10 +316,6 @@ cdef void* take_out(Buffer* b, Activation* a) noexcept nogil:
     put_back(b, offset_of(b, a))
     return context
 
-cdef bint is_top(Buffer* b, Activation* a) noexcept nogil:
-    """Whether an activation is the top of the flow that runs."""
-    return b.top == offset_of(b, a)
-
 cdef void leave_irregular(Buffer* b, Activation* a, uint64_t now, int how) noexcept nogil:
     """Closes a pass that is not on top, or has something to settle with other passes first."""
     cdef uint64_t ticks
@@ -346,17 +327,21 @@ cdef void leave_irregular(Buffer* b, Activation* a, uint64_t now, int how) noexc
         record(b, node_at(b, a.node), ticks, a.start + ticks, how, False)
     st_let_go(take_out(b, a))
 
-cdef void close(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
-    """Has an open pass not be counted as open any more. What lies on it lies on what it lies on."""
+cdef void hand_over(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
+    """What lies on an open pass lies on what that one lies on."""
     cdef Activation* below = lies_on(b, a)
     cdef uint32_t over = a.over
-    if a.flags & PACED:
-        stop_pace(b, a, now)
     uncover_wholly(b, a, now)
     if below != NULL and over == 0:
         uncover(b, below, now)
     elif below != NULL:
-        below.over += over - 1
+        st_store32(&below.over, below.over + over - 1)
+
+cdef void close(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
+    """Has an open pass not be counted as open any more."""
+    if a.flags & PACED:
+        stop_pace(b, a, now)
+    hand_over(b, a, now)
     close_node(b, node_at(b, a.node), now)
 
 cdef Buffer* current_buffer(const Handle* h) noexcept nogil:
@@ -454,8 +439,7 @@ cdef bint leave_block(const Handle* h, int how) noexcept nogil:
         a = activation_at(b, b.top)
         # Each exit has its activation, all of them are in one flow, whoever is running, and no body can be suspended.
         if ST_LIKELY(a.handle == h and a.flags == 0 and not (
-                b.flows.used | b.missed | st_load64(&h.store.exits)
-                | <uint64_t><uintptr_t>st_load64(<uint64_t*>&b.posted))):
+                b.flows.used | b.missed | st_load64(&h.store.exits) | st_load64(<uint64_t*>&b.posted))):
             leave_top(b, a, now, how)
             return True
     return leave_found(h, b, now, how)

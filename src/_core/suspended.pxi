@@ -204,11 +204,13 @@ cdef bint make_all_paces(Buffer* b, Activation* low) noexcept nogil:
 
 cdef void set_active(Buffer* b, Activation* low, Activation* top, uint64_t now) noexcept nogil:
     """What is suspended is about to go on."""
-    cdef Activation* a = top
+    cdef Activation* a = recorded_down(b, top, low)
+    if a == NULL or not a.flags & LIDDED:
+        return  # there was no memory to have it idle
+    a.flags &= ~<uint32_t>LIDDED
+    uncover(b, a, now)
+    a = top
     while True:
-        if a.flags & LIDDED:
-            a.flags &= ~<uint32_t>LIDDED
-            uncover(b, a, now)
         if a.flags & PACED:
             start_pace(b, a, now)
         if a == low:
@@ -415,6 +417,7 @@ cdef bint set_aside(SuspendedObject* self, Buffer* b, Activation* a, uint64_t no
     detach_chain(b, a, top)
     bottom.next = offset_of(b, a)
     st_store32(&a.prev, offset)
+    st_store32(&a.gone, 0)
     st_store32(&a.flags, a.flags | SUSPENDED)
     if below.flags & BOTTOM:
         st_let_go(b.context)
@@ -461,14 +464,8 @@ cdef void leave_unrecorded(Buffer* b, Activation* a, uint64_t now) noexcept nogi
 
 cdef void bring_to_top(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """Moves a pass from another flow to the top of the current one: its body has been in another context meanwhile."""
-    cdef Activation* below = lies_on(b, a)
-    cdef uint32_t over = a.over
     if not a.flags & SILENT:
-        uncover_wholly(b, a, now)
-        if below != NULL and over == 0:
-            uncover(b, below, now)
-        elif below != NULL:
-            below.over += over - 1
+        hand_over(b, a, now)
     st_let_go(take_off(b, a))
     attach_chain(b, a, a, now)
 
