@@ -39,11 +39,13 @@
 #  define ST_LIKELY(x) (x)
 #  define ST_UNLIKELY(x) (x)
 #  define ST_NOINLINE __declspec(noinline)
+#  define ST_HOT __forceinline
 #  define ST_THREAD_LOCAL __declspec(thread)
 #else
 #  define ST_LIKELY(x) __builtin_expect(!!(x), 1)
 #  define ST_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #  define ST_NOINLINE __attribute__((noinline, cold))
+#  define ST_HOT __attribute__((always_inline))
 /* The initial-exec model makes a thread-local one load. musl refuses it in a library that is opened late. */
 #  if defined(__GLIBC__)
 #    define ST_THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
@@ -51,6 +53,9 @@
 #    define ST_THREAD_LOCAL __thread
 #  endif
 #endif
+
+#define ST_HOT_VOID ST_HOT void
+#define ST_COLD_VOID ST_NOINLINE void
 
 /* ---- memory order: every word that two threads share goes through these ------------------------------------- */
 
@@ -348,7 +353,7 @@ static inline PyObject *st_first_of_frame(const void *frame) {
 /* From 3.13 on, where C entered the interpreter there is a frame all the same, whose code is None. */
 static inline int st_is_code(PyObject *code) {
 #if PY_VERSION_HEX >= 0x030D0000
-    return code != NULL && Py_IS_TYPE(code, &PyCode_Type);
+    return Py_IS_TYPE(code, &PyCode_Type);
 #else
     (void)code;
     return 1;

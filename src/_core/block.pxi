@@ -7,11 +7,15 @@ cdef PyObject* block_enter(PyObject* self, PyObject* ignored) noexcept:
 
 cdef PyObject* block_exit(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
     cdef PyObject* kind = args[0] if ST_LIKELY(count) else Py_None
-    cdef int how = RETURNED if ST_LIKELY(kind == Py_None) else way_out(kind, args[1] if count > 1 else NULL)
-    if ST_UNLIKELY(not leave_block(<Handle*>(<BlockObject*>self).handle, how)):
+    cdef Handle* h = <Handle*>(<BlockObject*>self).handle
+    cdef bint is_found
+    if ST_LIKELY(kind == Py_None):
+        leave_block(h, RETURNED, &is_found)
+    else:
+        is_found = leave_block_raising(h, way_out(kind, args[1] if count > 1 else NULL))
+    if ST_UNLIKELY(not is_found):
         return complain(self)
-    Py_INCREF(Py_None)
-    return Py_None
+    return st_none()
 
 cdef object label(PyObject* self):
     cdef BlockObject* block = <BlockObject*>self

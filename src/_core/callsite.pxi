@@ -2,8 +2,18 @@
 
 cdef size_t MOST_CALL_SITES = 1 << 16
 
+cdef extern from *:
+    """
+    /* The hash of an exact str, which keeps it from the first time on. */
+    static inline Py_hash_t st_hash(PyObject *name) {
+        Py_hash_t known = ((PyASCIIObject *)name)->hash;
+        return ST_LIKELY(known != -1) ? known : PyObject_Hash(name);
+    }
+    """
+    uint64_t st_hash(PyObject* name)
+
 cdef inline uint64_t call_site_hash(PyObject* code, int offset, str name) noexcept:
-    return scatter(<uint64_t><uintptr_t>code ^ (<uint64_t>hash(name) << 1) ^ (<uint64_t><uint32_t>offset << 40))
+    return scatter(<uint64_t><uintptr_t>code ^ (<uint64_t>st_hash(<PyObject*>name) << 1) ^ (<uint64_t><uint32_t>offset << 40))
 
 cdef bint is_same(PyObject* known, PyObject* given) noexcept:
     """Whether two exact ints or strs have one value."""

@@ -75,8 +75,15 @@ cdef extern from *:
     """
     /* Takes over a new reference; NULL goes on as the exception that is set. */
     #define st_new(object) (object)
+    /* A reference to None, of which there is no end from 3.12 on. */
+    #if PY_VERSION_HEX >= 0x030C0000
+    #define st_none() Py_None
+    #else
+    #define st_none() Py_NewRef(Py_None)
+    #endif
     """
     object st_new(PyObject*)
+    PyObject* st_none()
 
 cdef extern from "Python.h":
     bint PyFunction_Check(PyObject*)

@@ -69,7 +69,7 @@ cdef struct Handle:            # what a call needs to know of its site
     Store* store
     uint32_t site
     uint32_t track
-    uint32_t seat
+    uint32_t seat              # offset of a thread's Seat for the store
 
 # How long at least one of some passes was open is kept in one word, so that nobody sees it half written: twice the
 # ticks until now, less twice the moment at which the first of those that are open began, and 1 while any is.

@@ -11,6 +11,9 @@ cdef inline uint64_t elapsed(Buffer* b, uint64_t start, uint64_t now) noexcept n
         return 0
     return now - start
 
+cdef inline Seat* seat_of(const Handle* h) noexcept nogil:
+    return <Seat*>(<char*>st_seats + h.seat)
+
 cdef Activation* recorded_from(Buffer* b, uint32_t offset) noexcept nogil:
     """The uppermost activation at or below an offset that will be recorded; the flow's bottom if there is none."""
     cdef Activation* a = activation_at(b, offset)
@@ -29,9 +32,13 @@ cdef Activation* base_under(Buffer* b, Activation* bottom) noexcept nogil:
         bottom.node = b.data_start  # for nothing, from then on
     return bottom
 
+cdef Activation* ground_of(Buffer* b, Activation* a) noexcept nogil:
+    """The open pass that one which is recorded lies on, or a bottom."""
+    return base_under(b, recorded_from(b, a.prev))
+
 cdef Activation* lies_on(Buffer* b, Activation* a) noexcept nogil:
     """The open pass that one which is recorded lies on, or NULL."""
-    cdef Activation* below = base_under(b, recorded_from(b, a.prev))
+    cdef Activation* below = ground_of(b, a)
     return below if not below.flags & BOTTOM else NULL
 
 cdef uint32_t extend_stack(Buffer* b, Activation* top) noexcept nogil:
@@ -65,25 +72,29 @@ cdef bint place(Buffer* b, const Handle* h, uint32_t parent, uint32_t* flags) no
         flags[0] = PACED
     return True
 
-cdef inline Activation* push(Buffer* b, const Handle* h, int who, void* frame) noexcept nogil:
-    """Puts a pass on the current flow, which `begin` then opens; NULL when there is no memory for it."""
+cdef inline hot push(Buffer* b, const Handle* h, int who, void* frame, Activation** pushed,
+                     Activation** below) noexcept nogil:
+    """Puts a pass on the current flow, which `begin` then opens; NULL when there is no memory for it. `below`: what it
+    lies on."""
     cdef Activation* top = activation_at(b, b.top)
     cdef Activation* under = top
     cdef uint32_t offset, flags = 0
     cdef Activation* a
-    if top.flags & (SILENT | BASED | SUSPENDABLE) or (
-            top.flags & BOTTOM and (b.flows.used or st_load32(&contexts_wait))):
+    if top.flags & (SILENT | BASED | SUSPENDABLE | BOTTOM) and (
+            top.flags != BOTTOM or b.flows.used or st_load32(&contexts_wait)):
         under = what_is_under(b, who, frame)
         top = activation_at(b, b.top)
+    pushed[0] = NULL
+    below[0] = under
     if ST_UNLIKELY(h.site >= b.site_capacity or b.sites[h.site].parent != under.node):
         if not place(b, h, under.node, &flags):
-            return NULL
+            return
     offset = top.next
     if ST_UNLIKELY(offset == 0):
         offset = extend_stack(b, top)
         if offset == 0:
             b.untimed += 1
-            return NULL
+            return
     a = activation_at(b, offset)
     st_store32(&a.node, b.sites[h.site].node)
     set_handle(a, h)
@@ -93,24 +104,15 @@ cdef inline Activation* push(Buffer* b, const Handle* h, int who, void* frame) n
     st_store32_release(&b.top, offset)
     if top.flags & BOTTOM:
         st_hold(b.context)
-    return a
+    pushed[0] = a
 
-cdef inline void begin(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
-    """Opens a pass that was pushed."""
-    cdef Activation* below = activation_at(b, a.prev)
-    cdef uint32_t flags = (below.flags & (BOTTOM | BASED | SILENT)) | (a.flags & PACED)
+cdef inline hot begin(Buffer* b, Activation* a, Activation* below, uint64_t now) noexcept nogil:
+    """Opens a pass that was pushed. `below`: what it lies on; a bottom: nothing."""
     st_store64(&a.start, now)
     open_node(b, node_at(b, a.node), now)
-    if flags == 0:
+    if not below.flags & BOTTOM:
         cover(b, below, now)
-    elif ST_UNLIKELY(flags != BOTTOM):
-        begin_irregular(b, a, now)
-
-cdef void begin_irregular(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
-    cdef Activation* below = lies_on(b, a)
-    if below != NULL:
-        cover(b, below, now)
-    if a.flags & PACED:
+    if ST_UNLIKELY(a.flags & PACED):
         start_pace(b, a, now)
 
 cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept nogil:
@@ -133,7 +135,7 @@ cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept
         st_hold(b.context)
     return a
 
-cdef void make_suspendable(Buffer* b, Activation* a, void* frame) noexcept nogil:
+cdef cold make_suspendable(Buffer* b, Activation* a, void* frame) noexcept nogil:
     """Notes that the frame which has entered a block may be suspended inside it, if the block is its own: a coroutine
     without a `with` enters it for whoever awaits, as an `__aenter__` does."""
     if not enters_for_its_caller(frame) and not (st_frame_is_coroutine(frame) and not st_with_calls()):
@@ -144,7 +146,7 @@ cdef void make_suspendable(Buffer* b, Activation* a, void* frame) noexcept nogil
             know_own_context(b)
         be_told(frame)
 
-cdef void miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
+cdef cold miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
     """Notes a block that found no memory, so that its exit is not taken for another's."""
     cdef Activation* a = push_silent(b, h, MUTED)
     if a != NULL:
@@ -153,18 +155,20 @@ cdef void miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
         b.missed += 1
     note_exits(h.store, UNMATCHED)
 
-cdef inline Activation* enter(const Handle* h, Buffer** owner, int who) noexcept nogil:
+cdef inline hot enter(const Handle* h, Buffer** owner, Activation** entered, int who) noexcept nogil:
     """Opens a pass; its clock starts last. NULL when its track is off, or it was counted as untimed."""
     cdef void* frame = NULL
-    cdef Seat* seat = &st_seats[h.seat]
+    cdef Seat* seat = seat_of(h)
     cdef Buffer* b = <Buffer*>seat.buffer
-    cdef Activation* a
+    cdef Activation* a = NULL
+    cdef Activation* below = NULL
     cdef void* context
     cdef bint ready
+    entered[0] = NULL
     if ST_UNLIKELY(seat.session != st_load64(h.gate)):
         b = settle(<Handle*>h, who) if st_load64(h.gate) != OFF else pass_by(h, who)
         if b == NULL:
-            return NULL
+            return
     if ST_UNLIKELY(is_posted(b)):
         drain(b)
     if who == NATIVE:
@@ -173,21 +177,21 @@ cdef inline Activation* enter(const Handle* h, Buffer** owner, int who) noexcept
     else:
         context = st_context(&frame if who == BLOCK else NULL)
         ready = context == b.expected or switch_flow(b, context)
-    if ST_UNLIKELY(not ready):
-        b.untimed += 1
-        a = NULL
+    if ST_LIKELY(ready):
+        push(b, h, who, frame, &a, &below)
     else:
-        a = push(b, h, who, frame)
+        b.untimed += 1
     if ST_LIKELY(a != NULL):
         owner[0] = b
+        entered[0] = a
         if who == BLOCK and ST_UNLIKELY(st_frame_suspends(frame)):
             make_suspendable(b, a, frame)
-        begin(b, a, st_ticks())
+            below = ground_of(b, a)  # the collector may have run, and closed it
+        begin(b, a, below, st_ticks())
     elif who == BLOCK:
         miss_block(b, h, frame)
-    return a
 
-cdef inline void record(Buffer* b, Node* n, uint64_t ticks, uint64_t end, int how, bint closes) noexcept nogil:
+cdef inline hot record(Buffer* b, Node* n, uint64_t ticks, uint64_t end, int how, bint closes) noexcept nogil:
     """Writes one pass into its node. `closes`: it is one of those that are open there, until `end`."""
     cdef uint64_t passes = n.finished + 1
     cdef uint64_t biased = ticks + SUB_BUCKETS
@@ -215,26 +219,30 @@ cdef inline void record(Buffer* b, Node* n, uint64_t ticks, uint64_t end, int ho
         close_node(b, n, end)
     st_store64_release(&n.finished, passes)
 
-cdef void count_end(Node* n, int how) noexcept nogil:
+cdef cold count_end(Node* n, int how) noexcept nogil:
     if how == FAILED:
         st_store64(&n.failed, n.failed + 1)
     else:
         st_store64(&n.cancelled, n.cancelled + 1)
 
-cdef inline void leave(Buffer* b, Activation* a, uint64_t now, int how) noexcept nogil:
+cdef void leave(Buffer* b, Activation* a, uint64_t now, int how) noexcept nogil:
     """Closes a pass and records it."""
+    leave_quickly(b, a, now, how)
+
+cdef inline hot leave_quickly(Buffer* b, Activation* a, uint64_t now, int how) noexcept nogil:
+    """The same, inline."""
     if ST_UNLIKELY(b.top != offset_of(b, a) or a.flags & ~<uint32_t>ORDINARY or is_posted(b)):
         leave_irregular(b, a, now, how)
     else:
         leave_top(b, a, now, how)
 
-cdef void uncover_below(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
+cdef cold uncover_below(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """A pass lies on what it lay on no more."""
     cdef Activation* below = lies_on(b, a)
     if below != NULL:
         uncover(b, below, now)
 
-cdef inline void leave_top(Buffer* b, Activation* a, uint64_t now, int how) noexcept nogil:
+cdef inline hot leave_top(Buffer* b, Activation* a, uint64_t now, int how) noexcept nogil:
     """Closes a pass that is on top of the current flow, and has nothing to settle with others."""
     cdef uint64_t ticks = elapsed(b, a.start, now)
     cdef uint64_t end = a.start + ticks
@@ -346,7 +354,7 @@ cdef void close(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
 
 cdef Buffer* current_buffer(const Handle* h) noexcept nogil:
     """The calling thread's buffer in the handle's store, whether its track is on or not, or NULL."""
-    cdef Seat* seat = &st_seats[h.seat]
+    cdef Seat* seat = seat_of(h)
     if ST_LIKELY(seat.session == st_load64(&h.store.session)):
         return <Buffer*>seat.buffer
     return known_buffer(h.store)
@@ -362,7 +370,8 @@ cdef Buffer* pass_by(const Handle* h, int who) noexcept nogil:
 
 cdef void enter_block(const Handle* h) noexcept nogil:
     cdef Buffer* b
-    enter(h, &b, BLOCK)
+    cdef Activation* a
+    enter(h, &b, &a, BLOCK)
 
 cdef bint is_site_open(Buffer* b, uint32_t site) noexcept nogil:
     """Whether any pass of a site is open on the thread."""
@@ -430,19 +439,27 @@ cdef Activation* find_left(Buffer* b, uint32_t top, const Handle* h) noexcept no
         a = find_open(b, h)
     return a
 
-cdef bint leave_block(const Handle* h, int how) noexcept nogil:
+cdef inline hot leave_block(const Handle* h, int how, bint* is_found) noexcept nogil:
     """Closes the innermost open pass of the site; False when there is none and there should be."""
     cdef uint64_t now = st_ticks()  # first: the rest is looked up while the counter is being read
-    cdef Buffer* b = current_buffer(h)
+    cdef Seat* seat = seat_of(h)
+    cdef Buffer* b = <Buffer*>seat.buffer
     cdef Activation* a
-    if ST_LIKELY(b != NULL):
+    is_found[0] = True
+    if ST_LIKELY(seat.session == st_load64(&h.store.session)):
         a = activation_at(b, b.top)
         # Each exit has its activation, all of them are in one flow, whoever is running, and no body can be suspended.
         if ST_LIKELY(a.handle == h and a.flags == 0 and not (
-                b.flows.used | b.missed | st_load64(&h.store.exits) | st_load64(<uint64_t*>&b.posted))):
+                b.flows.used | st_load64(&h.store.exits) | st_load64(<uint64_t*>&b.posted))):
             leave_top(b, a, now, how)
-            return True
-    return leave_found(h, b, now, how)
+            return
+    is_found[0] = leave_found(h, current_buffer(h), now, how)
+
+cdef bint leave_block_raising(const Handle* h, int how) noexcept nogil:
+    """The same for a block that is left by an exception, out of the way of one that is not."""
+    cdef bint is_found
+    leave_block(h, how, &is_found)
+    return is_found
 
 cdef bint leave_found(const Handle* h, Buffer* b, uint64_t now, int how) noexcept nogil:
     """The same, where it is not plain which pass is left."""

@@ -101,7 +101,7 @@ cdef void fill_handle(Handle* h, Store* s, uint32_t site, uint32_t track) noexce
     h.store = s
     h.site = site
     h.track = track
-    h.seat = <uint32_t>(s.id % SEATS)
+    h.seat = <uint32_t>(s.id % SEATS * sizeof(Seat))
 
 cdef Handle* add_site(Store* s, uint32_t track) noexcept nogil:
     """Makes the handle of the next site, or NULL when there is no memory. Its caller holds the profiler's lock."""

@@ -290,7 +290,7 @@ cdef bint adopt(SuspendedObject* self, Buffer* b, uint64_t now) noexcept nogil:
 cdef void begin_at(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """The same as `begin`, for a pass that has begun elsewhere."""
     cdef uint64_t start = a.start
-    begin(b, a, now)
+    begin(b, a, ground_of(b, a), now)
     st_store64(&a.start, start)
 
 cdef uint64_t moment(SuspendedObject* self) noexcept nogil:
@@ -312,6 +312,7 @@ cdef bint put_on_stack(SuspendedObject* self, Buffer* b, Handle* h) noexcept nog
     """Opens the pass, or goes on with it, on the flow of the running context; False, and counted, when there is no
     memory."""
     cdef Activation* a
+    cdef Activation* below = NULL
     if not turn_to_own(b):
         return False
     running_top(b, NULL)
@@ -320,12 +321,12 @@ cdef bint put_on_stack(SuspendedObject* self, Buffer* b, Handle* h) noexcept nog
             return adopt(self, b, moment(self))
         relink(self, b, moment(self))
         return True
-    a = push(b, h, CALL, NULL)
+    push(b, h, CALL, NULL, &a, &below)
     if a == NULL:
         return False
     a.flags |= BODY
     self.since = st_ticks()
-    begin(b, a, self.since)
+    begin(b, a, below, self.since)
     hold_buffer(self, b, a)
     if type_of(<PyObject*>self) != generator_type:
         know_own_context(b)

@@ -125,6 +125,7 @@ cdef Buffer* settle(Handle* h, int who) noexcept nogil:
     cdef uint64_t session = st_load64_acquire(&s.session)
     if b.session != session:
         reset_buffer(b, session)
-    st_seats[h.seat].session = session
-    st_seats[h.seat].buffer = b
+    cdef Seat* seat = <Seat*>(<char*>st_seats + h.seat)
+    seat.session = session
+    seat.buffer = b
     return b

@@ -69,28 +69,33 @@ cdef extern from *:
 cdef inline PyObject* passed_on(Marked* m, bint is_function, PyObject** args, size_t nargsf, PyObject* names) noexcept:
     return st_call_function(m.callee, args, nargsf, names) if is_function else st_call(m.callee, args, nargsf, names)
 
-cdef inline PyObject* recorded_call(Marked* m, bint is_function, PyObject** args, size_t nargsf,
-                                    PyObject* names) noexcept:
-    cdef Buffer* b
-    cdef Activation* a = enter(<Handle*>m.handle, &b, CALL)
-    cdef PyObject* result
+cdef inline hot record_call(Marked* m, bint is_function, PyObject** args, size_t nargsf, PyObject* names,
+                            PyObject** result) noexcept:
+    """Passes a call on, and records it."""
+    cdef Buffer* b = NULL
+    cdef Activation* a
+    enter(<Handle*>m.handle, &b, &a, CALL)
+    result[0] = passed_on(m, is_function, args, nargsf, names)
     if ST_UNLIKELY(a == NULL):
-        return passed_on(m, is_function, args, nargsf, names)
-    result = passed_on(m, is_function, args, nargsf, names)
-    if ST_UNLIKELY(st_may_be_awaited(result)) and is_coroutine(result) and st_is_fresh(result):
-        return go_on(m, b, a, result)
-    leave(b, a, st_ticks(), RETURNED if ST_LIKELY(result != NULL) else way_out_raising())
-    return result
+        return
+    if ST_UNLIKELY(st_may_be_awaited(result[0])) and is_coroutine(result[0]) and st_is_fresh(result[0]):
+        result[0] = go_on(m, b, a, result[0])
+    else:
+        leave_quickly(b, a, st_ticks(), RETURNED if ST_LIKELY(result[0] != NULL) else way_out_raising())
 
 cdef PyObject* function_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
-    return recorded_call(&(<FunctionObject*>self).marked, True, args, nargsf, names)
+    cdef PyObject* result
+    record_call(&(<FunctionObject*>self).marked, True, args, nargsf, names, &result)
+    return result
 
 cdef PyObject* function_suspending_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
     cdef Marked* m = &(<FunctionObject*>self).marked
     return standing_for(m, passed_on(m, True, args, nargsf, names))
 
 cdef PyObject* tracked_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
-    return recorded_call(&(<TrackedObject*>self).marked, False, args, nargsf, names)
+    cdef PyObject* result
+    record_call(&(<TrackedObject*>self).marked, False, args, nargsf, names, &result)
+    return result
 
 cdef PyObject* suspending_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
     cdef Marked* m = &(<TrackedObject*>self).marked
