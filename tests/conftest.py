@@ -26,11 +26,11 @@ import stichotrope
 from stichotrope import (
     ProfileBlock,
     Profiler,
-    _clock,
     _core,
     profiler,
     set_global_enabled,
 )
+from stichotrope.config import clock as clocks
 from stichotrope.results import Figures
 
 TESTS = Path(__file__).resolve().parent
@@ -142,7 +142,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     source, interval = _core.clock_source(), sys.getswitchinterval()
     yield
     if _core.clock_source() != source:
-        _clock.choose()
+        clocks.choose()
     sys.setswitchinterval(interval)
     set_global_enabled(True)
     if request.node.stash.get(_failed, False):

@@ -108,7 +108,7 @@ def main(path: Path) -> None:
     if not entry_points(
         group="pytest11", name="stichotrope"
     ):  # the tree is tested, not what is installed
-        os.environ["PYTEST_PLUGINS"] = "stichotrope.pytest_plugin"
+        os.environ["PYTEST_PLUGINS"] = "stichotrope.integrations.pytest"
     session = Session(path)
     for fence in fences(path.read_text(encoding="utf-8")):
         session.run(fence)

@@ -13,7 +13,7 @@ import pytest
 
 from handmade import block, node, root, sample, single, thread, troubled
 from stichotrope import export_html, export_speedscope, format_time_ns
-from stichotrope._format import format_percent, printable
+from stichotrope._text.format import format_percent, printable
 from stichotrope.report import html
 from stichotrope.results import CallNode, ProfileBlock, ProfilerResults, ProfileTrack
 from test_html import HOSTILE, named

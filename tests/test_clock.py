@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from conftest import ManualClock, Threads, recorded, run_program
-from stichotrope import Profiler, _clock, _core
+from stichotrope import Profiler, _core
+from stichotrope.config import clock as clocks
 
 pytestmark = pytest.mark.unit
 
@@ -95,11 +96,11 @@ def test_the_counter_is_used_only_where_processor_and_kernel_vouch_for_it(
         return io.StringIO(kernel)
 
     monkeypatch.delenv("STICHOTROPE_CLOCK", raising=False)
-    monkeypatch.setattr(_clock, "open", opened, raising=False)
-    monkeypatch.setattr(_clock, "_TRUSTED_SOURCES", {_core.counter_name(): ("tsc",)})
+    monkeypatch.setattr(clocks, "open", opened, raising=False)
+    monkeypatch.setattr(clocks, "_TRUSTED_SOURCES", {_core.counter_name(): ("tsc",)})
     monkeypatch.setattr(_core, "counter_is_invariant", lambda: invariant)
     monkeypatch.setattr(_core, "use_clock", chosen.append)
-    _clock.choose()
+    clocks.choose()
     assert chosen == [expected]
 
 
@@ -111,7 +112,7 @@ def test_a_choice_that_the_machine_does_not_have_is_refused(
         pytest.skip("this processor has a counter")
     monkeypatch.setenv("STICHOTROPE_CLOCK", "counter")
     with pytest.raises(ValueError, match="no counter that the clock could use"):
-        _clock.choose()
+        clocks.choose()
 
 
 # Ticks and nanoseconds
@@ -122,14 +123,14 @@ def readings(monkeypatch: pytest.MonkeyPatch, *values: tuple[int, int, int]) -> 
     left = list(values)
     monkeypatch.setattr(_core, "read_clocks", lambda: left.pop(0))
     monkeypatch.setattr(_core, "clock_source", lambda: "tsc")
-    monkeypatch.setattr(_clock, "_Calibration", type("Fresh", (_clock._Calibration,), {}))
-    _clock._Calibration.begin()
+    monkeypatch.setattr(clocks, "_Calibration", type("Fresh", (clocks._Calibration,), {}))
+    clocks._Calibration.begin()
 
 
 def test_the_rate_is_measured_over_the_whole_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first reading to this one: the uncertainty loses its weight."""
     readings(monkeypatch, (1000, 500, 0), (4000, 1500, 0), (3_001_000, 1_000_500, 0))
-    first, later = _clock.rate(), _clock.rate()
+    first, later = clocks.rate(), clocks.rate()
     assert abs(first[0] / first[1] - 1 / 3) < 1e-3
     assert abs(later[0] / later[1] - 1 / 3) < 1e-6
 
@@ -144,7 +145,7 @@ def test_the_rate_never_goes_down(monkeypatch: pytest.MonkeyPatch) -> None:
         (3000, 2990, 500),
         (4_000_000, 4_000_000, 3),
     )
-    rates = [_clock.rate() for _ in range(4)]
+    rates = [clocks.rate() for _ in range(4)]
     assert [ns / ticks for ns, ticks in rates] == sorted(ns / ticks for ns, ticks in rates)
 
 
@@ -156,22 +157,22 @@ def test_before_a_rate_is_known_a_tick_is_a_nanosecond(
 ) -> None:
     """No division by zero when no time has passed, or the clocks were read too far apart."""
     readings(monkeypatch, (1000, 500, 0), second)
-    assert _clock.rate() == (1, 1)
+    assert clocks.rate() == (1, 1)
 
 
 @pytest.mark.parametrize("source", ["monotonic", "manual"])
 def test_clocks_in_nanoseconds_need_no_calibration(source: str) -> None:
     """A tick is a nanosecond, exactly."""
     _core.use_clock(source)
-    assert _clock.rate() == (1, 1)
-    assert _clock.description()["ticks_per_second"] == 1_000_000_000.0
+    assert clocks.rate() == (1, 1)
+    assert clocks.description()["ticks_per_second"] == 1_000_000_000.0
 
 
 def test_the_description_has_source_step_and_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Here of a counter of 2 GHz that counts in steps of 4."""
     readings(monkeypatch, (0, 0, 0), (2_000_000_001, 1_000_000_001, 0))
     monkeypatch.setattr(_core, "tick_resolution", lambda: 4)
-    described = _clock.description()
+    described = clocks.description()
     assert described["source"] == "tsc"
     assert described["resolution_ns"] == pytest.approx(2.0)
     assert described["ticks_per_second"] == pytest.approx(2e9)
@@ -212,11 +213,11 @@ def test_the_counter_and_the_monotonic_clock_agree(monkeypatch: pytest.MonkeyPat
     read = _core.read_clocks
     monkeypatch.setattr(_core, "read_clocks", noted)
     monkeypatch.setenv("STICHOTROPE_CLOCK", "counter")
-    _clock.choose()
+    clocks.choose()
     for _ in range(2):
         while read()[1] - taken[-1][1] < 10_000_000:
             pass
-        ns, ticks = _clock.rate()
+        ns, ticks = clocks.rate()
     origin, middle, end = taken
     earlier, later = rates(origin, middle), rates(middle, end)
     assert max(earlier[0], later[0]) <= SLEWED * min(earlier[1], later[1])

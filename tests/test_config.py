@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from conftest import hits, run_program
-from stichotrope import Profiler, _clock, _core, config
-from stichotrope._columns import SORTS
+from stichotrope import Profiler, _core, config
+from stichotrope._text.columns import SORTS
 from stichotrope.config import ConfigError, Settings, TrackSettings
+from stichotrope.config import clock as clocks
 
 pytestmark = pytest.mark.unit
 
@@ -630,7 +631,7 @@ def test_a_clock_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -
     def change(wanted: str) -> None:
         raise ValueError("this processor has no counter")
 
-    monkeypatch.setattr(_clock, "change", change)
+    monkeypatch.setattr(clocks, "change", change)
     expected = r"^clock \(.*stichotrope.toml\): this processor has no counter"
     with pytest.raises(ConfigError, match=expected):
         Profiler.configured(settings=loaded('clock = "counter"'))

@@ -12,8 +12,9 @@ import pytest
 
 from conftest import ManualClock, Threads
 from moments import tables
-from stichotrope import Profiler, _core, _merge
+from stichotrope import Profiler, _core
 from stichotrope.results import OTHER_PATHS
+from stichotrope.snapshot import aggregate
 
 pytestmark = pytest.mark.unit
 
@@ -205,7 +206,7 @@ def test_one_node_counts_durations_of_all_octaves(p: Profiler) -> None:
 def test_the_middle_of_a_bucket_is_the_documented_one() -> None:
     """What results take a bucket's passes for lies in the middle of those that it counts."""
     for ticks in EDGES:
-        assert _merge.midpoint(tables.bucket(ticks)) == tables.middle(ticks)
+        assert aggregate.midpoint(tables.bucket(ticks)) == tables.middle(ticks)
 
 
 def test_the_middle_of_a_bucket_is_about_3_percent_off_at_most() -> None:

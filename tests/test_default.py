@@ -24,7 +24,7 @@ from stichotrope import (
     Profiler,
     ProfilerResults,
     _default,
-    _logged,
+    _log,
     profile_function,
     set_global_enabled,
 )
@@ -51,7 +51,7 @@ def profile(monkeypatch: pytest.MonkeyPatch) -> DefaultProfiler:
     """A default profiler of the test's own."""
     fresh = DefaultProfiler()
     monkeypatch.setattr(_default, "profile", fresh)
-    monkeypatch.setattr(_logged, "profile", fresh)
+    monkeypatch.setattr(_log, "profile", fresh)
     return fresh
 
 
@@ -98,7 +98,7 @@ def test_a_function_is_recorded(profile: DefaultProfiler) -> None:
 def test_the_package_gives_one_default_profiler() -> None:
     """The same object each time, which needs no profiler of one's own."""
     assert stichotrope.profile is _default.profile
-    assert stichotrope.profile_function is _logged.profile_function
+    assert stichotrope.profile_function is _log.profile_function
     assert {"profile", "profile_function", "load_ipython_extension"} <= set(dir(stichotrope))
     with pytest.raises(AttributeError, match="has no attribute 'profil'"):
         stichotrope.profil  # type: ignore[attr-defined]  # noqa: B018
@@ -444,7 +444,7 @@ def test_where_somebody_else_reports_the_settings_do_not(monkeypatch: pytest.Mon
 def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Durations of 250 ns each."""
     times = iter(range(0, 10**6, 250))
-    monkeypatch.setattr(_logged, "perf_counter_ns", lambda: next(times))
+    monkeypatch.setattr(_log, "perf_counter_ns", lambda: next(times))
 
 
 def entries(caplog: pytest.LogCaptureFixture) -> list[tuple[Any, ...]]:
@@ -462,7 +462,7 @@ def entries(caplog: pytest.LogCaptureFixture) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_each_call_is_recorded_and_logged(
+def test_each_call_is_recorded_and_log(
     profile: DefaultProfiler, caplog: pytest.LogCaptureFixture, ticking: None
 ) -> None:
     """With its block, track and duration as attributes, at the line that calls."""
@@ -512,7 +512,7 @@ def test_logger_level_track_and_name_can_be_chosen(
     assert blocks == [("I/O", "same"), (3, "two"), ("I/O", "same")]
 
 
-def test_nothing_is_logged_where_nothing_is_recorded(
+def test_nothing_is_log_where_nothing_is_recorded(
     profile: DefaultProfiler, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While the logger does not want it, or the profiler, the track or everything is off."""
@@ -538,7 +538,7 @@ def test_nothing_is_logged_where_nothing_is_recorded(
     assert hits(profile.profiler) == {"plain": 2}
 
 
-def test_a_coroutine_is_logged_when_it_ends(
+def test_a_coroutine_is_log_when_it_ends(
     profile: DefaultProfiler, caplog: pytest.LogCaptureFixture, ticking: None
 ) -> None:
     """Once, with the time since its first resume, and it stays a coroutine function."""
@@ -558,7 +558,7 @@ def test_a_coroutine_is_logged_when_it_ends(
     assert hits(profile.profiler) == {"work": 2}
 
 
-def test_a_generator_is_logged_when_it_ends(
+def test_a_generator_is_log_when_it_ends(
     profile: DefaultProfiler, caplog: pytest.LogCaptureFixture, ticking: None
 ) -> None:
     """By its end, by an exception, or by being closed, which is none of its errors."""
@@ -587,7 +587,7 @@ def test_a_generator_is_logged_when_it_ends(
     ]
 
 
-def test_an_asynchronous_generator_is_logged_when_it_ends(
+def test_an_asynchronous_generator_is_log_when_it_ends(
     profile: DefaultProfiler, caplog: pytest.LogCaptureFixture, ticking: None
 ) -> None:
     """It takes what is sent and thrown into it."""
@@ -627,18 +627,18 @@ def test_an_asynchronous_generator_is_logged_when_it_ends(
     assert hits(profile.profiler) == {"echoes": 3}
 
 
-def a_logged_function(number: int = 3) -> int:
+def a_log_function(number: int = 3) -> int:
     """Its text."""
     return number
 
 
-def test_a_logged_function_stays_itself(
+def test_a_log_function_stays_itself(
     profile: DefaultProfiler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Name, text, signature, and pickling by reference."""
-    logged = profile_function(a_logged_function)
-    monkeypatch.setattr(sys.modules[__name__], "a_logged_function", logged)
-    assert (logged.__name__, logged.__doc__) == ("a_logged_function", "Its text.")
+    logged = profile_function(a_log_function)
+    monkeypatch.setattr(sys.modules[__name__], "a_log_function", logged)
+    assert (logged.__name__, logged.__doc__) == ("a_log_function", "Its text.")
     assert str(inspect.signature(logged)) == "(number: 'int' = 3) -> 'int'"
     assert pickle.loads(pickle.dumps(logged)) is logged
     assert logged() == 3

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from handmade import block, sample, single
-from stichotrope._files import write_whole
+from stichotrope._text.files import write_whole
 from stichotrope.export import csv as csv_export
 from stichotrope.export import export_csv, export_json
 from stichotrope.export import json as json_export
@@ -337,7 +337,7 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
 def test_standard_output_is_written_to_where_the_program_has_got_to(tmp_path: Path) -> None:
     """Also when it is a file, which keeps what was printed before and after."""
     code = (
-        "from stichotrope._files import write_whole\n"
+        "from stichotrope._text.files import write_whole\n"
         "print('before', flush=True)\n"
         "write_whole('/dev/stdout', 'text\\n')\n"
         "write_whole('/dev/fd/1', 'more\\n')\n"

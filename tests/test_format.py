@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stichotrope._format import format_count, format_percent, format_time_ns, shorten
+from stichotrope._text.format import format_count, format_percent, format_time_ns, shorten
 
 pytestmark = pytest.mark.unit
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from handmade import block, sample, single, troubled
-from stichotrope._frames import SCHEMAS, columns
 from stichotrope.results import ProfilerResults
+from stichotrope.results.frames import SCHEMAS, columns
 
 pytestmark = pytest.mark.unit
 

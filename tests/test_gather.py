@@ -16,9 +16,10 @@ import pytest
 
 from conftest import PERMISSIONS_BIND, ManualClock, hits, locked, outcome, run_program
 from handmade import block, sample, single, thread
-from stichotrope import Profiler, ProfilerResults, _gather, print_results
-from stichotrope._gather import VARIABLE, _safe
+from stichotrope import Profiler, ProfilerResults, print_results
 from stichotrope.results import ProcessResults, ResultsFormatError
+from stichotrope.store import gather as gather_module
+from stichotrope.store.gather import VARIABLE, _safe
 
 pytestmark = pytest.mark.unit
 
@@ -48,7 +49,7 @@ def files(directory: Path) -> list[Path]:
 
 def workers() -> list[Any]:
     """The thread that refreshes files, if there is one."""
-    return [one for one in (_gather._worker,) if one is not None and one._running.locked()]
+    return [one for one in (gather_module._worker,) if one is not None and one._running.locked()]
 
 
 # When and where the file is written
@@ -337,13 +338,13 @@ def test_gathering_does_not_keep_a_profiler_alive(
 ) -> None:
     """It goes with its last reference, and the thread with it, long before the next refresh."""
     pauses: list[float] = []
-    pause = _gather._pause
+    pause = gather_module._pause
 
     def noted() -> float:
         pauses.append(pause())
         return pauses[-1]
 
-    monkeypatch.setattr(_gather, "_pause", noted)
+    monkeypatch.setattr(gather_module, "_pause", noted)
     p = Profiler("short")
     passes(p, 2)
     p.gather(tmp_path, period_s=NEVER)
@@ -395,7 +396,7 @@ def test_importing_the_package_does_not_load_what_gathers() -> None:
     program = """
         import sys, stichotrope
         stichotrope.Profiler("x").stop_gathering()
-        print("stichotrope._gather" in sys.modules)
+        print("stichotrope.store.gather" in sys.modules)
     """
     assert outcome(run_program(program)) == (0, "False\n", "")
 
@@ -497,7 +498,8 @@ def test_a_failure_in_the_background_disturbs_nobody(tmp_path: Path) -> None:
     """Not even where warnings are errors; the program ends well, and nothing is printed."""
     program = f"""
         import shutil, sys, time
-        from stichotrope import Profiler, _gather
+        from stichotrope import Profiler
+        from stichotrope.store import gather as gather_module
         p = Profiler("app")
         p.gather({str(tmp_path / "results")!r}, period_s=0.001)
         shutil.rmtree({str(tmp_path / "results")!r})

@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 from conftest import hits, recorded
-from stichotrope import Profiler, _instrument
-from stichotrope._instrument import Instrumentation, Pattern
+from stichotrope import Profiler
+from stichotrope.instrumentation import patterns as instrument
+from stichotrope.instrumentation.patterns import Instrumentation, Pattern
 
 pytestmark = pytest.mark.integration
 
@@ -65,7 +66,7 @@ def track() -> Iterator[Callable[..., tuple[Profiler, Instrumentation]]]:
     yield install
     while installed:
         installed.pop().remove()
-    assert _instrument._FINDER not in sys.meta_path
+    assert instrument._FINDER not in sys.meta_path
 
 
 # Patterns
@@ -444,16 +445,16 @@ def test_an_action_waits_for_a_module_or_is_done_at_once(project):
     """What is to be done after an import is done once, then or right away."""
     project(awaited="x = 1")
     seen: list[ModuleType] = []
-    _instrument.after_import("awaited", seen.append)
+    instrument.after_import("awaited", seen.append)
     assert seen == []
     awaited = importlib.import_module("awaited")
 
     assert seen == [awaited]
     importlib.reload(awaited)
     assert seen == [awaited]
-    _instrument.after_import("awaited", seen.append)
+    instrument.after_import("awaited", seen.append)
     assert seen == [awaited, awaited]
-    sys.meta_path.remove(_instrument._FINDER)  # type: ignore[arg-type]
+    sys.meta_path.remove(instrument._FINDER)  # type: ignore[arg-type]
 
 
 # What is said
@@ -598,7 +599,7 @@ def test_a_main_program_with_a_mistake_is_a_syntax_error_of_its_own(track):
         instrumentation.compiled("def f(:", "program.py")
     assert (error.value.filename, error.value.lineno) == ("program.py", 1)
     own = [frame.filename for frame in traceback.extract_tb(error.tb)][1:]
-    assert own == [_instrument.__file__]
+    assert own == [instrument.__file__]
 
 
 def test_a_tracked_function_of_the_main_program_is_pickled_by_name(track, monkeypatch):

@@ -23,7 +23,7 @@ import stichotrope
 from conftest import hits
 from handmade import block, single, troubled
 from stichotrope import ProfilerResults, profiler
-from stichotrope._columns import SORTS
+from stichotrope._text.columns import SORTS
 from stichotrope.report.notebook import render
 
 pytestmark = pytest.mark.integration

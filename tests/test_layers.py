@@ -17,74 +17,57 @@ from stichotrope import _core
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "stichotrope"
 
-# What each room may import of the package, from the most downstream to the most upstream.
+# What every room may import: the ground floor.
+GROUND = {"_text", "_version", "config"}
+
+# What each room may import of the package besides, from the most downstream to the most upstream.
 ROOMS: dict[str, set[str]] = {
     "_version": set(),
-    "_checks": set(),
+    "_text": set(),
     "_core": set(),
-    "_clock": {"_core"},
-    "_columns": set(),
-    "_files": set(),
-    "_format": set(),
-    "_frames": set(),
+    # The clock is the core's; which one passes are timed with is a setting.
+    "config": {"_core"},
+    "results": set(),
+    "statistics": {"results"},
+    "export": {"results", "statistics"},
+    "report": {"results", "statistics"},
+    "instrumentation": {"_core"},
+    "repetition": {"_core", "instrumentation", "statistics"},
+    "snapshot": {"_core", "results"},
+    "store": {"results", "snapshot"},
+    "metrics": {"_core", "results"},
     "_place": set(),
-    "_progress": set(),
-    "results": {"_files", "_frames"},
-    "statistics": {"_checks", "_files", "results"},
-    "export": {"_files", "_format", "_version", "results", "statistics"},
-    "report": {"_columns", "_files", "_format", "_version", "results", "statistics"},
-    "_merge": {"results"},
-    "_special": {"_core"},
-    "_targets": {"_checks", "_core", "_special"},
-    "_instrument": {"_checks", "_targets"},
-    "repetition": {"_checks", "_core", "_format", "_progress", "_targets", "statistics"},
-    "_view": {"_clock", "_core", "_merge", "results"},
-    "_open": {"_clock", "_core", "_format", "_merge", "_view", "results"},
-    "_gather": {"_files", "_view", "results"},
-    "config": {"_checks", "_columns", "_files"},
-    "profiler": {
-        *("_checks", "_core", "_files", "_merge", "_targets", "_view"),
-        *("config", "results"),
-    },
-    "cli": {"_columns", "_files", "_gather", "_instrument", "profiler", "results"},
+    "profiler": {"_core", "instrumentation", "results", "snapshot"},
+    "_session": {"instrumentation", "profiler", "results", "store"},
+    "cli": {"_session", "instrumentation", "profiler", "results"},
     "__main__": {"cli"},
-    "_sent": {"_core", "_place", "_targets", "profiler", "results"},
+    "_sent": {"_core", "_place", "instrumentation", "profiler", "results"},
     "_taught": {"_core", "_sent", "profiler"},
     "_default": {"_place", "profiler"},
-    "_logged": {"_checks", "_default", "_format", "profiler"},
-    "ipython": {"_columns", "_instrument", "_place", "profiler", "report", "results"},
-    "pytest_plugin": {"_place", "profiler"},
-    "__init__": {
-        *("_format", "_version"),
-        *("config", "export", "profiler", "report", "results", "statistics"),
-    },
+    "_log": {"_default", "profiler"},
+    "integrations": {"_place", "instrumentation", "profiler", "report", "results"},
+    "__init__": {"export", "profiler", "report", "results", "statistics"},
 }
+for _room, _used in ROOMS.items():
+    _used.update(one for one in GROUND if list(ROOMS).index(one) < list(ROOMS).index(_room))
 
 # What it may import besides, but inside a function only: importing the package must not load it.
 LAZY: dict[str, set[str]] = {
-    "config": {"_clock"},
-    "profiler": {"_gather", "_open", "export", "report", "repetition"},
-    "cli": {
-        *("_clock", "_core", "_format", "_progress", "_version"),
-        *("config", "export", "report", "statistics"),
-    },
-    "_default": {"config", "report"},
-    "pytest_plugin": {
-        *("_format", "_instrument", "cli"),
-        *("config", "report", "results", "statistics"),
-    },
-    "__init__": {"_default", "_logged", "_taught", "ipython"},
+    "profiler": {"export", "report", "repetition", "store"},
+    "cli": {"_core", "export", "report", "statistics"},
+    "_default": {"report"},
+    "integrations": {"cli", "statistics"},
+    "__init__": {"_default", "_log", "_taught", "integrations"},
 }
 
 # Which packages from outside a room may import, besides the standard library.
 OUTSIDE: dict[str, set[str]] = {
+    "_text": {"rich"},
     "cli": {"argcomplete", "rich"},
-    "_frames": {"pandas", "polars", "pyarrow"},
-    "_progress": {"rich"},
     "config": {"tomllib"},
-    "ipython": {"IPython"},
-    "pytest_plugin": {"pytest"},
+    "integrations": {"IPython", "pytest"},
     "report": {"rich"},
+    "results": {"pandas", "polars", "pyarrow"},
     "statistics": {"numpy", "ruptures", "scipy"},
 }
 
@@ -94,13 +77,12 @@ OUTSIDE: dict[str, set[str]] = {
 # instruments, being downstream of it; its own base class is in the core.
 SHARED: dict[str, set[str]] = {
     "_default": {"_block_named"},
-    "_gather": {"_gathering", "_start_ns"},
-    "_instrument": {"_wrapper"},
     "_sent": {"_gathering", "_intern_block", "_sites", "_track_names", "_tracks"},
-    "_targets": {"_wrap"},
     "config": {"_switch_off_when_made"},
+    "instrumentation": {"_wrap", "_wrapper"},
+    "integrations": {"_fail_on"},
     "profiler": {"_set_gates"},
-    "pytest_plugin": {"_fail_on"},
+    "store": {"_gathering", "_start_ns", "_view"},
 }
 
 
@@ -309,7 +291,7 @@ def test_a_room_keeps_to_itself_what_begins_with_an_underscore():
         ("from .profiler import _A", set(), {"_A"}),
         ("from ..statistics._samples import fences", set(), {"_samples"}),
         ("from stichotrope.profiler import _A", set(), {"_A"}),
-        ("from . import _files", set(), set()),
+        ("from . import _text", set(), set()),
         ("from ._passes import cell", set(), set()),
         ("from os import _exit", set(), set()),
     ],
@@ -339,7 +321,7 @@ def test_the_rooms_have_a_direction():
         ("from stichotrope.profiler import Profiler", "results", 1),
         ("import stichotrope.profiler", "results", 1),
         ("from stichotrope import Profiler", "results", 1),
-        ("from stichotrope import _files", "results", 0),
+        ("from stichotrope import _text", "results", 0),
         ("from . import profiler", "results", 1),
         ("from .profiler import Profiler", "results", 1),
         ("from ..profiler import Profiler", "export.csv", 1),

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from stichotrope import _core
-from stichotrope._merge import (
+from stichotrope.results.histogram import bounds, index
+from stichotrope.snapshot.aggregate import (
     Rate,
     Site,
     blocks_by_track,
     call_tree,
     midpoint,
 )
-from stichotrope.results.histogram import bounds, index
 
 pytestmark = pytest.mark.unit
 

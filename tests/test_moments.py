@@ -10,7 +10,8 @@ import pytest
 
 from moments.cases import CASES, TOLD
 from moments.drawing import Family, find, play
-from stichotrope import _clock, _core
+from stichotrope import _core
+from stichotrope.config import clock as clocks
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +43,7 @@ def manual_clock() -> Iterator[None]:
     """The injected clock."""
     _core.use_clock("manual")
     yield
-    _clock.choose()
+    clocks.choose()
 
 
 def all_agree(family: str, names: Iterator[str]) -> None:

@@ -216,8 +216,8 @@ def test_a_child_gathers_though_other_threads_held_every_lock(tmp_path: Path) ->
     told, results = run_script(
         tmp_path,
         """
-        from stichotrope import _gather
-        _gather._PATIENCE_S = 0.01
+        from stichotrope.store import gather
+        gather._PATIENCE_S = 0.01
         passes(1)
         quiet = Profiler("work")
         quiet.gather()
@@ -226,7 +226,7 @@ def test_a_child_gathers_though_other_threads_held_every_lock(tmp_path: Path) ->
         done, tell = os.pipe()
 
         def hold():
-            with _gather._LOCK, p._gathering._lock, quiet._gathering._lock:
+            with gather._LOCK, p._gathering._lock, quiet._gathering._lock:
                 held.set()
                 os.read(done, 1)
 
@@ -260,8 +260,8 @@ def test_a_fork_in_the_middle_of_a_write_harms_neither_file(tmp_path: Path) -> N
     told, results = run_script(
         tmp_path,
         """
-        from stichotrope import _gather
-        _gather._PATIENCE_S = 0.01
+        from stichotrope.store import gather
+        gather._PATIENCE_S = 0.01
         writing, go_on = threading.Event(), threading.Event()
         real = os.fsync
 
@@ -302,10 +302,10 @@ def test_the_thread_goes_on_in_parent_and_child(tmp_path: Path) -> None:
     told, results = run_script(
         tmp_path,
         """
-        from stichotrope import _gather
+        from stichotrope.store import gather
 
         def count_threads():
-            return int(_gather._worker is not None and _gather._worker._running.locked())
+            return int(gather._worker is not None and gather._worker._running.locked())
 
         counts = [count_threads()]
         counts.append(ended(fork(lambda: sys.exit(count_threads()))))

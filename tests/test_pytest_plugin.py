@@ -13,7 +13,7 @@ from weakref import WeakSet
 import pytest
 
 # Imported here, so that it is not the property of the first run of pytest inside these tests.
-import stichotrope.pytest_plugin as plugin
+import stichotrope.integrations.pytest as plugin
 from stichotrope import Profiler, ProfilerResults, export_json
 from stichotrope.profiler import profilers
 
@@ -50,7 +50,7 @@ TESTS = """
 class Runs:
     """Runs pytest on its own tests, with this plugin, and no others unless they are named."""
 
-    plugin: tuple[str, ...] = ("-p", "stichotrope.pytest_plugin")
+    plugin: tuple[str, ...] = ("-p", "stichotrope.integrations.pytest")
 
     def __init__(self, pytester: pytest.Pytester) -> None:
         self.pytester = pytester
@@ -146,7 +146,8 @@ def test_without_an_option_nothing_heavy_is_imported(run: Runs) -> None:
             from stichotrope import profiler
             assert not profiler._PROFILER_REGISTRY
             ours = {name for name in sys.modules if name.startswith("stichotrope.")}
-            heavy = {"config", "ipython", "statistics", "cli", "_instrument", "_default", "_gather"}
+            heavy = {"config.settings", "config.file", "integrations.ipython", "statistics", "cli"}
+            heavy |= {"instrumentation.patterns", "_default", "store.gather"}
             assert ours & {f"stichotrope.{name}" for name in heavy} == set()
             assert {"rich", "IPython", "numpy", "scipy"} & set(sys.modules) == set()
     """
@@ -158,7 +159,7 @@ def test_the_entry_point_can_be_switched_off() -> None:
     text = SETTINGS.read_text(encoding="utf-8")
     points = re.search(r"^\[project\.entry-points\.pytest11\]\n(.*)\n", text, re.MULTILINE)
     assert points is not None
-    assert points[1] == 'stichotrope = "stichotrope.pytest_plugin"'
+    assert points[1] == 'stichotrope = "stichotrope.integrations.pytest"'
 
 
 def test_the_fixture_is_there_without_an_option(run: Runs) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from conftest import ManualClock, hits, recorded, run_program
 from stichotrope import Profiler, set_global_enabled
-from stichotrope._format import format_throughput
+from stichotrope._text.format import format_throughput
 from stichotrope.repetition import MOST_SAMPLES, Repetition
 from stichotrope.repetition.rules import Narrow, Tally
 from stichotrope.statistics import compare, mean_interval, median_interval, outliers

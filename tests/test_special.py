@@ -11,7 +11,8 @@ from unittest import mock
 import pytest
 
 from conftest import hits
-from stichotrope import Profiler, _core, _special
+from stichotrope import Profiler, _core
+from stichotrope.instrumentation import special
 
 pytestmark = pytest.mark.unit
 
@@ -201,7 +202,7 @@ def test_one_type_serves_all_callees_of_a_type(p: Profiler) -> None:
     """And goes with it."""
     kinds = {type(p.track(0)(Everything(n))) for n in range(3)}
     assert len(kinds) == 1
-    assert _special.kind_for(Everything(1)) in kinds
+    assert special.kind_for(Everything(1)) in kinds
 
 
 def test_a_callable_instance_is_pickled_by_value(p: Profiler) -> None:

@@ -5,7 +5,7 @@ PYTEST_DONT_REWRITE: pytest, whose plugin this package has, finds no assertions 
 
 from __future__ import annotations
 
-from ._format import format_time_ns
+from ._text.format import format_time_ns
 from ._version import __version__
 from .export import (
     export_collapsed,
@@ -22,7 +22,7 @@ from .results import ProfileBlock, ProfilerResults, ProfileTrack, ResultsFormatE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._default import profile
-    from ._logged import profile_function
+    from ._log import profile_function
 
 __all__ = [
     "ProfileBlock",
@@ -66,9 +66,9 @@ def __getattr__(name: str) -> object:
     if name == "profile":
         from ._default import profile as value
     elif name == "profile_function":
-        from ._logged import profile_function as value
+        from ._log import profile_function as value
     else:
-        from . import ipython
+        from .integrations import ipython
 
         value = getattr(ipython, name)
     globals()[name] = value

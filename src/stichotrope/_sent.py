@@ -12,8 +12,9 @@ import builtins
 import threading
 from types import FunctionType
 
-from . import _core, _targets
+from . import _core
 from ._place import block_at
+from .instrumentation import wrapping
 from .profiler import Profiler, profilers
 from .results import default_track_name
 
@@ -177,7 +178,7 @@ def arrived(function: Any, about: dict[str, Any]) -> Any:
         return function
     profiler, track = _place(about)
     site = profiler._intern_block(track, about["block"], about["file"], about["line"])
-    return _targets.wrapped(profiler, function, site)
+    return wrapping.wrapped(profiler, function, site)
 
 
 def block_named(about: dict[str, Any]) -> _core.Block:

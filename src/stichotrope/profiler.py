@@ -10,10 +10,12 @@ from collections import deque
 from itertools import count
 from weakref import WeakValueDictionary
 
-from . import _checks, _core, _targets
-from ._merge import Site
-from ._view import View
+from . import _core
+from .config import checks
+from .instrumentation import wrapping
 from .results import default_track_name
+from .snapshot.aggregate import Site
+from .snapshot.take import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,12 +23,12 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, ParamSpec, TextIO, TypeVar
 
-    from ._files import StrPath
-    from ._gather import Gathering
-    from ._open import OpenBlock
+    from ._text.files import StrPath
     from .config import Settings
     from .repetition import Repeating, Repetition
     from .results import ProfilerResults, ProfileTrack, ThreadResults
+    from .snapshot.inflight import OpenBlock
+    from .store.gather import Gathering
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -139,9 +141,9 @@ class Profiler(_core.Recorder):
     def __init__(
         self, name: str = "Profiler", *, retain_threads: int = 1024, max_nodes: int = 65_536
     ) -> None:
-        name = _checks.checked_text(name, "a profiler's name")
-        _checks.check_limit(retain_threads, "retain_threads", *_checks.RETAIN_THREADS)
-        _checks.check_limit(max_nodes, "max_nodes", *_checks.MAX_NODES)
+        name = checks.checked_text(name, "a profiler's name")
+        checks.check_limit(retain_threads, "retain_threads", *checks.RETAIN_THREADS)
+        checks.check_limit(max_nodes, "max_nodes", *checks.MAX_NODES)
         self._open_store(retain_threads, max_nodes)  # refuses to be called twice
         self._name = name
         self._gathering: Gathering | None = None
@@ -236,15 +238,15 @@ class Profiler(_core.Recorder):
             called, or a property or the like that cannot be copied.
         :raises ValueError: for a negative track or an empty name.
         """
-        _checks.check_track(track)
+        checks.check_track(track)
         if name is not None:
-            name = _checks.checked_name(name)
+            name = checks.checked_name(name)
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
-            _targets.check_target(function)
+            wrapping.check_target(function)
             if not is_global_enabled():
                 return function
-            tracked: Callable[P, R] = _targets.tracked(function, name, self._wrapper(track))
+            tracked: Callable[P, R] = wrapping.tracked(function, name, self._wrapper(track))
             return tracked
 
         return decorate
@@ -274,14 +276,14 @@ class Profiler(_core.Recorder):
             no class, or one of C.
         :raises ValueError: for a negative track or an empty name.
         """
-        _checks.check_track(track)
-        _checks.check_include(include)
+        checks.check_track(track)
+        checks.check_include(include)
 
         def decorate(cls: C) -> C:
-            _targets.check_class(cls)
+            wrapping.check_class(cls)
             if is_global_enabled():
-                choices = _targets.choose_in_class(cls, include, self)
-                _targets.replace(choices, self._wrapper(track))
+                choices = wrapping.choose_in_class(cls, include, self)
+                wrapping.replace(choices, self._wrapper(track))
             return cls
 
         return decorate
@@ -307,25 +309,25 @@ class Profiler(_core.Recorder):
         :raises TypeError: for an argument of the wrong type.
         :raises ValueError: for a negative track or an empty name.
         """
-        _checks.check_track(track)
-        _checks.check_include(include)
-        _targets.check_module(module)
+        checks.check_track(track)
+        checks.check_include(include)
+        wrapping.check_module(module)
         if not is_global_enabled():
             return []
-        choices = _targets.choose_in_module(module, include, self)
-        return _targets.replace(choices, self._wrapper(track))
+        choices = wrapping.choose_in_module(module, include, self)
+        return wrapping.replace(choices, self._wrapper(track))
 
     def _wrapper(self, track: int | str) -> Callable[[Any, str, Any], Any]:
         def wrap(function: Any, name: str, place: Any) -> Any:
-            site = self._intern_block(track, name, *_targets.definition(place))
-            return _targets.wrapped(self, function, site)
+            site = self._intern_block(track, name, *wrapping.definition(place))
+            return wrapping.wrapped(self, function, site)
 
         return wrap
 
     def _intern_block(self, track: int | str, name: str, file: str, line: int) -> int:
         """Return the number of a call site, registering it at first sight."""
-        _checks.check_track(track)
-        name = _checks.checked_name(name)
+        checks.check_track(track)
+        name = checks.checked_name(name)
         return self._locked(lambda: self._site(track, name, file, line))
 
     def _site(self, track: int | str, name: str, file: str, line: int) -> int:
@@ -372,8 +374,8 @@ class Profiler(_core.Recorder):
         :raises TypeError: for a track or a switch of the wrong type.
         :raises ValueError: for a negative index or an empty name.
         """
-        _checks.check_track(track)
-        _checks.check_switch(enabled)
+        checks.check_track(track)
+        checks.check_switch(enabled)
         self._locked(lambda: self._set_gate(self._track(track).gate, enabled))
 
     def is_track_enabled(self, track: int | str) -> bool:
@@ -383,7 +385,7 @@ class Profiler(_core.Recorder):
         :raises TypeError: for a track of the wrong type.
         :raises ValueError: for a negative index or an empty name.
         """
-        _checks.check_track(track)
+        checks.check_track(track)
         return self._locked(lambda: self._is_on(track))
 
     def _is_on(self, track: int | str) -> bool:
@@ -409,8 +411,8 @@ class Profiler(_core.Recorder):
         """
         if isinstance(track, str):
             raise TypeError(f"a track is renamed by its index (an int), not by its name {track!r}")
-        _checks.check_track(track)
-        name = _checks.checked_text(name, "a track's name")
+        checks.check_track(track)
+        name = checks.checked_text(name, "a track's name")
         self._locked(lambda: self._rename(track, name))
 
     def _rename(self, track: int, name: str) -> None:
@@ -473,7 +475,7 @@ class Profiler(_core.Recorder):
         """
         if thread is None:
             return self._view().results()
-        _checks.check_thread_key(thread)
+        checks.check_thread_key(thread)
         return self._view().results_of(thread)
 
     def open_blocks(self) -> list[OpenBlock]:
@@ -486,7 +488,7 @@ class Profiler(_core.Recorder):
         :returns: `OpenBlock`s, thread by thread, each with its outermost first; printing one gives
             a readable line.
         """
-        from ._open import open_blocks
+        from .snapshot.inflight import open_blocks
 
         # What is open before the sites and tracks: each that it names is then sure to be known.
         running, waiting = self._open_passes(), self._suspended_passes()
@@ -528,7 +530,7 @@ class Profiler(_core.Recorder):
         :raises OSError: when the directory cannot be made or written to. What cannot be written
             later is a `RuntimeWarning`, and the last file stays.
         """
-        from ._gather import gather
+        from .store.gather import gather
 
         return gather(self, directory, period_s)
 
@@ -652,7 +654,7 @@ def set_global_enabled(enabled: bool) -> None:
     :param enabled: whether to profile.
     :raises TypeError: when it is no bool.
     """
-    _checks.check_switch(enabled)
+    checks.check_switch(enabled)
     _holding((_REGISTRY_LOCK, _GLOBAL_CACHE_LOCK), lambda: _set_everything(enabled))
 
 

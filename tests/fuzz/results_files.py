@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from stichotrope import ProfilerResults, export_csv, export_json, print_results
-from stichotrope._columns import SORTS
+from stichotrope._text.columns import SORTS
 
 CORPUS = Path(__file__).parent / "corpus"
 

@@ -10,7 +10,8 @@ import sys
 import time
 from typing import Any
 
-from stichotrope import Profiler, _clock, _core, profiler, set_global_enabled
+from stichotrope import Profiler, _core, profiler, set_global_enabled
+from stichotrope.config import clock as clocks
 
 
 def play(path: str, limit: float, interval: float, rounds: int, arguments: dict[str, Any]) -> None:
@@ -31,7 +32,7 @@ def play(path: str, limit: float, interval: float, rounds: int, arguments: dict[
         # A thread of C that needs no lock of the interpreter: it also ends who hangs with that held.
         faulthandler.dump_traceback_later(limit, exit=True)
         facts = scenario(**arguments)
-        _clock.choose()
+        clocks.choose()
         set_global_enabled(True)
         left = left_behind(before)
         faulthandler.cancel_dump_traceback_later()

@@ -96,7 +96,7 @@ class Gate:
         if self._target is None:
             sys.stdout.write(text)
             return
-        from .._files import write_whole
+        from .._text.files import write_whole
 
         write_whole(self._target, text)
 
@@ -120,7 +120,7 @@ def _rendered(comparison: Comparison, form: str, met: dict[str, list[str]]) -> s
 
 
 def _cells(block: BlockComparison, is_of_pairs: bool) -> tuple[str, ...]:
-    from .._format import format_time_ns
+    from .._text.format import format_time_ns
 
     interval = ""
     if block.low is not None and block.high is not None:
@@ -138,7 +138,7 @@ def _cells(block: BlockComparison, is_of_pairs: bool) -> tuple[str, ...]:
 
 
 def _lone_cells(block: LoneBlock, is_old: bool, is_of_pairs: bool) -> tuple[str, ...]:
-    from .._format import format_time_ns
+    from .._text.format import format_time_ns
 
     time = format_time_ns(block.ns) if block.hits else ""
     old, new, verdict = (time, "", "missing") if is_old else ("", time, "new")
@@ -216,7 +216,7 @@ def _table(comparison: Comparison) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    from .._format import printable
+    from .._text.format import printable
 
     is_terminal = sys.stdout.isatty()
     encoding = sys.stdout.encoding or "ascii"
@@ -247,7 +247,7 @@ def _table(comparison: Comparison) -> str:
 
 
 def _markdown(comparison: Comparison) -> str:
-    from .._format import printable
+    from .._text.format import printable
 
     def escaped(text: str) -> str:
         # What would end a cell or begin markup; names come from the program.

@@ -12,8 +12,8 @@ TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of 
 if TYPE_CHECKING:
     from typing import Any
 
+    from .._session import Session
     from ..config import Settings
-    from ._session import Session
 
 _MOST_OPEN = 8  # lines of what is open
 
@@ -85,7 +85,7 @@ class Live:
     def _table(self) -> Any:
         from rich.text import Text
 
-        from .._format import printable
+        from .._text.format import printable
         from ..report.console import as_text
 
         found = self._session.live_results()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from .._columns import PRINTED
-from .._files import write_whole
+from .._text.columns import PRINTED
+from .._text.files import write_whole
 from . import CommandError, reason
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations

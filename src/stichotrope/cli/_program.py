@@ -7,7 +7,7 @@ import os
 import sys
 from types import ModuleType
 
-from .. import _instrument
+from ..instrumentation.patterns import own_loader
 from . import CommandError
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -148,7 +148,7 @@ class _NoModuleError(Exception):
 
 def _of_module(spec: Any, code: CodeType, compile_main: Compile) -> tuple[CodeType, dict[str, Any]]:
     """Return code and namespace of a module that was found by name."""
-    spec.loader = _instrument.own_loader(spec.loader)
+    spec.loader = own_loader(spec.loader)
     get_source = getattr(spec.loader, "get_source", None)
     source = None if get_source is None else get_source(spec.name)
     if source is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from .._files import files_in
-from ..results import GATHERED_SUFFIX, ProfilerResults, ResultsFormatError
+from .._text.files import files_in
+from ..results import GATHERED_SUFFIX, ProfilerResults
+from ..results.gathered import readable
 from ..results.merge import by_profiler
 from . import CommandError, reason, say
 
@@ -37,7 +38,7 @@ def _in_directory(directory: str) -> list[ProfilerResults]:
         files = files_in(directory, GATHERED_SUFFIX)
     except OSError as error:
         raise CommandError(reason(error)) from None
-    found = readable(files)
+    found = readable(files, left_out)
     if not found:
         expected = f"results files, named *{GATHERED_SUFFIX}"
         kind = "none that can be read" if files else "none"
@@ -45,15 +46,9 @@ def _in_directory(directory: str) -> list[ProfilerResults]:
     return found
 
 
-def readable(paths: Iterable[str]) -> list[ProfilerResults]:
-    """Return the results in files, and say which of them cannot be read.
+def left_out(error: Exception) -> None:
+    """Say which file is left out, and why.
 
-    :param paths: the files.
+    :param error: the error of reading it.
     """
-    found = []
-    for path in paths:
-        try:
-            found.append(ProfilerResults.load(path))
-        except (OSError, ResultsFormatError) as error:
-            say(f"stichotrope: left out: {reason(error)}")
-    return found
+    say(f"stichotrope: left out: {reason(error)}")

@@ -142,7 +142,7 @@ class _Rounds:
     """
 
     def __init__(self, asked: int | None, confidence: float, threshold: float | None) -> None:
-        from .._progress import ProgressBar, is_wanted
+        from .._text.progress import ProgressBar, is_wanted
 
         self._asked = asked
         self._confidence = confidence
@@ -284,12 +284,14 @@ class _Side:
 
     def _results(self, folder: str) -> ProfilerResults:
         """Return what the processes of one run recorded, of all profilers together."""
-        from .._files import files_in
+        from .._text.files import files_in
         from ..results import GATHERED_SUFFIX
+        from ..results.gathered import readable
         from ..results.merge import by_profiler, joined
-        from ._sources import readable
+        from ._sources import left_out
 
-        parts = sorted(readable(files_in(folder, GATHERED_SUFFIX)), key=_profiler_name)
+        files = files_in(folder, GATHERED_SUFFIX)
+        parts = sorted(readable(files, left_out), key=_profiler_name)
         recorded = [one for one in by_profiler(parts) if one.total_hits]
         if not recorded:
             raise CommandError(

@@ -60,7 +60,7 @@ def main(options: Any) -> int:
 
 
 def _folder(given: str | None) -> str:
-    from .._files import made_directory
+    from .._text.files import made_directory
 
     if given is not None:
         return made_directory(given)

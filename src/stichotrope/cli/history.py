@@ -160,7 +160,7 @@ def _show(options: Any) -> int:
     if target is None:
         _print(entries, found, options.figure)
     else:
-        from .._files import write_whole
+        from .._text.files import write_whole
         from ..report.history import render
 
         write_whole(target, render(entries, found, options.figure))
@@ -172,7 +172,7 @@ def _print(entries: list[HistoryEntry], found: dict[Key, list[HistoryChange]], f
     from rich.table import Table
     from rich.text import Text
 
-    from .._format import format_time_ns, printable
+    from .._text.format import format_time_ns, printable
     from ..report.history import TITLES
 
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -235,7 +235,7 @@ def _day(entry: HistoryEntry) -> str:
 
 
 def _check(options: Any) -> int:
-    from .._format import format_time_ns, printable
+    from .._text.format import format_time_ns, printable
 
     if options.last < 1:
         raise CommandError(f"--last takes 1 or more, not {options.last}")

@@ -59,9 +59,9 @@ def main(options: Any) -> int:
 def _facts() -> dict[str, Any]:
     import platform
 
-    from .. import _clock, _core
+    from .. import _core
     from .._version import __version__
-    from ..config import ConfigError, load
+    from ..config import ConfigError, clock, load
 
     try:
         settings = load()
@@ -76,7 +76,7 @@ def _facts() -> dict[str, Any]:
         "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
         "platform": platform.platform(),
         "clock": {
-            **_clock.description(),
+            **clock.description(),
             "counter": _core.counter_name() or None,
             "counter_is_invariant": _core.counter_is_invariant(),
         },
@@ -108,7 +108,7 @@ def _versions(packages: tuple[str, ...]) -> dict[str, str | None]:
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:
-    from .._format import format_count, format_time_ns
+    from .._text.format import format_count, format_time_ns
 
     clock = facts["clock"]
     lock = "with GIL" if facts["gil"] else "without GIL"

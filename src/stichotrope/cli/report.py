@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     :param parser: the command's parser.
     """
-    from .._columns import SORTS
+    from .._text.columns import SORTS
 
     def chosen(option: str, what: str) -> None:
         name = option[2:].upper()

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from .._instrument import Pattern
+    from .._session import Session
     from ..config import Settings
+    from ..instrumentation.patterns import Pattern
     from ..results import ProfilerResults
     from ._live import Live
-    from ._session import Session
 
 USAGE = """\
 %(prog)s [options] SCRIPT [arguments]
@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     :param parser: the command's parser.
     """
-    from .._columns import SORTS
+    from .._text.columns import SORTS
     from ..config import FORMATS
 
     add = parser.add_argument
@@ -158,7 +158,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _patterns(targets: Iterable[str]) -> list[Pattern]:
-    from .._instrument import Pattern
+    from ..instrumentation.patterns import Pattern
 
     try:
         return [Pattern(text) for text in dict.fromkeys(targets)]
@@ -195,7 +195,7 @@ class _Run:
         self.session = self._session(program)
 
     def _session(self, program: Program) -> Session:
-        from ._session import Session
+        from .._session import Session
 
         try:
             return Session(program.name, self._patterns, self._settings, program.module_names)
@@ -247,7 +247,9 @@ class _Run:
                 _say_interrupted()
 
     def _report(self) -> None:
-        results = self.session.results()
+        from ._sources import left_out
+
+        results = self.session.results(left_out)
         recorded = [one for one in results if one.was_entered]
         if self._output is not None:
             self._save(recorded or results[:1])

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Protocol, TypeVar
 
-    from .._files import StrPath
+    from .._text.files import StrPath
 
     class _Profiler(Protocol):
         """What is set up of a profiler, which lies upstream."""
@@ -47,7 +47,7 @@ def configured(make: Callable[..., P], name: str | None, settings: Settings | No
 
 
 def _use_clock(settings: Settings) -> None:
-    from .._clock import change
+    from .clock import change
 
     try:
         stays = change(settings.clock or "")

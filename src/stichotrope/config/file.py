@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 
-from .. import _checks
-from .._files import read_whole
+from .._text.files import read_whole
+from . import checks
 from .kinds import ConfigError
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from typing import Any
 
-    from .._files import StrPath
+    from .._text.files import StrPath
 
 FILE = "stichotrope.toml"
 SHARED_FILE = "pyproject.toml"
@@ -75,7 +75,7 @@ def _shared(path: str) -> dict[str, Any] | None:
     tool = _parsed(path).get("tool")
     table = tool.get(TABLE) if isinstance(tool, dict) else None
     if table is not None and not isinstance(table, dict):
-        raise ConfigError(f"{path}: tool.{TABLE} must be a table, not {_checks.shown(table)}")
+        raise ConfigError(f"{path}: tool.{TABLE} must be a table, not {checks.shown(table)}")
     return table
 
 

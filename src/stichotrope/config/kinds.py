@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .. import _checks
+from . import checks
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Kind:
 
     def wrong(self, value: object) -> WrongError:
         """Return an error that says what is expected and what was given."""
-        return WrongError(f"must be {self.expected}, not {_checks.shown(value)}")
+        return WrongError(f"must be {self.expected}, not {checks.shown(value)}")
 
 
 class Switch(Kind):
@@ -242,7 +242,7 @@ def _track_key(key: object, *, number_is_text: bool) -> int | str:
     if number_is_text and isinstance(key, str) and key.isdecimal():
         return int(key)
     try:
-        _checks.check_track(key)
+        checks.check_track(key)
     except (TypeError, ValueError) as error:
         raise WrongError(f"has a wrong key: {error}") from None
     return str.__str__(key) if isinstance(key, str) else int(key)  # type: ignore[call-overload]
@@ -259,7 +259,7 @@ def _track(key: int | str, said: Any) -> dict[str, Any]:
     if not hasattr(said, "items"):
         expected = "its name, true" if isinstance(key, int) else "true"
         raise WrongError(
-            f"must be {expected}, false, or a table, not {_checks.shown(said)}", str(key)
+            f"must be {expected}, false, or a table, not {checks.shown(said)}", str(key)
         )
     parts: dict[str, Kind] = {"enabled": Switch()}
     if isinstance(key, int):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from types import MappingProxyType
 
-from .. import _checks
-from .._columns import PRINTED, SORTS
-from . import kinds
+from .._text.columns import PRINTED, SORTS
+from . import checks, kinds
 from .file import chosen, found, place_of
 from .kinds import ConfigError, TrackSettings
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any, NoReturn
 
-    from .._files import StrPath
+    from .._text.files import StrPath
 
 PREFIX = "STICHOTROPE_"
 FILE_VARIABLE = "STICHOTROPE_CONFIG"
@@ -30,7 +29,7 @@ FORMATS = PRINTED
 
 
 def _clocks() -> Iterable[str]:
-    from .._clock import CHOICES
+    from .clock import CHOICES
 
     return CHOICES
 
@@ -64,8 +63,8 @@ _SETTINGS: dict[str, _Setting] = {
     "report_at_exit": _Setting(kinds.Switch(), False, PREFIX + "REPORT"),
     "gather": _Setting(kinds.Path()),
     "gather_period_s": _Setting(kinds.Seconds(), 1.0),
-    "retain_threads": _Setting(kinds.Count(*_checks.RETAIN_THREADS)),
-    "max_nodes": _Setting(kinds.Count(*_checks.MAX_NODES)),
+    "retain_threads": _Setting(kinds.Count(*checks.RETAIN_THREADS)),
+    "max_nodes": _Setting(kinds.Count(*checks.MAX_NODES)),
 }
 
 _VARIABLES = {setting.variable or PREFIX + key.upper(): key for key, setting in _SETTINGS.items()}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .._files import checked_path, write_bytes_whole, write_whole
+from .._text.files import checked_path, write_bytes_whole, write_whole
 from ..results import results_of
 from . import csv, json
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from .._files import StrPath
+    from .._text.files import StrPath
 
 __all__ = [
     "export_collapsed",

@@ -9,7 +9,7 @@ A block is written as its name; where several blocks have that name, as ``name (
 
 from __future__ import annotations
 
-from .._format import printable
+from .._text.format import printable
 from ._labels import label, shared_names
 from ._stacks import stacks
 

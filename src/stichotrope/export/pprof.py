@@ -11,7 +11,7 @@ count nested blocks twice, so that of these only a path's own ("flat") value mea
 
 from __future__ import annotations
 
-from .._format import printable
+from .._text.format import printable
 from .._version import __version__
 from ._labels import label, shared_names
 

@@ -10,7 +10,7 @@ call. Cumulative times count recursion once all the same, and what is open as fa
 
 from __future__ import annotations
 
-from .._format import printable
+from .._text.format import printable
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:

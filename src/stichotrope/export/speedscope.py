@@ -7,7 +7,7 @@ tree, not of time: results keep figures, not events.
 
 from __future__ import annotations
 
-from .._format import printable
+from .._text.format import printable
 from .._version import __version__
 from ._stacks import stacks
 

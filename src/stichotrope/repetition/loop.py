@@ -7,9 +7,10 @@ from time import perf_counter_ns
 from types import CoroutineType, FunctionType
 from weakref import finalize
 
-from .. import _checks, _targets
-from .._format import format_count, format_time_ns, printable
-from .._progress import ProgressBar, is_wanted
+from .._text.format import format_count, format_time_ns, printable
+from .._text.progress import ProgressBar, is_wanted
+from ..config import checks
+from ..instrumentation.wrapping import definition, own_name
 from ..statistics.samples import interpolated
 from .result import Repetition
 from .rules import MOST_SAMPLES, Tally, rule_of
@@ -90,15 +91,15 @@ def _of_function(
     name: str | None,
     options: dict[str, Any],
 ) -> Repeating:
-    own = _targets.own_name(function) if name is None else name
+    own = own_name(function) if name is None else name
     # A function that is tracked has a block of its own name at this very place already.
     block = f"{own} (repeated)" if name is None else name
-    return Repeating(profiler, track, block, _targets.definition(function), title=own, **options)
+    return Repeating(profiler, track, block, definition(function), title=own, **options)
 
 
 def _check_callable(function: object) -> None:
     if not callable(function):
-        raise TypeError(f"what is repeated must be callable, not {_checks.shown(function)}")
+        raise TypeError(f"what is repeated must be callable, not {checks.shown(function)}")
 
 
 def _check_plain(function: object) -> None:
@@ -179,15 +180,15 @@ class Repeating:
         progress: bool | None = None,
         timer: Callable[[], int] = perf_counter_ns,
     ) -> None:
-        _checks.check_limit(warmup, "warmup", 0, MOST_SAMPLES)
+        checks.check_limit(warmup, "warmup", 0, MOST_SAMPLES)
         if bytes_per_pass is not None:
-            _checks.check_limit(bytes_per_pass, "bytes_per_pass", 1, 1 << 62)
+            checks.check_limit(bytes_per_pass, "bytes_per_pass", 1, 1 << 62)
         if progress is not None:
-            _checks.check_switch(progress)
+            checks.check_switch(progress)
         if not callable(timer):
-            raise TypeError(f"a timer is a function that returns ns, not {_checks.shown(timer)}")
+            raise TypeError(f"a timer is a function that returns ns, not {checks.shown(timer)}")
         self._rule = rule_of(count, until, patience_s, precision, limit_s)
-        name = _checks.checked_name(name)
+        name = checks.checked_name(name)
         self._title = name if title is None else title
         self._block = _block_at(profiler, track, name, place)
         self._warm_block = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 
-from .._format import format_count, format_throughput, format_time_ns, printable
+from .._text.format import format_count, format_throughput, format_time_ns, printable
 from ..statistics import Runs
 from ..statistics.samples import fences, interpolated, quantile_ranks
 from .rules import CONFIDENCE, SECOND, deviation, half_interval

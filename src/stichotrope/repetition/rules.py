@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from math import inf, sqrt
 
-from .. import _checks
+from ..config import checks
 from ..statistics.student import tail_begin
 
 CONFIDENCE = 0.95  # of all intervals of repetitions
@@ -188,13 +188,13 @@ def rule_of(
         return NoNewMinimum(limit_ns, patience_ns)
     if until is not None:
         raise ValueError(f"give a count or until, not both: count={count!r} and until={until!r}")
-    _checks.check_limit(count, "count", 1, MOST_SAMPLES)
+    checks.check_limit(count, "count", 1, MOST_SAMPLES)
     return Count(count)
 
 
 def _checked_amount(value: float, name: str, of_what: str) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{name} is an amount of {of_what}, not {_checks.shown(value)}")
+        raise TypeError(f"{name} is an amount of {of_what}, not {checks.shown(value)}")
     if not 0 < value < inf:
         raise ValueError(f"{name} must be more than 0 and finite, not {value!r}")
     return value

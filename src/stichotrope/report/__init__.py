@@ -8,7 +8,7 @@ TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of 
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from .._files import StrPath
+    from .._text.files import StrPath
 
 __all__ = ["export_html", "print_results", "print_tree"]
 
@@ -23,7 +23,7 @@ def export_html(results: object, path: StrPath, *, source: bool = True) -> None:
     :raises TypeError: when one of them is of the wrong type.
     :raises OSError: when the target cannot be written.
     """
-    from .._files import checked_path, write_whole
+    from .._text.files import checked_path, write_whole
     from ..results import results_of
     from .html import render
 

@@ -6,7 +6,7 @@ entry per row take a third of the room that objects would.
 
 from __future__ import annotations
 
-from .._format import format_count, format_time_ns, printable
+from .._text.format import format_count, format_time_ns, printable
 from ..results import ProfilerResults, is_mostly_overhead
 from . import _passes
 from ._source import excerpts

@@ -6,8 +6,8 @@ recursion and tasks has none of them.
 
 from __future__ import annotations
 
-from .._columns import OF_PASSES
-from .._format import format_count
+from .._text.columns import OF_PASSES
+from .._text.format import format_count
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:

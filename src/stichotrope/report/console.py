@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from .._columns import HEADINGS, OF_PASSES, SORTS
-from .._format import format_count, format_percent, format_time_ns, printable, shorten
+from .._text.columns import HEADINGS, OF_PASSES, SORTS
+from .._text.format import format_count, format_percent, format_time_ns, printable, shorten
 from ..results import OVERHEAD_FACTOR, is_mostly_overhead, results_of
 from . import _passes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from .._format import format_time_ns, printable
+from .._text.format import format_time_ns, printable
 from .._version import __version__
 from .html import _asset, _hash
 

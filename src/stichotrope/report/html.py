@@ -27,7 +27,7 @@ def render(results: ProfilerResults, *, source: bool = True) -> str:
     from html import escape
     from string import Template
 
-    from .._format import printable
+    from .._text.format import printable
     from .._version import __version__
     from ._page import contents
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from .._columns import HEADINGS, OF_PASSES
+from .._text.columns import HEADINGS, OF_PASSES
 from ..results import results_of
 from . import _passes
 from .console import _blocks, _Glyphs, _Page, _Row, _sorted

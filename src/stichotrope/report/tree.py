@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .._columns import HEADINGS, OF_PASSES
-from .._format import format_count, format_percent
+from .._text.columns import HEADINGS, OF_PASSES
+from .._text.format import format_count, format_percent
 from ..results import is_mostly_overhead, results_of
 from . import _passes, console
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._files import checked_path, read_whole, write_whole
+from .._text.files import checked_path, read_whole, write_whole
 from .histogram import Histogram
 from .model import (
     FORMAT,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from .._files import StrPath
+    from .._text.files import StrPath
     from .model import Figures, Totals
     from .record import Record
 

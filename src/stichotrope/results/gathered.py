@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .._files import checked_path, files_in
+from .._text.files import checked_path, files_in
 from .document import load
 from .merge import merged_processes
 from .model import GATHERED_SUFFIX
@@ -12,7 +12,9 @@ from .plain import ResultsFormatError
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from .._files import StrPath
+    from collections.abc import Callable, Iterable
+
+    from .._text.files import StrPath
     from .model import ProfilerResults
 
 
@@ -35,6 +37,23 @@ def load_all(directory: StrPath, name: str | None) -> ProfilerResults:
         )
     left_out = [f"left out: {sentence}" for sentence in skipped]
     return merged_processes(sorted(chosen, key=_first_start), left_out)
+
+
+def readable(
+    paths: Iterable[str], left_out: Callable[[OSError | ResultsFormatError], object]
+) -> list[ProfilerResults]:
+    """Return the results in files, leaving out those that cannot be read.
+
+    :param paths: the files.
+    :param left_out: called with the error of each file that is left out.
+    """
+    found = []
+    for path in paths:
+        try:
+            found.append(load(path))
+        except (OSError, ResultsFormatError) as error:
+            left_out(error)
+    return found
 
 
 def _load_files(folder: str) -> tuple[list[ProfilerResults], list[str]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-    from .._files import StrPath
+    from .._text.files import StrPath
 
 FORMAT = "stichotrope-results"
 FORMAT_VERSION = 2  # a field says since which it is in documents
@@ -531,7 +531,7 @@ class ProfilerResults(Record, Figures):
         :raises ValueError: when there is no such level.
         :raises OverflowError: when a figure is too large for 64 bits.
         """
-        from .._frames import pandas_frame
+        from .frames import pandas_frame
 
         return pandas_frame(self, level)
 
@@ -543,7 +543,7 @@ class ProfilerResults(Record, Figures):
         :raises ValueError: when there is no such level.
         :raises OverflowError: when a figure is too large for 64 bits.
         """
-        from .._frames import polars_frame
+        from .frames import polars_frame
 
         return polars_frame(self, level)
 
@@ -555,7 +555,7 @@ class ProfilerResults(Record, Figures):
         :raises ValueError: when there is no such level.
         :raises OverflowError: when a figure is too large for 64 bits.
         """
-        from .._frames import arrow_table
+        from .frames import arrow_table
 
         return arrow_table(self, level)
 

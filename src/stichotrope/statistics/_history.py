@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import exp, fsum, hypot, inf, log, log1p, sqrt
 from statistics import median
 
-from .._files import checked_path, read_whole
+from .._text.files import checked_path, read_whole
 from ..results.plain import Document, ResultsFormatError, parse
 from .samples import check_confidence, check_real
 from .student import tail
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import TypeAlias
 
-    from .._files import StrPath
+    from .._text.files import StrPath
     from ._runs import Runs
 
     # Track, name, and which of several of that name it is, in order of file and line, from 0 on.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from math import sqrt
 
-from .._files import checked_path, files_in, read_whole
+from .._text.files import checked_path, files_in, read_whole
 from ..results import GATHERED_SUFFIX, ProfilerResults
 from ..results.plain import Document, ResultsFormatError, parse
 from ._counts import counts_of
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from typing import Any
 
-    from .._files import StrPath
+    from .._text.files import StrPath
     from ..results import ProfileBlock, ProfileTrack
     from ._counts import Counts
     from .samples import Interval

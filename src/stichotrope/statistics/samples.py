@@ -139,7 +139,7 @@ def bootstrap_interval(
     :raises TypeError: when an argument is of the wrong type.
     :raises ValueError: when a sample is not finite, or a number out of range.
     """
-    from .._checks import check_limit
+    from ..config.checks import check_limit
 
     check_confidence(confidence)
     check_limit(resamples, "resamples", 1, 10_000_000)

@@ -1,4 +1,4 @@
-// Figures as people read them: the twin of _format.py, which decides. A test compares them.
+// Figures as people read them: the twin of _text/format.py, which decides. A test compares them.
 
 const SECOND = 1e9;
 const UNITS = [["ns", 1], ["µs", 1e3], ["ms", 1e6], ["s", SECOND]];

@@ -12,17 +12,17 @@ import weakref
 from itertools import count
 from math import isfinite
 
-from ._files import made_directory, write_whole
-from ._view import host
-from .results import GATHERED_SUFFIX
-from .results.document import compact_json
+from .._text.files import made_directory, write_whole
+from ..results import GATHERED_SUFFIX
+from ..results.document import compact_json
+from ..snapshot.take import host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
-    from ._files import StrPath
-    from ._view import View
+    from .._text.files import StrPath
+    from ..snapshot.take import View
 
     class _Recording(Protocol):
         """What is needed of a profiler, which lies upstream."""

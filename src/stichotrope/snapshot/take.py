@@ -6,8 +6,10 @@ import os
 import sys
 import threading
 
-from . import _clock, _core, _merge
-from .results import OTHER_PATHS, ProfilerResults, ThreadResults
+from .. import _core
+from ..config import clock
+from ..results import OTHER_PATHS, ProfilerResults, ThreadResults
+from . import aggregate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class View:
         self,
         name: str,
         snapshot: _core.Snapshot,
-        sites: Sequence[_merge.Site],
+        sites: Sequence[aggregate.Site],
         tracks: Sequence[tuple[int, str, bool]],
         start_ns: int,
         duration_ns: int,
@@ -46,7 +48,7 @@ class View:
         self._tracks = tracks
         self.start_ns = start_ns
         self._duration_ns = duration_ns
-        self._rate = _merge.Rate(*_clock.rate())
+        self._rate = aggregate.Rate(*clock.rate())
         self._heads = snapshot.threads()
         self._labels = live_labels()
 
@@ -55,11 +57,11 @@ class View:
         nodes, scopes = self._snapshot.merged()
         return ProfilerResults(
             profiler_name=self._name,
-            tracks=_merge.blocks_by_track(self._tracks, self._sites, nodes, scopes, self._rate),
+            tracks=aggregate.blocks_by_track(self._tracks, self._sites, nodes, scopes, self._rate),
             total_time_ns=self._rate.time(scopes[2]),
-            tree=_merge.call_tree(self._sites, nodes, self._rate),
+            tree=aggregate.call_tree(self._sites, nodes, self._rate),
             threads=self.threads,
-            metadata=self._metadata(_merge.other_passes(nodes)),
+            metadata=self._metadata(aggregate.other_passes(nodes)),
         )
 
     def results_of(self, key: int) -> ProfilerResults:
@@ -76,7 +78,7 @@ class View:
                     total_time_ns=share.total_time_ns,
                     tree=share.tree,
                     threads=[share],
-                    metadata=self._metadata(_merge.other_passes(self._snapshot.nodes(number))),
+                    metadata=self._metadata(aggregate.other_passes(self._snapshot.nodes(number))),
                 )
         keys = ", ".join(str(head[0]) for head in self._heads) or "none"
         raise KeyError(f"no thread with key {key} has recorded into {self._name!r}; keys: {keys}")
@@ -109,14 +111,14 @@ class View:
             os_id=os_id,
             name=name or f"thread {key}",
             alive=alive,
-            tracks=_merge.blocks_by_track(self._tracks, self._sites, nodes, scopes, self._rate),
+            tracks=aggregate.blocks_by_track(self._tracks, self._sites, nodes, scopes, self._rate),
             total_time_ns=self._rate.time(scopes[2]),
-            tree=_merge.call_tree(self._sites, nodes, self._rate),
+            tree=aggregate.call_tree(self._sites, nodes, self._rate),
         )
 
     def _metadata(self, other_passes: int) -> dict[str, Any]:
         return {
-            "clock": _clock.description(),
+            "clock": clock.description(),
             "python": sys.version.split()[0],
             "implementation": sys.implementation.name,
             "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),

@@ -7,7 +7,8 @@ import sys
 import threading
 from types import ModuleType
 
-from . import _checks, _targets
+from ..config import checks
+from . import wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Pattern:
     __slots__ = ("_function", "_module", "function", "module", "text", "track")
 
     def __init__(self, text: str) -> None:
-        self.text = _checks.checked_text(text, "a pattern")
+        self.text = checks.checked_text(text, "a pattern")
         self.module, colon, self.function = self.text.partition(":")
         _check_part(self.text, self.module, "the module")
         if colon:
@@ -126,7 +127,7 @@ class Instrumentation:
         self._failures: list[str] = []
         self._seen: dict[str, list[str]] = {}  # module → what could be tracked in it
         self._hook: Callable[[str], Callable[[Any], Any]] | None = None
-        self._undo: list[tuple[dict[str, Any], str, Any, Any] | _targets.Choice] = []
+        self._undo: list[tuple[dict[str, Any], str, Any, Any] | wrapping.Choice] = []
 
     def install(self) -> None:
         """Track what is there, and from now on what is imported."""
@@ -140,7 +141,7 @@ class Instrumentation:
         with _LOCK:
             while self._undo:
                 done = self._undo.pop()
-                if isinstance(done, _targets.Choice):
+                if isinstance(done, wrapping.Choice):
                     done.put_back()
                     continue
                 namespace, name, tracked, found = done
@@ -193,7 +194,7 @@ class Instrumentation:
         self,
         name: str,
         patterns: list[Pattern],
-        choices: list[_targets.Choice],
+        choices: list[wrapping.Choice],
         replaced: dict[int, tuple[Any, Any]],
     ) -> None:
         """Track what patterns choose in a module."""
@@ -201,7 +202,7 @@ class Instrumentation:
         seen += [block for choice in choices for block in choice.blocks.values()]
         for track, chosen in self._chosen(patterns, choices).items():
             try:
-                _targets.replace(chosen, self._profiler._wrapper(track))
+                wrapping.replace(chosen, self._profiler._wrapper(track))
             except Exception as error:  # the program is not to suffer by it
                 self._failures.append(f"{name} could not be instrumented: {error}")
                 continue
@@ -212,10 +213,10 @@ class Instrumentation:
                     replaced[id(choice.found)] = (choice.found, tracked)
 
     def _chosen(
-        self, patterns: list[Pattern], choices: list[_targets.Choice]
-    ) -> dict[str, list[_targets.Choice]]:
+        self, patterns: list[Pattern], choices: list[wrapping.Choice]
+    ) -> dict[str, list[wrapping.Choice]]:
         """Return track → what patterns choose for it, with nothing else in the choices' blocks."""
-        chosen: dict[str, list[_targets.Choice]] = {}
+        chosen: dict[str, list[wrapping.Choice]] = {}
         for choice in choices:
             taken = {
                 suffix: [pattern for pattern in patterns if pattern.takes(block)]
@@ -409,9 +410,9 @@ def _namespace(module: ModuleType) -> dict[str, Any]:
     return namespace
 
 
-def _choices(module: ModuleType, profiler: object) -> list[_targets.Choice]:
+def _choices(module: ModuleType, profiler: object) -> list[wrapping.Choice]:
     """Return all that can be tracked in a module, nested classes included."""
-    choices = _targets.choose_in_module(module, None, profiler)
+    choices = wrapping.choose_in_module(module, None, profiler)
     classes = [
         value
         for value in list(vars(module).values())
@@ -425,7 +426,7 @@ def _choices(module: ModuleType, profiler: object) -> list[_targets.Choice]:
             if nested and _home(inner) == module.__name__ and id(inner) not in known:
                 known.add(id(inner))
                 classes.append(inner)
-                choices += _targets.choose_in_class(inner, None, profiler)
+                choices += wrapping.choose_in_class(inner, None, profiler)
     return choices
 
 

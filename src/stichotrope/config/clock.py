@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import _core
+from .. import _core
 
 CHOICES = ("counter", "monotonic")
 _TRUSTED_SOURCES = {"tsc": ("tsc",), "cntvct": ("arch_sys_counter",)}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from . import _clock, _merge
-from ._format import format_time_ns
-from ._view import live_labels
-from .results import Record
+from .._text.format import format_time_ns
+from ..config import clock
+from ..results import Record
+from . import aggregate
+from .take import live_labels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from . import _core
+    from .. import _core
 
 
 class OpenBlock(Record):
@@ -48,7 +49,7 @@ class OpenBlock(Record):
 
     def __init__(
         self,
-        site: _merge.Site,
+        site: aggregate.Site,
         track_name: str,
         open_ns: int,
         depth: int,
@@ -77,7 +78,7 @@ class OpenBlock(Record):
 def open_blocks(
     running: Iterable[_core.RawOpen],
     waiting: Iterable[tuple[int, int, int]],
-    sites: Sequence[_merge.Site],
+    sites: Sequence[aggregate.Site],
     track_names: Mapping[int, str],
 ) -> list[OpenBlock]:
     """Return what is open, by thread, each flow's outermost first; what no thread runs comes last.
@@ -87,7 +88,7 @@ def open_blocks(
     :param sites: every site, in the order of its number in the core.
     :param track_names: track index → name.
     """
-    time = _merge.Rate(*_clock.rate()).time
+    time = aggregate.Rate(*clock.rate()).time
     labels = live_labels()
 
     def made(

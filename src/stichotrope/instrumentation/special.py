@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import WrapperDescriptorType
 from weakref import WeakKeyDictionary
 
-from . import _core
+from .. import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,16 +6,18 @@ import os
 import sys
 from collections import deque
 
-from .. import _gather, _instrument, profiler
+from . import profiler
+from .instrumentation.patterns import Instrumentation, Pattern, after_import
+from .store.gather import VARIABLE, is_gathering
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from ..config import Settings
-    from ..profiler import Profiler
-    from ..results import ProfilerResults
+    from .config import Settings
+    from .profiler import Profiler
+    from .results import ProfilerResults
 
 _MOST_KEPT = 256  # profilers that the program let go of; others are in the registry
 _SPAWN = "multiprocessing.spawn"
@@ -27,7 +29,7 @@ import sys
 path = sys.path[:]
 sys.path[:] = recipe["path"]
 try:
-    from stichotrope.cli._session import begin_in_child
+    from stichotrope._session import begin_in_child
 except ImportError:
     pass
 else:
@@ -51,7 +53,7 @@ class Session:
     def __init__(
         self,
         name: str,
-        patterns: list[_instrument.Pattern],
+        patterns: list[Pattern],
         settings: Settings,
         main: list[str],
     ) -> None:
@@ -68,15 +70,15 @@ class Session:
         # The same index in each process, whatever is imported first.
         tracks = list(dict.fromkeys(pattern.track for pattern in patterns))
         profiler.number_tracks(self.profiler, tracks)
-        self.instrumentation = _instrument.Instrumentation(self.profiler, patterns, main)
+        self.instrumentation = Instrumentation(self.profiler, patterns, main)
 
     def begin(self) -> None:
         """Record from now on, in this process and in those that it starts."""
-        os.environ[_gather.VARIABLE] = self._directory
+        os.environ[VARIABLE] = self._directory
         profiler.ON_NEW.append(self._is_made)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=self._make_directory, after_in_child=self._go_on_in_child)
-        _instrument.after_import(_SPAWN, self._send_to_children)
+        after_import(_SPAWN, self._send_to_children)
         if self._texts:
             self.instrumentation.install()
 
@@ -107,7 +109,7 @@ class Session:
     def _go_on_in_child(self) -> None:
         """Gather in a forked child what its parent reports on."""
         for one in self._profilers():
-            if not _gather.is_gathering(one):
+            if not is_gathering(one):
                 self._gather_into(one)
 
     def _gather_into(self, one: Profiler) -> None:
@@ -144,18 +146,22 @@ class Session:
 
     # The end
 
-    def results(self) -> list[ProfilerResults]:
-        """Return what was recorded, one for each profiler's name, ours first; empty ones too."""
-        from ..results.merge import by_profiler
-        from ..results.select import without_idle
-        from ._sources import readable
+    def results(self, left_out: Callable[[Exception], object]) -> list[ProfilerResults]:
+        """Return what was recorded, one for each profiler's name, ours first; empty ones too.
+
+        :param left_out: called with the error of each file of another process that cannot be read.
+        """
+        from .results.gathered import readable
+        from .results.merge import by_profiler
+        from .results.select import without_idle
 
         own = [one.get_results() for one in self._profilers()]
         instances = {results.metadata.get("instance") for results in own}
         others = [
             results
             for results in readable(
-                path for path in _files_in(self._directory) if path not in self._there_before
+                (path for path in _files_in(self._directory) if path not in self._there_before),
+                left_out,
             )
             if results.metadata.get("instance") not in instances
         ]
@@ -165,7 +171,7 @@ class Session:
 
     def live_results(self) -> list[ProfilerResults]:
         """Return what this process has recorded until now, as `results` does."""
-        from ..results.merge import by_profiler
+        from .results.merge import by_profiler
 
         return by_profiler([one.get_results() for one in self._profilers()])
 
@@ -216,10 +222,10 @@ def begin_in_child(recipe: dict[str, Any]) -> None:
 
 
 def _begin_in_child(recipe: dict[str, Any]) -> None:
-    from ..config import load
+    from .config import load
 
     settings = load(os.devnull, {}, gather=recipe["directory"], **recipe["settings"])
-    patterns = [_instrument.Pattern(text) for text in recipe["targets"]]
+    patterns = [Pattern(text) for text in recipe["targets"]]
     session = Session(recipe["name"], patterns, settings, recipe["main"])
     session.begin()
     # From 3.14 on, a fork server has imported the program already, whose profilers are there then.
@@ -233,7 +239,7 @@ def _begin_in_child(recipe: dict[str, Any]) -> None:
 
 
 def _then_track_main(
-    fixup: Callable[[str], object], instrumentation: _instrument.Instrumentation
+    fixup: Callable[[str], object], instrumentation: Instrumentation
 ) -> Callable[[str], None]:
     """Return what imports the main program in a child, and then tracks it."""
 
@@ -257,8 +263,8 @@ def _temporary_path() -> str:
 
 
 def _files_in(directory: str) -> Iterable[str]:
-    from .._files import files_in
-    from ..results import GATHERED_SUFFIX
+    from ._text.files import files_in
+    from .results import GATHERED_SUFFIX
 
     try:
         return files_in(directory, GATHERED_SUFFIX)

@@ -9,9 +9,9 @@ from time import perf_counter_ns
 from types import FunctionType
 from typing import overload
 
-from . import _checks
 from ._default import profile
-from ._format import format_time_ns
+from ._text.format import format_time_ns
+from .config import checks
 from .profiler import is_global_enabled
 
 TYPE_CHECKING = False
@@ -62,15 +62,15 @@ def profile_function(
     :raises ConfigError: when the default profiler is used for the first time, and the settings have
         a mistake.
     """
-    _checks.check_track(track)
-    block = None if name is None else _checks.checked_name(name)
+    checks.check_track(track)
+    block = None if name is None else checks.checked_name(name)
     found, number = _checked_logger(logger), _checked_level(level)
 
     def decorate(function: Any) -> Any:
         if not isinstance(function, FunctionType):
             raise TypeError(
                 "profile_function decorates a function written in Python, "
-                f"not {_checks.shown(function)}; profile takes other callables, too"
+                f"not {checks.shown(function)}; profile takes other callables, too"
             )
         if not is_global_enabled():
             return function
@@ -85,13 +85,13 @@ def _checked_logger(logger: object) -> logging.Logger:
     if isinstance(logger, str):
         return logging.getLogger(logger)
     if not isinstance(logger, logging.Logger):
-        raise TypeError(f"logger must be a logger or its name, not {_checks.shown(logger)}")
+        raise TypeError(f"logger must be a logger or its name, not {checks.shown(logger)}")
     return logger
 
 
 def _checked_level(level: object) -> int:
     if isinstance(level, bool) or not isinstance(level, (int, str)):
-        raise TypeError(f"level must be a number or its name, not {_checks.shown(level)}")
+        raise TypeError(f"level must be a number or its name, not {checks.shown(level)}")
     number = logging.getLevelName(level) if isinstance(level, str) else level
     if not isinstance(number, int):
         raise ValueError(f"level must be a number or the name of a level, not {level!r}")

@@ -22,7 +22,9 @@ from types import (
     WrapperDescriptorType,
 )
 
-from . import _checks, _core, _special
+from .. import _core
+from ..config import checks
+from . import special
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,7 +109,7 @@ def check_target(target: object) -> None:
     if isinstance(target, ModuleType):
         raise TypeError(f"{target.__name__} is a module; give it to track_module instead")
     if _holder(target)[0] is None and not callable(target):
-        raise TypeError(f"what is tracked must be callable, not {_checks.shown(target)}")
+        raise TypeError(f"what is tracked must be callable, not {checks.shown(target)}")
     if not isinstance(target, partial):  # may hold a class, and nothing that cannot be called
         for _, part in _parts(target):
             check_target(part)
@@ -117,7 +119,7 @@ def own_name(target: object) -> str:
     """Return the name that a target calls itself, or that of its type."""
     for _, part in () if isinstance(target, partial) else _parts(target):
         return own_name(part)
-    return _checks.checked_name(getattr(target, "__name__", None) or type(target).__name__)
+    return checks.checked_name(getattr(target, "__name__", None) or type(target).__name__)
 
 
 def definition(function: Any) -> tuple[str, int]:
@@ -165,7 +167,7 @@ def suspends(function: Any) -> bool:
 
 def wrapped(recorder: _core.Recorder, function: Any, site: int) -> Any:
     """Return the callable that stands for one and records its calls as passes of a call site."""
-    kind = None if binds(function) else _special.kind_for(function)
+    kind = None if binds(function) else special.kind_for(function)
     made = recorder._wrap(function, site, binds(function), suspends(function), kind)
     return dressed(made, function)
 
@@ -217,9 +219,9 @@ def _rebuilt(target: Any, parts: dict[str, Any], change: Change, suffix: str) ->
             rebuilt.dispatcher = _Dispatcher(target, change, suffix)
         kept = all(getattr(rebuilt, attribute) is part for attribute, part in parts.items())
     except Exception as error:
-        raise TypeError(f"{_checks.shown(target)} cannot be copied to be tracked") from error
+        raise TypeError(f"{checks.shown(target)} cannot be copied to be tracked") from error
     if not kept:
-        raise TypeError(f"{_checks.shown(target)} cannot be tracked: it replaces what it holds")
+        raise TypeError(f"{checks.shown(target)} cannot be tracked: it replaces what it holds")
     return rebuilt
 
 
@@ -370,7 +372,7 @@ class Choice:
 def check_class(cls: object) -> None:
     """Refuse what is no class, and classes whose methods cannot be replaced."""
     if not isinstance(cls, type):
-        raise TypeError(f"track_class decorates a class, not {_checks.shown(cls)}")
+        raise TypeError(f"track_class decorates a class, not {checks.shown(cls)}")
     if not _can_change(cls):
         raise TypeError(
             f"{cls.__qualname__} is a class of C, whose methods cannot be replaced; "
@@ -385,7 +387,7 @@ def check_module(module: object) -> None:
             f"track_module takes the module itself, not its name {module!r}: import it first"
         )
     if not isinstance(module, ModuleType):
-        raise TypeError(f"track_module takes a module, not {_checks.shown(module)}")
+        raise TypeError(f"track_module takes a module, not {checks.shown(module)}")
 
 
 def choose_in_class(cls: type, include: Include | None, owner: object) -> list[Choice]:

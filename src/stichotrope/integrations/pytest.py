@@ -10,17 +10,17 @@ from weakref import WeakSet
 
 import pytest
 
-from ._place import block_at
-from .profiler import Profiler, profilers
+from .._place import block_at
+from ..profiler import Profiler, profilers
 
 TYPE_CHECKING = False  # every run of pytest imports this, whether it is used or not
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from typing import Any
 
-    from .cli._fail_on import Condition
-    from .results import ProfilerResults
-    from .statistics import Comparison, Runs
+    from ..cli._fail_on import Condition
+    from ..results import ProfilerResults
+    from ..statistics import Comparison, Runs
 
 _SESSION = "stichotrope-session"
 _NAME = "pytest"
@@ -106,7 +106,7 @@ class _Session:
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        from . import config as settings
+        from .. import config as settings
 
         self._config = config
         self._is_worker = hasattr(config, "workeroutput")
@@ -133,7 +133,7 @@ class _Session:
         texts = [*self._settings.targets, *self._config.option.stichotrope_target]
         if not texts:
             return None
-        from ._instrument import Instrumentation, Pattern
+        from ..instrumentation.patterns import Instrumentation, Pattern
 
         try:
             patterns = [Pattern(text) for text in texts]
@@ -167,7 +167,7 @@ class _Session:
         """Take the results of a worker of xdist."""
         import json
 
-        from .results import ProfilerResults
+        from ..results import ProfilerResults
 
         sent = getattr(node, "workeroutput", {}).get(_FROM_WORKER)
         if sent is None:
@@ -196,7 +196,7 @@ class _Session:
             output: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]
             output[_FROM_WORKER] = [[one.to_json(indent=None) for one in some] for some in found]
             return
-        from .results.merge import by_profiler
+        from ..results.merge import by_profiler
 
         # Apart, as the program may have a profiler of the same name, with other tracks.
         self._whole = [results for some in found for results in by_profiler(some)]
@@ -225,7 +225,7 @@ class _Session:
     def _report(self, results: ProfilerResults, terminalreporter: Any) -> str:
         import io
 
-        from .report import print_results
+        from ..report import print_results
 
         text = io.StringIO()
         print_results(
@@ -268,7 +268,7 @@ class _Gate:
         try:
             self._prepare(option)
         except (OSError, ValueError) as error:
-            from .cli import reason
+            from ..cli import reason
 
             raise pytest.UsageError(f"stichotrope: {reason(error)}") from None
 
@@ -280,8 +280,8 @@ class _Gate:
             if not os.path.isdir(folder):
                 raise ValueError(f"there is no directory {folder} to save the results in")
         if option.stichotrope_compare:
-            from .cli._fail_on import parsed
-            from .statistics import load_runs
+            from ..cli._fail_on import parsed
+            from ..statistics import load_runs
 
             self._conditions = parsed(option.stichotrope_fail_on)
             self._old = [load_runs(path) for path in option.stichotrope_compare]
@@ -291,8 +291,8 @@ class _Gate:
 
         :param parts: the results of each profiler.
         """
-        from .cli import reason
-        from .results.merge import joined
+        from ..cli import reason
+        from ..results.merge import joined
 
         whole = joined(parts)
         try:
@@ -305,7 +305,7 @@ class _Gate:
         return not self._failures
 
     def _compare(self, whole: ProfilerResults) -> None:
-        from .statistics import compare
+        from ..statistics import compare
 
         thresholds = {condition.threshold for condition in self._conditions} - {None}
         # What is shown is to agree with what fails.
@@ -333,8 +333,8 @@ class _Gate:
 
 def _comparison_lines(comparison: Comparison) -> Iterator[tuple[str, dict[str, bool]]]:
     """Give the lines of a comparison, each with its colour: counts, and the changes shown."""
-    from ._format import format_time_ns, printable
-    from .statistics import FASTER, SLOWER, VERDICTS
+    from .._text.format import format_time_ns, printable
+    from ..statistics import FASTER, SLOWER, VERDICTS
 
     counts = {verdict: len(comparison.of_verdict(verdict)) for verdict in VERDICTS}
     counts.update(missing=len(comparison.only_old), new=len(comparison.only_new))

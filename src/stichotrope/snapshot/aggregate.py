@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .results import OTHER_PATHS, CallNode, ProfileBlock, ProfileTrack
-from .results.histogram import Histogram, index
+from ..results import OTHER_PATHS, CallNode, ProfileBlock, ProfileTrack
+from ..results.histogram import Histogram, index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._core import RawNode, RawScopes
+    from .._core import RawNode, RawScopes
 
 _SUB_BUCKETS = 16  # of the core's histogram, in each octave
 _OTHER_SITE = -1

@@ -10,12 +10,12 @@ from IPython.core.display_functions import display
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from ._columns import SORTS
-from ._instrument import Instrumentation, Pattern
-from ._place import block_at
-from .profiler import Profiler
-from .report import print_results
-from .results import ProfilerResults
+from .._place import block_at
+from .._text.columns import SORTS
+from ..instrumentation.patterns import Instrumentation, Pattern
+from ..profiler import Profiler
+from ..report import print_results
+from ..results import ProfilerResults
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ._core import Block
+    from .._core import Block
 
     # The name of a cell, its code without a last expression, and the code of this.
     _Code: TypeAlias = tuple[str, CodeType, CodeType | None]
@@ -75,7 +75,7 @@ class Report:
         self._limit = limit
 
     def _repr_html_(self) -> str:
-        from .report.notebook import render
+        from ..report.notebook import render
 
         return render(self.results, sort=self._sort, limit=self._limit)
 

@@ -1,0 +1,1 @@
+"""The ground floor: figures, files and progress as people read them."""

@@ -1,0 +1,1 @@
+"""Doors to other programs, one file each, over the public API."""

@@ -1,0 +1,1 @@
+"""Figures that leave their process, or outlive it."""
