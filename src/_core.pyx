@@ -53,6 +53,7 @@ cdef extern from "_platform.h" nogil:
     uint64_t st_add64(uint64_t*, uint64_t)
     void st_or64(uint64_t*, uint64_t)
     int st_casp(void**, void*, void*)
+    int st_cas64(uint64_t*, uint64_t, uint64_t)
     void st_fence_release()
     void st_fence_acquire()
     void st_pause()
@@ -263,9 +264,9 @@ cdef class Recorder:
         return 0
 
     cdef Handle* handle(self, unsigned int site) except NULL:
-        if site >= self.opened().site_count:
+        if site >= st_load32_acquire(&self.opened().site_count):
             raise IndexError(f"site {site} of {self.store.site_count}")
-        return self.store.handles[site]
+        return known_handle(self.store, site)
 
     def _wrap(self, callee, unsigned int site, bint binds, bint suspends, kind=None):
         """The callable that records each call of `callee` as a pass of the site.
@@ -490,7 +491,7 @@ def measure_pass(unsigned int passes=500, unsigned int rounds=20):
             free_store(s)
         raise MemoryError("no memory to measure a pass")
     st_store64(&s.gates[0].session, s.session)  # whatever the switch for the process says
-    h = s.handles[0]
+    h = known_handle(s, 0)
     with nogil:
         for i in range(rounds):
             start = st_monotonic_ns()

@@ -84,6 +84,9 @@ static inline void st_or64(uint64_t *p, uint64_t v) { _InterlockedOr64((volatile
 static inline int st_casp(void **p, void *expected, void *desired) {
     return _InterlockedCompareExchangePointer((void *volatile *)p, desired, expected) == expected;
 }
+static inline int st_cas64(uint64_t *p, uint64_t expected, uint64_t desired) {
+    return (uint64_t)_InterlockedCompareExchange64((volatile __int64 *)p, (__int64)desired, (__int64)expected) == expected;
+}
 #else
 static inline uint32_t st_load32(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline uint64_t st_load64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
@@ -104,6 +107,9 @@ static inline void st_storep_release(void **p, void *v) { __atomic_store_n(p, v,
 static inline uint64_t st_add64(uint64_t *p, uint64_t v) { return __atomic_add_fetch(p, v, __ATOMIC_ACQ_REL); }
 static inline void st_or64(uint64_t *p, uint64_t v) { __atomic_fetch_or(p, v, __ATOMIC_ACQ_REL); }
 static inline int st_casp(void **p, void *expected, void *desired) {
+    return __atomic_compare_exchange_n(p, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+static inline int st_cas64(uint64_t *p, uint64_t expected, uint64_t desired) {
     return __atomic_compare_exchange_n(p, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 #endif
@@ -146,8 +152,8 @@ static inline void st_add_square(uint64_t *low, uint64_t *high, uint64_t v) {
 #else
     unsigned __int128 sum = ((unsigned __int128)st_load64(high) << 64) | st_load64(low);
     sum += (unsigned __int128)v * v;
-    st_store64(low, (uint64_t)sum);
     st_store64(high, (uint64_t)(sum >> 64));
+    st_store64(low, (uint64_t)sum);
 #endif
 }
 

@@ -33,7 +33,9 @@ def p() -> Profiler:
 class Native:
     """One pass at a time through the C entry points, and a look at the memory it is recorded in."""
 
-    TOP, DATA_USED, DATA_START, STACK_USED, SIZE = 0, 52, 56, 48, 68  # offsets in a buffer
+    # Offsets in a buffer.
+    SIZE, SHARED = 0, 65_536
+    DATA_START, TOP, STACK_USED, DATA_USED = SHARED + 4, SHARED + 56, SHARED + 72, SHARED + 76
     FINISHED, STARTED, PAGES = 0, 8, 84  # offsets in a node
 
     def __init__(self, profiler: Profiler, site: int) -> None:

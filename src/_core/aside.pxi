@@ -67,10 +67,10 @@ cdef bint put_aside(Buffer* b, Activation* top, bint waits) noexcept nogil:
     cdef Activation* first = lowest_recorded(b, top, low)
     cdef Activation* under = lies_on(b, first) if first != NULL else NULL
     cdef uint32_t offset
-    if map_find(&b.flows, frame_key(top.frame)) != NULL:
+    if map_find(&b.flows, frame_key(frame_of(top))) != NULL:
         return False  # of a frame that is gone without leaving them: they stay where they are
     offset = take_bottom(b)
-    if offset == 0 or not add_flow(b, frame_key(top.frame), offset_of(b, top)):
+    if offset == 0 or not add_flow(b, frame_key(frame_of(top)), offset_of(b, top)):
         put_back(b, offset)
         return False
     if under != NULL and waits:
@@ -119,9 +119,9 @@ cdef Activation* running_top(Buffer* b, void* frame) noexcept nogil:
     """The top of the current flow, when what suspended generators have open there has been put aside."""
     cdef Activation* top
     top = activation_at(b, b.top)
-    while top.flags & SUSPENDABLE and top.frame != frame and not is_told():
-        if top.frame == b.thrown_through or st_frame_is_running(top.frame) or not put_aside(
-                b, top, st_frame_is_coroutine(top.frame)):
+    while top.flags & SUSPENDABLE and frame_of(top) != frame and not is_told():
+        if frame_of(top) == b.thrown_through or st_frame_is_running(frame_of(top)) or not put_aside(
+                b, top, st_frame_is_coroutine(frame_of(top))):
             break
         top = activation_at(b, b.top)
     return top

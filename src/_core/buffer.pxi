@@ -1,5 +1,8 @@
 # Buffers: a thread's reserved memory, how it is handed out, and how it is emptied.
 
+cdef enum:
+    FIRST_ACTIVATION = OWN + BUFFER_SHARED
+
 cdef inline uint32_t lines(size_t size) noexcept nogil:
     return <uint32_t>((size + LINE - 1) // LINE * LINE)
 
@@ -8,7 +11,27 @@ cdef inline Activation* activation_at(Buffer* b, uint32_t offset) noexcept nogil
 
 cdef inline bint is_activation(Buffer* b, uint32_t offset) noexcept nogil:
     """Whether an offset that was read while its owner changed it can be looked at."""
-    return lines(sizeof(Buffer)) <= offset and offset + sizeof(Activation) <= b.data_start and offset % LINE == 0
+    return FIRST_ACTIVATION < offset and offset + sizeof(Activation) <= b.data_start and (
+        offset % sizeof(Activation) == 0)
+
+cdef inline Activation* scratch(Buffer* b) noexcept nogil:
+    """What is in no flow: for passes that are recorded without an activation here."""
+    return <Activation*>(<char*>b + FIRST_ACTIVATION)
+
+cdef inline bint is_since(uint64_t start) noexcept nogil:
+    """Whether an activation that began then is open."""
+    return start < LEFT_AFTER
+
+cdef inline void* frame_of(Activation* a) noexcept nogil:
+    return <void*><uintptr_t>a.frame
+
+cdef inline Handle* known_handle(Store* s, uint32_t site) noexcept nogil:
+    """The handle of a site that is there."""
+    cdef uint32_t chunk = st_top_bit(site // FIRST_HANDLES + 1)
+    return &s.handles[chunk][site - (((1 << chunk) - 1) * FIRST_HANDLES)]
+
+cdef inline const Handle* handle_of(Buffer* b, Activation* a) noexcept nogil:
+    return known_handle(b.store, a.site)
 
 cdef inline Node* node_at(Buffer* b, uint32_t offset) noexcept nogil:
     return <Node*>(<char*>b + offset)
@@ -100,13 +123,16 @@ cdef Buffer* new_buffer(size_t size, uint32_t max_nodes) noexcept nogil:
     if b == NULL:
         return NULL
     cdef size_t data_start = size // 16 * 3
-    if not (st_commit(b, 1 << 16) and st_commit(<char*>b + data_start, 1 << 16)):
+    if not (st_commit(b, OWN + (1 << 16)) and st_commit(<char*>b + data_start, 1 << 16)):
         st_release(b, size)
         return NULL
     b.size = <uint32_t>size
-    b.stack_used = lines(sizeof(Buffer))
+    b.layout = LAYOUT
+    b.sites = b.inline_sites
+    b.site_capacity = INLINE_SITES
+    b.stack_used = FIRST_ACTIVATION + <uint32_t>sizeof(Activation)
     b.data_start = b.data_used = <uint32_t>data_start
-    b.committed_stack = 1 << 16
+    b.committed_stack = OWN + (1 << 16)
     b.committed_data = <uint32_t>data_start + (1 << 16)
     b.max_nodes = max_nodes
     b.top = take_bottom(b)
@@ -137,7 +163,8 @@ cdef void free_buffer(Buffer* b) noexcept nogil:
         old = <uint64_t*><uintptr_t>b.old_flows[0]
         PyMem_RawFree(b.old_flows)
         b.old_flows = old
-    PyMem_RawFree(b.sites)
+    if b.sites != b.inline_sites:
+        PyMem_RawFree(b.sites)
     st_release(b, b.size)
     st_add64(&live_buffers, <uint64_t>-1)
 
@@ -158,7 +185,7 @@ cdef inline void note_exits(Store* s, uint64_t flag) noexcept nogil:
 
 cdef inline bint is_posted(Buffer* b) noexcept nogil:
     """Whether other threads have ended anything that is open here."""
-    return st_load64(<uint64_t*>&b.posted) != 0
+    return st_load64(&b.posted) != 0
 
 cdef void drop(Buffer* b, Activation* a) noexcept nogil:
     """Has an open pass be recorded nowhere."""
@@ -186,8 +213,8 @@ cdef void let_base_go(Buffer* b, Activation* bottom) noexcept nogil:
     bottom.over = 0
     while offset:
         base = activation_at(b, offset)
-        base.base -= 1
-        if base.base:
+        base.bottoms -= 1
+        if base.bottoms:
             return
         if not base.flags & LEFT:
             base.flags &= ~<uint32_t>BASE
@@ -198,7 +225,7 @@ cdef void let_base_go(Buffer* b, Activation* bottom) noexcept nogil:
 
 cdef void forget_suspended(Buffer* b) noexcept nogil:
     """What is suspended is not open any more to who looks: it was cleared, and will find that out when it goes on."""
-    cdef uint32_t offset = lines(sizeof(Buffer))
+    cdef uint32_t offset = FIRST_ACTIVATION
     while offset < b.stack_used:
         st_store32(&activation_at(b, offset).flags, activation_at(b, offset).flags & ~<uint32_t>SUSPENDED)
         offset += <uint32_t>sizeof(Activation)
@@ -223,8 +250,7 @@ cdef void reset_buffer(Buffer* b, uint64_t session) noexcept nogil:
     b.unbinned = 0
     map_clear(&b.children)
     map_clear(&b.scopes)
-    if b.site_capacity:
-        memset(b.sites, 0, b.site_capacity * sizeof(SiteState))
+    memset(b.sites, 0, b.site_capacity * sizeof(SiteState))
     new_node(b, 0, NO_SITE, 0)
     forget_suspended(b)
     drop_chain(b, b.top)

@@ -3,13 +3,13 @@
 cdef void post(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """Tells the thread whose buffer it is that something has ended there: a pass in one of its flows, or, suspended, a
     chain of which this is the lowest. 0 instead of a moment: it was forgotten before."""
-    cdef void* newest
+    cdef uint64_t newest
     a.ended = now
     st_store32(&a.gone, 1)  # that thread may not look for long, and who asks what is open shall not find it
     while True:
-        newest = st_loadp_acquire(&b.posted)
-        a.posted = offset_of(b, newest) if newest != NULL else 0
-        if st_casp(&b.posted, newest, a):
+        newest = st_load64_acquire(&b.posted)
+        a.posted = <uint32_t>newest
+        if st_cas64(&b.posted, newest, offset_of(b, a)):
             return
 
 cdef void drain_chain(Buffer* b, Activation* low) noexcept nogil:
@@ -40,16 +40,16 @@ cdef void drain_chain(Buffer* b, Activation* low) noexcept nogil:
 
 cdef void drain(Buffer* b) noexcept nogil:
     """Has what other threads have ended here be open no more, in the order in which they said so."""
-    cdef void* newest
+    cdef uint64_t newest
     cdef Activation* a
     cdef uint32_t first = 0, offset, following
     st_store64(&b.drains, b.drains + 1)
     st_fence_release()
     while True:
-        newest = st_loadp_acquire(&b.posted)
-        if newest == NULL or st_casp(&b.posted, newest, NULL):
+        newest = st_load64_acquire(&b.posted)
+        if newest == 0 or st_cas64(&b.posted, newest, 0):
             break
-    offset = offset_of(b, newest) if newest != NULL else 0
+    offset = <uint32_t>newest
     while offset:
         a = activation_at(b, offset)
         following = a.posted
@@ -76,7 +76,7 @@ cdef void add_orphans(Store* s, Buffer* b, uint32_t top) noexcept nogil:
         if a.flags & SUSPENDABLE and not a.flags & SILENT and not st_load32(&a.gone):
             orphan = <Orphan*>PyMem_RawMalloc(sizeof(Orphan))
             if orphan != NULL:
-                orphan.handle = a.handle
+                orphan.site = a.site
                 orphan.frame = a.frame
                 orphan.start = a.start
                 orphan.next = s.orphans
@@ -106,7 +106,7 @@ cdef bint take_orphan(Store* s, const Handle* h, void* frame, uint64_t* start) n
     cdef Orphan** innermost = NULL
     cdef Orphan* orphan
     while link[0] != NULL:
-        if link[0].handle == h and link[0].frame == frame:
+        if link[0].site == h.site and link[0].frame == <uintptr_t>frame:
             innermost = link  # of those in one frame, the one that was kept first
         link = &link[0].next
     if innermost == NULL:
@@ -125,7 +125,7 @@ cdef Activation* find_in_flow(Buffer* b, uint32_t top, const Handle* h, void* fr
     while most and is_activation(b, top):
         a = activation_at(b, top)
         flags = st_load32(&a.flags)
-        if flags & SUSPENDABLE and not flags & SILENT and a.handle == h and a.frame == frame and not st_load32(&a.gone):
+        if flags & SUSPENDABLE and not flags & SILENT and a.site == h.site and frame_of(a) == frame and not st_load32(&a.gone):
             return a
         top = st_load32(&a.prev)
         most -= 1
@@ -185,5 +185,5 @@ cdef bint leave_elsewhere(Handle* h, uint64_t now, int how) noexcept nogil:
         b.untimed += 1
         return True
     ticks = elapsed(b, start, now)
-    record(b, node_at(b, node), ticks, now, how, False)
+    record_apart(b, node_at(b, node), ticks, now, how)
     return True

@@ -45,7 +45,7 @@ cdef void lay_on(Buffer* b, Activation* bottom, Activation* a) noexcept nogil:
     """Puts a flow's bottom on an open activation of another flow: what it opens is that one's child."""
     let_base_go(b, bottom)
     if not a.flags & BOTTOM:
-        a.base += 1
+        a.bottoms += 1
         a.flags |= BASE
         bottom.flags = BOTTOM | BASED
         bottom.base = offset_of(b, a)
@@ -53,7 +53,7 @@ cdef void lay_on(Buffer* b, Activation* bottom, Activation* a) noexcept nogil:
 
 cdef Activation* running_from(Buffer* b, Activation* top) noexcept nogil:
     """The uppermost activation of a flow whose frame is not suspended, though nobody has put aside what is."""
-    while top.flags & SUSPENDABLE and not st_frame_is_running(top.frame):
+    while top.flags & SUSPENDABLE and not st_frame_is_running(frame_of(top)):
         top = activation_at(b, lowest(b, top).prev)
     return top
 

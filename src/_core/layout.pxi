@@ -1,7 +1,13 @@
 # What is stored: nodes, activations, buffers, stores, and the flags that they carry.
 
 cdef enum:
+    LAYOUT = 1                 # version of what buffers share with readers
+    OWN = 1 << 16              # bytes of a buffer before what it shares: no system's pages are larger
     LINE = 64                  # a cache line; every allocation in a buffer is a multiple of it
+    INLINE_SITES = 128         # of which a thread remembers where it was entered from, in its buffer
+    NAME_BYTES = 128
+    BUFFER_OWN = 2272          # what a Buffer is made of, before its gap and after it
+    BUFFER_SHARED = 512
     NEAR_PAGES = 34            # octaves whose histogram page a node finds directly: up to 2**38 ticks
     OCTAVES = 60
     SUB_BUCKETS = 16
@@ -10,11 +16,13 @@ cdef enum:
     RESERVE = 64 << 20         # bytes of address space that a thread's buffer reserves, at most
     MERGE_RESERVE = 2047 << 20 # the same where the trees of many threads meet
     SMALLEST_RESERVE = 1 << 20
+    FIRST_HANDLES = 64         # a power of two
+    HANDLE_CHUNKS = 19         # of them, for MAX_SITES
 
 cdef enum:  # activation flags
     BOTTOM = 1                 # no pass, but what a flow's first one lies on
     BASED = 2                  # of a bottom: the flow lies on a pass of another flow, which `base` names
-    BASE = 4                   # bottoms name it, `base` says how many
+    BASE = 4                   # bottoms name it
     LEFT = 8                   # it has closed while bottoms named it: `prev` is what their flows lie on now
     DROPPED = 64               # it was open across a clear: it will leave, and be recorded nowhere
     MUTED = 128                # entered while its track was off, only so that leaving finds its own
@@ -54,15 +62,19 @@ cdef extern from *:
     #define ST_OTHER_PATHS 0xFFFFFFFEu
     #define ST_NO_LIMIT 0xFFFFFFFFu
     #define ST_NOT_YET 0xFFFFFFFFFFFFFFFFu
+    #define ST_LEFT_AFTER 0x8000000000000000u
     #define ST_OFF 0xFFFFFFFFFFFFFFFFu
     """
     const uint32_t NO_SITE "ST_NO_SITE"
     const uint32_t OTHER_PATHS "ST_OTHER_PATHS"
     const uint32_t NO_LIMIT "ST_NO_LIMIT"
     const uint64_t NOT_YET "ST_NOT_YET"
+    const uint64_t LEFT_AFTER "ST_LEFT_AFTER"
     const uint64_t OFF "ST_OFF"    # of a gate: no thread's session is ever this
 
 cdef struct Store
+cdef struct Thread
+cdef struct Buffer
 
 cdef struct Handle:            # what a call needs to know of its site
     uint64_t* gate
@@ -120,14 +132,19 @@ cdef struct Activation:
     uint32_t prev              # 0 for a flow's bottom, and for the lowest of what is suspended
     uint32_t node
     uint32_t flags
-    uint64_t start             # NOT_YET while it is not open, or its clock not read
-    const Handle* handle       # the owner's own; readers know the site by the node
-    void* frame                # of a block: whose `with` it is; compared only
+    uint64_t start             # NOT_YET while it is not open, or its clock not read; LEFT_AFTER + its ticks once it ends
+    uint32_t site
     uint32_t over              # what lies on it and is in progress: passes, and flows
-    uint32_t base              # of a BASED bottom: what it lies on; of a BASE: how many bottoms name it
+    uint32_t base              # of a BASED bottom: what it lies on
+    uint32_t bottoms           # of a BASE: how many name it
+    uint64_t total_before      # of its node, for as long as it is being recorded: who finds that half done can finish it
+    uint64_t squares_before
+    # Not written by most passes.
+    uint64_t frame             # of a block: whose `with` it is; an address that only its owner compares
     uint64_t ended             # of what is posted: when it ended here, or 0 when it was forgotten before
     uint32_t posted            # the next that is
     uint32_t gone              # atomic: set when it was left on another thread
+    uint64_t unused[6]
 
 cdef struct SiteState:         # a thread's memory of a site: where it was entered from last, and the node that led to
     uint32_t parent
@@ -151,50 +168,62 @@ cdef struct Thread:
     Map buffers                # store id -> Buffer*
 
 cdef struct Buffer:
-    # The owner's own.
-    uint32_t top
-    uint32_t site_capacity
-    SiteState* sites
-    void* context              # the current flow's; a flow that is not empty holds a reference to its context
-    void* expected             # the same, or no context's address while there is anything to look at first
-    uint64_t session           # atomic: readers check it
-    uint32_t newest            # atomic: offset of the newest node
-    uint32_t nodes
-    uint32_t stack_used
-    uint32_t data_used
-    uint32_t data_start
-    uint32_t committed_stack
-    uint32_t committed_data
+    # The owner's own: anonymous memory.
     uint32_t size
     uint32_t spare             # free activations, linked by `next`
     uint32_t other             # the "other paths" node, or 0
     uint32_t max_nodes
+    uint32_t committed_stack
+    uint32_t committed_data
+    uint32_t half_line         # offset of room for a Scope, or 0
     uint32_t silent            # open activations that will not be recorded
     uint32_t missed            # blocks that are open but found no room on the stack: left first, being innermost
     uint32_t aside             # suspended generators whose open blocks are put aside
-    void* posted               # atomic: the newest Activation that another thread has ended, or NULL
-    uint64_t drains            # atomic: odd while those are taken out
-    uint32_t newest_scope      # atomic: offset of the newest
-    uint32_t half_line         # offset of room for a Scope, or 0
+    uint32_t site_capacity
+    bint retired               # its thread has ended, and its figures are kept elsewhere: it stays for what is held
+    SiteState* sites
+    void* context              # the current flow's; a flow that is not empty holds a reference to its context
+    void* expected             # the same, or no context's address while there is anything to look at first
+    void* body                 # of the tracked generator or coroutine that runs innermost, or NULL; compared only
+    void* thrown_through       # a frame that passes on what is thrown into it, which does not show it as running
     Map scopes                 # key + 1 -> offset of a Count: of its Scope, or of the only one within it
     Map children               # (parent offset << 32 | site + 1) -> node offset
     Map flows                  # context + 1 -> offset of the top, of flows that are not current and not empty;
                                # frame + 2 -> the same, of what suspended generators have open
     uint64_t flow_changes      # atomic: odd while `flows` is being changed
     uint64_t* old_flows        # without the GIL: tables that readers may still be in, linked by their first word
-    uint64_t clamped           # passes whose clock went backwards
-    uint64_t untimed           # passes that could not be given memory
-    uint64_t unbinned          # passes whose place in the histogram could not be
-    void* body                 # of the tracked generator or coroutine that runs innermost, or NULL; compared only
-    void* thrown_through       # a frame that passes on what is thrown into it, which does not show it as running
     uint64_t held              # objects that are, or were, suspended with something open here
     uint64_t released          # atomic: of these, those that other threads have taken over
-    bint retired               # its thread has ended, and its figures are kept elsewhere: it stays for what is held
     # The store's.
     Thread* thread
     Buffer* next
     Store* store
     uint64_t store_id
+    SiteState inline_sites[INLINE_SITES]
+    char gap[OWN - BUFFER_OWN]
+    # What readers need, in this process or another: no pointer from here on, and nothing whose size depends on the
+    # machine. Offsets count from the start of the buffer.
+    uint32_t layout
+    uint32_t data_start
+    uint64_t session           # atomic: readers check it
+    uint64_t thread_key
+    uint64_t os_id
+    uint64_t ended_at          # ticks, once it is known that the thread has ended
+    uint64_t posted            # atomic: offset of the newest Activation that another thread has ended, or 0
+    uint64_t drains            # atomic: odd while those are taken out
+    uint32_t top
+    uint32_t newest            # atomic: offset of the newest node
+    uint32_t newest_scope      # atomic: offset of the newest
+    uint32_t nodes
+    uint32_t stack_used
+    uint32_t data_used
+    uint64_t clamped           # passes whose clock went backwards
+    uint64_t untimed           # passes that could not be given memory
+    uint64_t unbinned          # passes whose place in the histogram could not be
+    uint32_t leaving           # 1 while the pass that is being recorded is noted in the spare activation
+    uint32_t unused
+    char name[NAME_BYTES]      # of the thread: UTF-8, cut where it is longer
+    uint64_t reserved[34]
 
 cdef struct Packed:            # a buffer's figures without the gaps
     uint64_t* words
@@ -207,8 +236,8 @@ cdef struct Packed:            # a buffer's figures without the gaps
     uint64_t unbinned
 
 cdef struct Orphan:            # a block that its thread left open in a generator when it ended
-    const Handle* handle
-    void* frame
+    uint64_t frame
+    uint32_t site
     uint64_t start
     Orphan* next
 
@@ -253,8 +282,8 @@ cdef struct Store:
     Orphan* orphans
     uint64_t untimed           # atomic: passes that had no buffer
     uint32_t max_nodes
-    uint32_t site_count
-    Handle** handles           # per site; what they point to stays where it is
+    uint32_t site_count        # atomic: written when its handle is
+    Handle* handles[HANDLE_CHUNKS]  # each twice as long as the one before; none ever moves
     uint32_t gate_count
     Gate** gates               # per track; likewise
     bint started
@@ -273,5 +302,20 @@ cdef uint64_t live_stores = 0
 cdef uint64_t live_buffers = 0
 cdef uint64_t live_threads = 0
 
-if sizeof(Node) != 4 * LINE or sizeof(Activation) != LINE or 2 * sizeof(Scope) != LINE:
-    raise ImportError("stichotrope._core was built with a layout its code does not expect")
+cdef extern from *:
+    """
+    #if !defined(__cplusplus) && !defined(static_assert)
+    #define static_assert _Static_assert
+    #endif
+    #define ST_ASSERT(condition) static_assert(condition, "a layout that its readers do not expect")
+    """
+    void ST_ASSERT(bint) nogil
+
+cdef void check_layout() noexcept nogil:
+    """Never called: the compiler looks at it."""
+    ST_ASSERT(sizeof(Count) == 16)
+    ST_ASSERT(2 * sizeof(Scope) == LINE)
+    ST_ASSERT(sizeof(Node) == 4 * LINE)
+    ST_ASSERT(sizeof(Activation) == 2 * LINE)
+    ST_ASSERT(sizeof(Extra) == 4 * (2 * OCTAVES - NEAR_PAGES))
+    ST_ASSERT(sizeof(Buffer) == OWN + BUFFER_SHARED)

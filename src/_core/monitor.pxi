@@ -96,7 +96,7 @@ cdef void set_frame_aside(Buffer* b, void* frame, bint waits) noexcept nogil:
     while True:
         top = activation_at(b, b.top)
         # With it, all that its `yield from` or `await` runs.
-        if not top.flags & SUSPENDABLE or (top.frame != frame and st_frame_is_running(top.frame)):
+        if not top.flags & SUSPENDABLE or (frame_of(top) != frame and st_frame_is_running(frame_of(top))):
             return
         if waits and not top.flags & SILENT:
             wait_in(b, top)

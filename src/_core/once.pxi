@@ -79,7 +79,7 @@ cdef void uncover_wholly(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
         uncover(b, a, now)
 
 cdef inline Count* pace_of(Buffer* b, Activation* a) noexcept nogil:
-    return count_at(b, b.sites[a.handle.site].pace)
+    return count_at(b, b.sites[a.site].pace)
 
 cdef void start_pace(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     """An open pass of a site whose passes may be idle is not, from now on."""
@@ -88,12 +88,12 @@ cdef void start_pace(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
 cdef void stop_pace(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     close_one(pace_of(b, a), now)
 
-cdef uint32_t pace_flow(Buffer* b, uint32_t top, const Handle* h) noexcept nogil:
+cdef uint32_t pace_flow(Buffer* b, uint32_t top, uint32_t site) noexcept nogil:
     """Notes the open passes of a site in one flow; how many they are."""
     cdef Activation* a = activation_at(b, top)
     cdef uint32_t count = 0
     while a.prev:
-        if a.handle == h and not a.flags & SILENT:
+        if a.site == site and not a.flags & SILENT:
             st_store32(&a.flags, a.flags | PACED)
             count += 1
         a = activation_at(b, a.prev)
@@ -101,8 +101,8 @@ cdef uint32_t pace_flow(Buffer* b, uint32_t top, const Handle* h) noexcept nogil
 
 cdef bint make_pace(Buffer* b, Activation* a) noexcept nogil:
     """Has idle passes of a site be told from others, now that there will be one; False when there is no memory."""
-    cdef SiteState* state = &b.sites[a.handle.site]
-    cdef uint64_t key = site_key(a.handle.site)
+    cdef SiteState* state = &b.sites[a.site]
+    cdef uint64_t key = site_key(a.site)
     cdef Scope* scope
     cdef uint32_t running
     cdef uint64_t i
@@ -111,11 +111,11 @@ cdef bint make_pace(Buffer* b, Activation* a) noexcept nogil:
     scope = scope_of(b, key | OF_ACTIVE)
     if scope == NULL:
         return False
-    running = pace_flow(b, b.top, a.handle)
+    running = pace_flow(b, b.top, a.site)
     if b.flows.slots != NULL:
         for i in range(b.flows.mask + 1):
             if b.flows.slots[2 * i]:
-                running += pace_flow(b, <uint32_t>b.flows.slots[2 * i + 1], a.handle)
+                running += pace_flow(b, <uint32_t>b.flows.slots[2 * i + 1], a.site)
     scope.count.others = running - 1  # the word counts one of them
     st_store64_release(&scope.count.once, count_at(b, <uint32_t>map_find(&b.scopes, key + 1)[1]).once)
     state.pace = offset_of(b, scope)

@@ -30,11 +30,10 @@ cdef bint read_open(Buffer* b, uint32_t offset, uint64_t now, Open* item) noexce
     """Reads one activation; False for one that is not recorded, or has only just been entered."""
     cdef Activation* a = activation_at(b, offset)
     cdef uint32_t flags = st_load32(&a.flags)
-    cdef const Handle* h = <const Handle*><uintptr_t>st_load64(<uint64_t*>&a.handle)
     cdef uint64_t start = st_load64(&a.start)
-    if flags & (SILENT | BOTTOM) or start == NOT_YET or h == NULL or (flags & SUSPENDABLE and st_load32(&a.gone)):
+    if flags & (SILENT | BOTTOM) or not is_since(start) or (flags & SUSPENDABLE and st_load32(&a.gone)):
         return False
-    item.site = h.site
+    item.site = st_load32(&a.site)
     item.ticks = stretch(start, now)
     return True
 
@@ -140,7 +139,7 @@ cdef bint is_suspended(Activation* a) noexcept nogil:
 
 cdef bint add_suspended(Buffer* b, uint64_t now, Opens* found) noexcept nogil:
     """Appends what tracked bodies that are suspended have open in a buffer; False when there is no memory."""
-    cdef uint32_t low = lines(sizeof(Buffer)), offset
+    cdef uint32_t low = FIRST_ACTIVATION + <uint32_t>sizeof(Activation), offset
     cdef Open item
     memset(&item, 0, sizeof(Open))
     while low + sizeof(Activation) <= st_load32(&b.stack_used):

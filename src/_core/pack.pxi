@@ -162,8 +162,7 @@ cdef uint32_t base_of_chain(Buffer* b, Activation* low) noexcept nogil:
 
 cdef bint read_endings(Reading* r) noexcept nogil:
     """Finds what other threads have ended; False when there is no memory."""
-    cdef void* newest = st_loadp_acquire(&r.b.posted)
-    cdef uint32_t offset = offset_of(r.b, newest) if newest != NULL else 0
+    cdef uint32_t offset = <uint32_t>st_load64_acquire(&r.b.posted)
     cdef size_t i = 0
     r.used = 0
     while is_activation(r.b, offset):

@@ -50,13 +50,10 @@ cdef uint32_t extend_stack(Buffer* b, Activation* top) noexcept nogil:
         top.next = offset
     return offset
 
-cdef inline void set_handle(Activation* a, const Handle* h) noexcept nogil:
-    st_store64(<uint64_t*>&a.handle, <uint64_t><uintptr_t>h)
-
 cdef Activation* what_is_under(Buffer* b, int who, void* frame) noexcept nogil:
     """What a pass will lie on that is about to start on a bottom, on what may be suspended, or on what is not recorded."""
     cdef Activation* top = activation_at(b, b.top)
-    if who != NATIVE and top.flags & SUSPENDABLE and top.frame != frame:
+    if who != NATIVE and top.flags & SUSPENDABLE and frame_of(top) != frame:
         top = running_top(b, frame)
     if not top.flags & (SILENT | BASED | BOTTOM):
         return top
@@ -97,8 +94,8 @@ cdef inline hot push(Buffer* b, const Handle* h, int who, void* frame, Activatio
             return
     a = activation_at(b, offset)
     st_store32(&a.node, b.sites[h.site].node)
-    set_handle(a, h)
-    a.frame = frame
+    st_store32(&a.site, h.site)
+    a.frame = <uintptr_t>frame
     a.over = 0
     st_store32(&a.flags, flags)
     st_store32_release(&b.top, offset)
@@ -125,8 +122,8 @@ cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept
     if top.flags & BOTTOM and b.flows.used:
         place_bottom(b, top, b.context)
     a = activation_at(b, offset)
-    set_handle(a, h)
-    a.frame = NULL
+    st_store32(&a.site, h.site)
+    a.frame = 0
     a.over = 0
     st_store32(&a.flags, flag)
     b.silent += 1
@@ -141,7 +138,7 @@ cdef cold make_suspendable(Buffer* b, Activation* a, void* frame) noexcept nogil
     if not enters_for_its_caller(frame) and not (st_frame_is_coroutine(frame) and not st_with_calls()):
         st_store32(&a.gone, 0)
         st_store32(&a.flags, a.flags | SUSPENDABLE)
-        note_exits(a.handle.store, OF_BODIES)
+        note_exits(b.store, OF_BODIES)
         if st_frame_is_coroutine(frame):
             know_own_context(b)
         be_told(frame)
@@ -150,7 +147,7 @@ cdef cold miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
     """Notes a block that found no memory, so that its exit is not taken for another's."""
     cdef Activation* a = push_silent(b, h, MUTED)
     if a != NULL:
-        a.frame = frame
+        a.frame = <uintptr_t>frame
     else:
         b.missed += 1
     note_exits(h.store, UNMATCHED)
@@ -191,14 +188,18 @@ cdef inline hot enter(const Handle* h, Buffer** owner, Activation** entered, int
     elif who == BLOCK:
         miss_block(b, h, frame)
 
-cdef inline hot record(Buffer* b, Node* n, uint64_t ticks, uint64_t end, int how, bint closes) noexcept nogil:
-    """Writes one pass into its node. `closes`: it is one of those that are open there, until `end`."""
+cdef inline hot record(Buffer* b, Node* n, Activation* a, uint64_t ticks, uint64_t end, int how, bint closes) noexcept nogil:
+    """Writes one pass into its node. `closes`: it is one of those that are open there, until `end`. Who finds it half
+    written, the process having been killed, finishes it with what `a` says."""
     cdef uint64_t passes = n.finished + 1
     cdef uint64_t biased = ticks + SUB_BUCKETS
     cdef uint32_t octave = st_top_bit(biased) - 4
     cdef uint32_t sub = <uint32_t>(biased >> octave) & (SUB_BUCKETS - 1)
     cdef uint32_t page
     cdef uint32_t* counts
+    st_store64(&a.start, LEFT_AFTER | ticks)
+    st_store64(&a.total_before, n.total)
+    st_store64(&a.squares_before, n.squares_low)
     st_store64(&n.started, passes)
     st_fence_release()
     st_store64(&n.total, n.total + ticks)
@@ -207,17 +208,23 @@ cdef inline hot record(Buffer* b, Node* n, uint64_t ticks, uint64_t end, int how
         st_store64(&n.minimum, ticks)
     if ticks > n.maximum:
         st_store64(&n.maximum, ticks)
+    if ST_UNLIKELY(how != RETURNED):
+        count_end(n, how)
     page = n.pages[octave] if ST_LIKELY(octave < NEAR_PAGES) else 0
     counts = <uint32_t*>(<char*>b + page) + sub
     if ST_LIKELY(page != 0 and counts[0] != <uint32_t>-1):
         st_store32(counts, counts[0] + 1)
     else:
         count_rare(b, n, octave, sub)
-    if ST_UNLIKELY(how != RETURNED):
-        count_end(n, how)
     if closes:
         close_node(b, n, end)
     st_store64_release(&n.finished, passes)
+
+cdef void record_apart(Buffer* b, Node* n, uint64_t ticks, uint64_t end, int how) noexcept nogil:
+    """The same, for one that is not open in its node."""
+    st_store32(&b.leaving, 1)
+    record(b, n, scratch(b), ticks, end, how, False)
+    st_store32(&b.leaving, 0)
 
 cdef cold count_end(Node* n, int how) noexcept nogil:
     if how == FAILED:
@@ -248,8 +255,7 @@ cdef inline hot leave_top(Buffer* b, Activation* a, uint64_t now, int how) noexc
     cdef uint64_t end = a.start + ticks
     cdef Activation* below = activation_at(b, a.prev)
     st_store32(&b.top, a.prev)
-    st_store64(&a.start, NOT_YET)
-    record(b, node_at(b, a.node), ticks, end, how, True)
+    record(b, node_at(b, a.node), a, ticks, end, how, True)
     if not below.flags & (BOTTOM | SILENT):
         uncover(b, below, end)
     else:
@@ -311,7 +317,7 @@ cdef void* take_out(Buffer* b, Activation* a) noexcept nogil:
     if a.flags & BASE:
         base = NULL if a.flags & SILENT else lies_on(b, a)
         if base != NULL:
-            base.base += 1
+            base.bottoms += 1
             base.flags |= BASE
         context = take_off(b, a)
         st_store32(&a.flags, LEFT)
@@ -332,7 +338,7 @@ cdef void leave_irregular(Buffer* b, Activation* a, uint64_t now, int how) noexc
     if not a.flags & SILENT:
         ticks = elapsed(b, a.start, now)
         close(b, a, a.start + ticks)
-        record(b, node_at(b, a.node), ticks, a.start + ticks, how, False)
+        record_apart(b, node_at(b, a.node), ticks, a.start + ticks, how)
     st_let_go(take_out(b, a))
 
 cdef void hand_over(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
@@ -388,7 +394,7 @@ cdef void enter_muted(Buffer* b, const Handle* h) noexcept nogil:
         running_top(b, frame)
         a = push_silent(b, h, MUTED)
         if a != NULL:
-            a.frame = frame
+            a.frame = <uintptr_t>frame
             if suspends:
                 make_suspendable(b, a, frame)
 
@@ -396,7 +402,7 @@ cdef Activation* innermost(Buffer* b, uint32_t top, const Handle* h, uint32_t bu
     """The innermost open pass of a site in a flow, but for those that have a flag."""
     cdef Activation* a = activation_at(b, top)
     while a.prev:
-        if a.handle == h and not a.flags & but:
+        if a.site == h.site and not a.flags & but:
             return a
         a = activation_at(b, a.prev)
     return NULL
@@ -414,7 +420,7 @@ cdef Activation* find_open(Buffer* b, const Handle* h) noexcept nogil:
 cdef Activation* find_by_frame(Buffer* b, uint32_t top, const Handle* h, void* frame) noexcept nogil:
     cdef Activation* a = activation_at(b, top)
     while a.prev:
-        if a.handle == h and a.frame == frame:
+        if a.site == h.site and frame_of(a) == frame:
             return a
         a = activation_at(b, a.prev)
     return NULL
@@ -449,8 +455,8 @@ cdef inline hot leave_block(const Handle* h, int how, bint* is_found) noexcept n
     if ST_LIKELY(seat.session == st_load64(&h.store.session)):
         a = activation_at(b, b.top)
         # Each exit has its activation, all of them are in one flow, whoever is running, and no body can be suspended.
-        if ST_LIKELY(a.handle == h and a.flags == 0 and not (
-                b.flows.used | st_load64(&h.store.exits) | st_load64(<uint64_t*>&b.posted))):
+        if ST_LIKELY(a.site == h.site and a.flags == 0 and not (
+                b.flows.used | st_load64(&h.store.exits) | st_load64(&b.posted))):
             leave_top(b, a, now, how)
             return
     is_found[0] = leave_found(h, current_buffer(h), now, how)
@@ -476,7 +482,7 @@ cdef bint leave_found(const Handle* h, Buffer* b, uint64_t now, int how) noexcep
             return True
         top = top_for(b, context)
         a = activation_at(b, top)
-        if a.handle == h and not a.flags & BODY and a.frame == frame:
+        if a.site == h.site and not a.flags & BODY and frame_of(a) == frame:
             leave(b, a, now, how)
             return True
         a = find_own(b, top, h, frame) if suspends and may_be_open(b, h) else NULL

@@ -88,9 +88,8 @@ cdef void free_store(Store* s) noexcept nogil:
     for i in range(s.gate_count):
         PyMem_RawFree(s.gates[i])
     PyMem_RawFree(s.gates)
-    for i in range(s.site_count):
+    for i in range(HANDLE_CHUNKS):
         PyMem_RawFree(s.handles[i])
-    PyMem_RawFree(s.handles)
     PyThread_free_lock(s.lock)
     PyMem_RawFree(s)
     st_add64(&live_stores, <uint64_t>-1)
@@ -105,19 +104,15 @@ cdef void fill_handle(Handle* h, Store* s, uint32_t site, uint32_t track) noexce
 
 cdef Handle* add_site(Store* s, uint32_t track) noexcept nogil:
     """Makes the handle of the next site, or NULL when there is no memory. Its caller holds the profiler's lock."""
-    cdef Handle** handles
+    cdef uint32_t site = s.site_count, chunk = st_top_bit(site // FIRST_HANDLES + 1)
     cdef Handle* h
-    if s.site_count % 64 == 0:
-        handles = <Handle**>PyMem_RawRealloc(s.handles, (s.site_count + 64) * sizeof(Handle*))
-        if handles == NULL:
+    if s.handles[chunk] == NULL:
+        s.handles[chunk] = <Handle*>PyMem_RawCalloc(FIRST_HANDLES << chunk, sizeof(Handle))
+        if s.handles[chunk] == NULL:
             return NULL
-        s.handles = handles
-    h = <Handle*>PyMem_RawCalloc(1, sizeof(Handle))
-    if h == NULL:
-        return NULL
-    fill_handle(h, s, s.site_count, track)
-    s.handles[s.site_count] = h
-    s.site_count += 1
+    h = known_handle(s, site)
+    fill_handle(h, s, site, track)
+    st_store32_release(&s.site_count, site + 1)
     return h
 
 cdef bint add_gate(Store* s) noexcept nogil:

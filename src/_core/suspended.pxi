@@ -239,7 +239,7 @@ cdef void relink(SuspendedObject* self, Buffer* b, uint64_t now) noexcept nogil:
 
 cdef Activation* take_over(Buffer* b, Buffer* origin, Activation* a, bint dropped) noexcept nogil:
     """Puts a pass that is open on another thread on top of the current flow; NULL when there is no memory."""
-    cdef const Handle* h = a.handle
+    cdef const Handle* h = handle_of(origin, a)
     cdef uint32_t kept = a.flags & (SUSPENDABLE | BODY), node = 0
     cdef Activation* made
     if not dropped and not a.flags & SILENT:
@@ -276,7 +276,7 @@ cdef bint adopt(SuspendedObject* self, Buffer* b, uint64_t now) noexcept nogil:
         if made == NULL:
             break
         if not made.flags & SILENT:
-            if b.sites[made.handle.site].pace:
+            if b.sites[made.site].pace:
                 made.flags |= PACED
             begin_at(b, made, now)
         if offset_of(origin, from_) == self.top:
@@ -338,7 +338,7 @@ cdef void* frame_below(Buffer* b, Activation* a) noexcept nogil:
     a = activation_at(b, a.prev)
     while a.prev and not a.flags & (SUSPENDABLE | BODY):
         a = activation_at(b, a.prev)
-    return a.frame if a.flags & SUSPENDABLE else NULL
+    return frame_of(a) if a.flags & SUSPENDABLE else NULL
 
 cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
     """Puts the pass on the calling thread's stack; False when this resume is not to be timed. `thrown`: something is
@@ -392,7 +392,7 @@ cdef void leave_own(SuspendedObject* self, Buffer* b, Activation* a, uint64_t no
     cdef Activation* below
     while each != a:
         below = activation_at(b, each.prev)
-        if self.lost or (each.flags & SUSPENDABLE and self.body != NULL and st_is_frame_of_body(each.frame, self.body)):
+        if self.lost or (each.flags & SUSPENDABLE and self.body != NULL and st_is_frame_of_body(frame_of(each), self.body)):
             leave(b, each, now, how)
         each = below
 

@@ -83,6 +83,17 @@ cdef Buffer* known_buffer(Store* s) noexcept nogil:
     slot = map_find(&t.buffers, s.id)
     return <Buffer*><uintptr_t>slot[1] if slot != NULL else NULL
 
+cdef void copy_name(char* target, const char* name) noexcept nogil:
+    """Copies a text of UTF-8, whole characters only."""
+    cdef size_t i = 0, whole = 0
+    if name == NULL:
+        return
+    while i < NAME_BYTES and name[i]:
+        i += 1
+        if not (<unsigned char>name[i] & 0xC0) == 0x80 and i < NAME_BYTES:
+            whole = i
+    memcpy(target, name, whole)
+
 cdef Buffer* join_store(Store* s, int who) noexcept nogil:
     """Gives the calling thread a buffer in a store, or NULL when there is no memory. Waits for nobody."""
     cdef void* context = NULL if who == NATIVE else st_need_context()
@@ -105,6 +116,9 @@ cdef Buffer* join_store(Store* s, int who) noexcept nogil:
         free_buffer(b)
         return NULL
     b.thread = t
+    b.thread_key = t.key
+    b.os_id = t.os_id
+    copy_name(b.name, t.name)
     st_add64(&t.references, 1)
     st_store64_release(&b.session, st_load64_acquire(&s.session))
     while True:

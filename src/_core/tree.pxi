@@ -101,14 +101,16 @@ cdef uint32_t add_child(Buffer* b, uint32_t parent, uint32_t site, uint32_t trac
     return found if map_put(&b.children, (<uint64_t>parent << 32) | (site + 1), found) else 0
 
 cdef bint grow_sites(Buffer* b, uint32_t site) noexcept nogil:
-    cdef uint32_t capacity = 32
+    cdef uint32_t capacity = b.site_capacity
     cdef SiteState* sites
     while capacity <= site:
         capacity *= 2
-    sites = <SiteState*>PyMem_RawRealloc(b.sites, capacity * sizeof(SiteState))
+    sites = <SiteState*>PyMem_RawCalloc(capacity, sizeof(SiteState))
     if sites == NULL:
         return False
-    memset(sites + b.site_capacity, 0, (capacity - b.site_capacity) * sizeof(SiteState))
+    memcpy(sites, b.sites, b.site_capacity * sizeof(SiteState))
+    if b.sites != b.inline_sites:
+        PyMem_RawFree(b.sites)
     b.sites = sites
     b.site_capacity = capacity
     return True
