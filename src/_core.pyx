@@ -145,6 +145,7 @@ include "_core/capi.pxi"
 include "_core/tracked.pxi"
 include "_core/suspended.pxi"
 include "_core/parent.pxi"
+include "_core/code.pxi"
 include "_core/block.pxi"
 include "_core/snapshot.pxi"
 include "_core/open.pxi"
@@ -167,6 +168,7 @@ cdef class Recorder:
         cdef CallSites* call_sites
         if self.store != NULL:
             call_sites = self.store.call_sites
+            forget_targets(self.store)
             free_store(self.store)
             free_call_sites(call_sites)
 
@@ -257,6 +259,23 @@ cdef class Recorder:
     def _set_gates(self):
         """Opens or closes each track by the switches: the process's, the profiler's, its own."""
         set_gates(self.opened())
+        heed_gates(self.store)
+
+    def _track_code(self, code, unsigned int site):
+        """Has each call of what a code object is the body of be a pass of a site, whoever makes it, from now on.
+
+        Gives False, and changes nothing, if this recorder does so already. Raises RuntimeError where the interpreter
+        does not say when code is entered: see `can_track_code`.
+        """
+        if not PyCode_Check(<PyObject*>code):
+            raise TypeError(f"what is tracked here is a code object, not a {type(code).__name__}")
+        if not can_track_code():
+            raise RuntimeError("this interpreter does not say when code is entered")
+        return track_code(<PyObject*>code, <PyObject*>self, self.handle(site))
+
+    def _stop_tracking_code(self, codes):
+        """Records no further call of code objects; what is open is still recorded."""
+        stop_tracking_code(list(codes), self.opened())
 
     cdef int check_track(self, unsigned int track) except -1:
         if track >= self.opened().gate_count:
@@ -514,6 +533,8 @@ def after_fork_in_child():
     cdef Store* s = all_stores
     cdef Thread* t = <Thread*>st_this_thread
     stores_lock = PyThread_allocate_lock()
+    st_renew_marks_lock()
+    st_renew_run_locks()
     while s != NULL:
         s.lock = PyThread_allocate_lock()
         abandon_buffers(s, t)
@@ -555,5 +576,6 @@ def _learn_frames():
 
 
 exec("def outer():\n    inner()\ndef inner():\n    learn()\nouter()", {"learn": _learn_frames})
+exec("def body():\n    learn(me)\n    yield\nme = body()\nnext(me)", {"learn": _learn_frame_offset})
 if not st_on_thread_exit(end_thread):
     raise ImportError("stichotrope._core: the system gives no more thread-exit hooks")

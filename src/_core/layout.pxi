@@ -288,6 +288,7 @@ cdef struct Store:
     Gate** gates               # per track; likewise
     bint started
     CallSites* call_sites      # atomic
+    void* targets              # the newest Target of code that is tracked
     Store* next                # all stores, under stores_lock
 
 cdef uint32_t contexts_wait = 0  # atomic: set once a context knows what it waits in

@@ -3,8 +3,8 @@
 # Only the code of such bodies has these events. Where there are none (3.11, or all tools' numbers are taken), a body is
 # asked when next something is entered: see aside.pxi.
 
-cdef object set_local_events = None
-cdef object local_events = None
+cdef object monitoring = None
+cdef uint32_t STARTS, RETURNS, YIELDS, RESUMES, THROWS, UNWINDS  # the events, as the interpreter numbers them
 ctypedef void (*telling)(void*) noexcept nogil
 
 cdef inline void be_told(void* frame) noexcept nogil:
@@ -14,23 +14,39 @@ cdef inline void be_told(void* frame) noexcept nogil:
 
 cdef void ask_to_be_told(void* frame) noexcept:
     cdef PyObject* code = st_code_of_frame(frame)
+    cdef Mark* m = <Mark*>st_mark_on(code)
     cdef Error error
-    if st_is_told(code):
+    if m != NULL and m.is_told:
         return
     st_take_error(&error)
     try:
-        if monitoring_tool == -1:
-            become_tool()
-        if monitoring_tool >= 0:
-            set_local_events(monitoring_tool, <object>code, local_events)
-            st_note_told(code)
+        if become_tool():
+            tell_of(code)
     except:  # any, and without looking a name up: the interpreter may be shutting down
         pass
     st_put_error(&error)
 
-cdef int become_tool() except -1:
-    """Takes the first number that is free of those that no kind of tool claims."""
-    global monitoring_tool, set_local_events, local_events
+cdef int tell_of(PyObject* code) except -1:
+    """Has the interpreter say when a code's bodies are suspended."""
+    cdef Mark* m
+    st_lock_marks()
+    try:
+        m = mark_of(code)
+        m.is_told = True
+        set_events(m, m.events | events_that_tell())
+    finally:
+        st_unlock_marks()
+    return 0
+
+cdef inline uint32_t events_that_tell() noexcept:
+    return YIELDS | RESUMES | (THROWS if ST_ALL_ARE_LOCAL else 0)
+
+cdef bint become_tool() except -1:
+    """Takes the first number that is free of those that no kind of tool claims, if that is still to be done; whether we
+    have one."""
+    global monitoring_tool, monitoring, STARTS, RETURNS, YIELDS, RESUMES, THROWS, UNWINDS
+    if monitoring_tool != -1 or not ST_CAN_BE_TOLD:
+        return is_told()
     monitoring = (<object>PyImport_GetModule("sys")).monitoring
     for number in (4, 3):
         if monitoring.get_tool(number) is None:
@@ -38,34 +54,37 @@ cdef int become_tool() except -1:
             break
     else:
         monitoring_tool = -2
-        return 0
+        return False
     events = monitoring.events
-    monitoring.register_callback(number, events.PY_YIELD, _has_yielded)
-    monitoring.register_callback(number, events.PY_RESUME, _goes_on)
-    monitoring.register_callback(number, events.PY_THROW, _goes_on)
-    monitoring.set_events(number, events.PY_THROW)  # there is no such event for some code alone
-    set_local_events = monitoring.set_local_events
-    local_events = events.PY_YIELD | events.PY_RESUME
+    STARTS, RETURNS, YIELDS = events.PY_START, events.PY_RETURN, events.PY_YIELD
+    RESUMES, THROWS, UNWINDS = events.PY_RESUME, events.PY_THROW, events.PY_UNWIND
+    for event, told in zip((STARTS, RETURNS, YIELDS, RESUMES, THROWS, UNWINDS), tellers()):
+        monitoring.register_callback(number, event, told)
+    if not ST_ALL_ARE_LOCAL:
+        monitoring.set_events(number, THROWS)  # there is no such event for some code alone
     monitoring_tool = number
-    return 0
+    return True
 
-def _has_yielded(code, offset, value):
-    """Told: the body that calls this is being suspended."""
-    cdef int flags = st_code_flags(<PyObject*>code)
-    cdef bint waits = flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE) != 0
+cdef void body_yields(PyObject* code, PyObject* value) noexcept:
+    """Told: the body that runs is being suspended."""
+    cdef int flags = st_code_flags(code)
+    cdef bint waits = waits_at(flags, value)
     cdef void* frame = NULL
-    if flags & CO_ASYNC_GENERATOR:
-        waits = not st_is_wrapped_value(<PyObject*>value)
     st_context(&frame)
     if st_is_delegated_to(frame):
         be_told(st_outer_frame(frame))  # which is suspended with it, and says so next
     else:
         each_buffer(set_frame_aside, waits)
 
-def _goes_on(code, offset, error=None):
-    """Told: the body that calls this goes on."""
-    if st_is_told(<PyObject*>code):
-        each_buffer(bring_frame_back, False)
+cdef inline bint waits_at(int flags, PyObject* value) noexcept:
+    """Whether what is being suspended, and gives a value, is waited for."""
+    if flags & CO_ASYNC_GENERATOR:
+        return not st_is_wrapped_value(value)
+    return flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE) != 0
+
+cdef inline void body_goes_on() noexcept:
+    """Told: the body that runs goes on."""
+    each_buffer(bring_frame_back, False)
 
 cdef void each_buffer(void (*change)(Buffer*, void*, bint) noexcept nogil, bint waits) noexcept nogil:
     """Changes each of the thread's buffers whose store is still there. Stores go with the GIL held, if there is one."""
