@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import gc
@@ -249,10 +250,8 @@ def test_how_a_call_ended_is_noted(p: Profiler) -> None:
             raise error
 
     def around(error: type[BaseException] | None) -> None:
-        try:
+        with contextlib.suppress(ValueError):
             fails(error)
-        except ValueError:
-            pass
 
     for function in (fails, around):
         track(p, function)
@@ -380,9 +379,9 @@ def test_code_that_is_off_is_told_of_no_more(p: Profiler) -> None:
     assert seen() == [0, 0]
     p.start()
     assert seen() == on
-    p.disable_track(0)
+    p.set_track_enabled(0, False)
     assert seen() == [0, 0]
-    p.enable_track(0)
+    p.set_track_enabled(0, True)
     p._stop_tracking_code([function.__code__])
     assert seen() == [0, on[1]]
     assert sorted(hits(p).values()) == [1, 2]
@@ -564,7 +563,7 @@ def test_a_chain_is_suspended_and_goes_on_as_one(p: Profiler, clock: ManualClock
     assert next(made) == "first"
     clock.advance(1000)
     assert made.throw(KeyError) == "second"
-    assert [b.is_suspended for b in p.open_blocks()] in ([], [True, True])
+    assert all(recorded(p)[name].open_count == 1 for name in recorded(p))
     clock.advance(1000)
     assert list(made) == []
     found = {
@@ -575,7 +574,7 @@ def test_a_chain_is_suspended_and_goes_on_as_one(p: Profiler, clock: ManualClock
 
 
 def test_a_generator_is_driven_by_another_thread_and_in_another_context(
-    p: Profiler, clock: ManualClock, threads: Threads
+    p: Profiler, threads: Threads
 ) -> None:
     """It is one pass, open until it ends."""
     function = anew(_steps)
@@ -747,4 +746,4 @@ def test_what_is_no_code_is_refused(p: Profiler) -> None:
     """With a sentence that says what it is."""
     site = p._intern_block(0, "x", "x", 1)
     with pytest.raises(TypeError, match="a code object, not a function"):
-        p._track_code(plain, site)
+        p._track_code(plain, site)  # type: ignore[arg-type]

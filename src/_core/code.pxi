@@ -85,6 +85,22 @@ cdef extern from *:
     #endif
         return 0;
     }
+    /* The frame of what waits for a frame in a `yield from` or `await`, or NULL. What is thrown goes through C, for which
+     * there is a frame of the interpreter's own in between. */
+    static void *st_waiting_frame(void *frame) {
+    #if PY_VERSION_HEX >= 0x030C0000
+        void *outer = st_outer_frame(frame);
+        PyObject *code = outer != NULL ? st_first_of_frame(outer) : NULL;
+        if (code == NULL) return NULL;
+        if (st_is_delegated_to(frame)) return outer;
+        if (PyCode_Check(code) && PyUnicode_CompareWithASCIIString(
+                ((PyCodeObject *)code)->co_name, "<interpreter trampoline>")) return NULL;
+        return st_is_delegated_to(outer) ? st_outer_frame(outer) : NULL;
+    #else
+        (void)frame;
+        return NULL;
+    #endif
+    }
     static int st_code_is_suspending(PyObject *code) { return (((PyCodeObject *)code)->co_flags & ST_CODE_SUSPENDS) != 0; }
     """
     ctypedef void (*tells "st_telling")(PyObject*, PyObject*) noexcept
@@ -98,6 +114,7 @@ cdef extern from *:
     PyObject* st_body_of_frame(void*) nogil
     int st_have_its_close_told(PyObject*) except -1
     bint st_code_is_suspending(PyObject*)
+    void* st_waiting_frame(void*)
     void Py_SET_TYPE(PyObject*, PyTypeObject*) nogil
     bint PyCode_Check(PyObject*)
     Py_ssize_t Py_REFCNT(PyObject*)
@@ -117,6 +134,7 @@ cdef struct Run:               # of a generator's or coroutine's body, for one t
     Target* target             # which lives as long as the code, and so the frame
     Run* next                  # for another target
     bint is_closing            # it was last told to end, and may do so by returning
+    bint is_thrown_into        # that is how it was last resumed
     bint is_lifted             # it goes on because what it waits for was thrown into, without being told itself
 
 cdef Map runs[RUN_TABLES]      # a frame -> its first Run
@@ -295,27 +313,38 @@ cdef void heed_last_end(Target* t) noexcept:
 
 # ---- plain calls
 
-cdef inline void start_call(Target* t, void* frame) noexcept:
+cdef inline hot start_call(Target* t, void* frame) noexcept:
     cdef Buffer* b
     cdef Activation* a
     if ST_LIKELY(not t.is_over):
-        a = enter(t.handle, &b, CALL)
+        enter(t.handle, &b, &a, CALL)
         if ST_LIKELY(a != NULL):
             a.frame = frame
 
-cdef inline void end_call(Target* t, void* frame, uint64_t now, int how) noexcept:
+cdef inline hot end_call(Target* t, void* frame, uint64_t now, int how) noexcept:
+    cdef Handle* h = t.handle
+    cdef Seat* seat = seat_of(h)
+    cdef Buffer* b = <Buffer*>seat.buffer
+    cdef Activation* a
+    # The gate is the store's session, and the seat's buffer of it, while its track is on.
+    if ST_LIKELY(seat.session == st_load64(h.gate) and not t.is_over):
+        a = activation_at(b, b.top)
+        if ST_LIKELY(a.handle == h and a.frame == frame):
+            leave_quickly(b, a, now, how)
+            return
+    end_found_call(t, frame, now, how)
+
+cdef void end_found_call(Target* t, void* frame, uint64_t now, int how) noexcept:
+    """The same, where it is not plain which pass it is, or whether it is the last."""
     cdef Handle* h = t.handle
     cdef Buffer* b = current_buffer(h)
-    cdef Activation* a
-    if ST_UNLIKELY(b == NULL):
-        return
-    a = activation_at(b, b.top)
-    if ST_UNLIKELY(a.handle != h or a.frame != frame):
-        a = find_own(b, top_for(b, st_context(NULL)), h, frame) if may_be_open(b, h) else NULL
-        if a == NULL:
-            return  # it was under way when its code was tracked
+    cdef Activation* a = NULL
+    if b != NULL and may_be_open(b, h):
+        a = find_own(b, top_for(b, st_context(NULL)), h, frame)
+    if a == NULL:
+        return  # it was under way when its code was tracked
     leave(b, a, now, how)
-    if ST_UNLIKELY(not is_on(t)):
+    if not is_on(t):
         heed_last_end(t)
 
 # ---- what suspends
@@ -409,42 +438,30 @@ cdef void start_runs(Mark* m, void* frame) noexcept:
     if not put_runs(frame, first):
         miss_runs(first)
     else:
-        go_on_with(first, frame, False)
+        go_on_with(first, False)
 
-cdef void go_on_with(Run* r, void* frame, bint thrown) noexcept:
+cdef void go_on_with(Run* r, bint thrown) noexcept:
     """A body goes on."""
     while r != NULL:
         resume(&r.saved, thrown)
-        if not thrown:
-            r.saved.waiter = st_outer_frame(frame) if st_is_delegated_to(frame) else NULL
         r = r.next
 
 cdef inline bint is_running(Run* r) noexcept nogil:
     return st_loadp_acquire(&r.saved.running) != NULL
 
-cdef void lift_waiter(void* frame) noexcept:
-    """Something is thrown into a body, past those that wait for it in a chain."""
-    cdef void* waiter
-    cdef Run* r
-    if not st_is_delegated_to(frame):
-        return
-    waiter = st_outer_frame(frame)
-    r = find_runs(waiter)
+cdef void lift_waiter(void* waiter) noexcept:
+    """Something is thrown into a body past what waits for it, and what waits for that, in a chain."""
+    cdef Run* r = find_runs(waiter) if waiter != NULL else NULL
     if r == NULL or is_running(r):
         return
-    lift_waiter(waiter)
+    lift_waiter(st_waiting_frame(waiter))
     while r != NULL:
         r.is_lifted = resume(&r.saved, True)
         r = r.next
 
-cdef void lower_waiter(void* frame) noexcept:
-    """A body that was thrown into is suspended again, and with it those that wait for it."""
-    cdef void* waiter
-    cdef Run* r
-    if not st_is_delegated_to(frame):
-        return
-    waiter = st_outer_frame(frame)
-    r = find_runs(waiter)
+cdef void lower_waiter(void* waiter) noexcept:
+    """A body that was thrown into is suspended again, and with it what waits for it."""
+    cdef Run* r = find_runs(waiter) if waiter != NULL else NULL
     if r == NULL or not r.is_lifted:
         return
     while r != NULL:
@@ -452,29 +469,37 @@ cdef void lower_waiter(void* frame) noexcept:
             suspend(&r.saved, False, RETURNED, type_of(<PyObject*>&r.saved) != generator_type)
         r.is_lifted = False
         r = r.next
-    lower_waiter(waiter)
+    lower_waiter(st_waiting_frame(waiter))
 
 cdef void throw_into_runs(void* frame, PyObject* error) noexcept:
     cdef Run* first = find_runs(frame)
     cdef Run* r = first
+    cdef void* waiter
     if first == NULL:
         return
-    lift_waiter(frame)
+    waiter = st_waiting_frame(frame)
+    lift_waiter(waiter)
     while r != NULL:
         r.is_lifted = False
+        r.is_thrown_into = True
         r.is_closing = PyErr_GivenExceptionMatches(error, PyExc_GeneratorExit)
+        r.saved.waiter = waiter
         r = r.next
-    go_on_with(first, frame, True)
+    go_on_with(first, True)
 
 cdef void suspend_runs(void* frame, bint waits) noexcept:
     cdef Run* r = find_runs(frame)
+    cdef bint was_thrown_into = False
     while r != NULL:
         if not waits:
             r.is_closing = False
+        was_thrown_into = was_thrown_into or r.is_thrown_into
+        r.is_thrown_into = False
         if is_running(r):
             suspend(&r.saved, False, RETURNED, waits)
         r = r.next
-    lower_waiter(frame)
+    if was_thrown_into:
+        lower_waiter(st_waiting_frame(frame))
 
 cdef void end_runs(void* frame, int how) noexcept:
     """A body has ended."""
@@ -554,7 +579,7 @@ cdef void tell_resume(PyObject* code, PyObject* value) noexcept:
         return
     if m.targets != NULL:
         st_context(&frame)
-        go_on_with(find_runs(frame), frame, False)
+        go_on_with(find_runs(frame), False)
     if m.is_told:
         body_goes_on()
 
