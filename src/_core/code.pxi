@@ -319,7 +319,7 @@ cdef inline hot start_call(Target* t, void* frame) noexcept:
     if ST_LIKELY(not t.is_over):
         enter(t.handle, &b, &a, CALL)
         if ST_LIKELY(a != NULL):
-            a.frame = frame
+            a.frame = <uintptr_t>frame
 
 cdef inline hot end_call(Target* t, void* frame, uint64_t now, int how) noexcept:
     cdef Handle* h = t.handle
@@ -329,7 +329,7 @@ cdef inline hot end_call(Target* t, void* frame, uint64_t now, int how) noexcept
     # The gate is the store's session, and the seat's buffer of it, while its track is on.
     if ST_LIKELY(seat.session == st_load64(h.gate) and not t.is_over):
         a = activation_at(b, b.top)
-        if ST_LIKELY(a.handle == h and a.frame == frame):
+        if ST_LIKELY(a.site == h.site and frame_of(a) == frame):
             leave_quickly(b, a, now, how)
             return
     end_found_call(t, frame, now, how)
