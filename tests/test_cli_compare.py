@@ -83,6 +83,24 @@ def test_what_has_not_ended_is_said_not_to_be_compared(tmp_path, capfd):
     assert "main" not in {cell for row in rows(out) for cell in row}
 
 
+def test_many_blocks_without_a_difference_are_counted(tmp_path, capfd):
+    """A table of a hundred and one lines that say nothing is not to be read; it is there for the asking."""
+    for side in ("old", "new"):
+        many = [block(f"n{i}", (100,) * 40, idx=i) for i in range(101)]
+        single(*many, block("x", (100 if side == "old" else 300,) * 40, idx=101)).save(
+            tmp_path / f"{side}.json"
+        )
+    sides = [str(tmp_path / "old.json"), str(tmp_path / "new.json")]
+    status, out, _ = compared(capfd, *sides)
+    assert status == 0
+    assert [row[1] for row in rows(out)[:1]] == ["x"]
+    assert "101 rows are not shown that would say: no difference shown (--all shows them)" in out
+    assert "n100" not in out
+    assert "n100" in compared(capfd, *sides, "--all")[1]
+    assert "n100" in compared(capfd, *sides, "-f", "json")[1]
+    assert "n100" not in compared(capfd, *sides, "-f", "markdown")[1]
+
+
 def test_a_block_that_is_new_and_open_has_no_time(tmp_path, capfd):
     """It is new all the same."""
     same = block("work", (5,))

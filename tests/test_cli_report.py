@@ -165,7 +165,7 @@ def test_the_forms_for_other_programs(saved, capfd):
     ("name", "beginning"),
     [
         ("out.html", "<!doctype html>"),
-        ("out.json", '{\n  "format": "stichotrope-results"'),
+        ("out.json", '{"format": "stichotrope-results"'),
         ("out.speedscope.json", '{"$schema"'),
         ("out.csv", "Track,Block Name,"),
         ("out.txt", "census\n"),

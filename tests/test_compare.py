@@ -447,6 +447,14 @@ def test_a_block_of_which_no_pass_has_ended_is_neither_gone_nor_new(sides):
     assert found.to_dict()["unfinished"] == ["main"]
 
 
+@pytest.mark.parametrize(("metric", "is_said"), [("total", True), ("self", True), ("mean", False)])
+def test_times_that_open_passes_are_part_of_are_said_to_be(metric: str, is_said: bool) -> None:
+    """Where the figure goes on with them; one of the passes that ended does not."""
+    old, new = single(block("serve", (5, 5), now_open=1)), single(block("serve", (5, 5)))
+    (found,) = compare(old, new, metric=metric)
+    assert ("passes are open, and their times are as far as they had come" in found.note) is is_said
+
+
 def test_an_open_block_that_the_other_version_lacks_is_told():
     """As one that is gone or new, without a time."""
     plain = single(block("both", (5,)))

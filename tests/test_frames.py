@@ -202,7 +202,15 @@ def test_the_names_of_columns_are_those_that_are_documented() -> None:
     passes = ["hit_count", "total_time_ns", "self_time_ns"]
     ended = ["open_count", "error_count", "cancelled_count"]
     since = ["sum_time_ns", *ended, "concurrency"]
-    assert list(SCHEMAS["node"]) == ["node", "parent", "depth", *where, *passes, *since]
+    assert list(SCHEMAS["node"]) == [
+        "node",
+        "parent",
+        "depth",
+        *where,
+        *passes,
+        *since,
+        "avg_time_ns",
+    ]
     assert list(SCHEMAS["thread"])[-3:] == ended
     assert list(SCHEMAS["block"])[-4:] == [*ended, "concurrency"]
     assert list(SCHEMAS["block"])[:10] == [*where, *passes]

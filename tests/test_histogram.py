@@ -139,6 +139,14 @@ def test_a_quantile_of_nothing_is_0() -> None:
     assert Histogram().quantile(50) == 0
 
 
+@given(st.lists(DURATIONS, max_size=30), st.lists(st.integers(0, 100), max_size=6))
+def test_several_quantiles_are_what_each_is_alone(durations: list[int], qs: list[int]) -> None:
+    """In one walk over the buckets."""
+    histogram = histogram_of(*durations)
+    shares = [Fraction(q, 100) for q in sorted(qs)]
+    assert histogram.quantiles(shares) == [histogram.quantile(q) for q in sorted(qs)]
+
+
 @given(st.lists(DURATIONS, min_size=1, max_size=50), st.integers(0, 100))
 def test_a_quantile_is_within_half_a_bucket_of_the_exact_one(durations: list[int], q: int) -> None:
     """Sorting all durations and counting off gives the same, but for the bucket's width."""

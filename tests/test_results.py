@@ -188,6 +188,27 @@ def test_a_percentile_never_leaves_the_range_of_the_passes() -> None:
     assert block("b", (1_003_519,)).percentile(50) == 1_003_519
 
 
+def test_several_percentiles_at_once_are_those_one_by_one() -> None:
+    """In ascending order, which saves a walk over the histogram for each."""
+    read = block("read", (100, 200, 300, 70_000))
+    qs = (0, 10, 50, 50.5, 95, 100)
+    assert read.percentiles(*qs) == [read.percentile(q) for q in qs]
+    assert ProfileBlock("a", "", 0, 0, 0).percentiles(1, 2) == [0, 0]
+    with pytest.raises(ValueError, match="in ascending order"):
+        read.percentiles(95, 50)
+
+
+def test_the_figures_of_a_block_and_of_a_path_are_its_attributes() -> None:
+    """By their names, each once; the mean has a second name."""
+    read = block("read", (100, 200, 300), self_ns=350, errors=1)
+    for one in (read, node(read)):
+        for name, figure in one.figures().items():
+            if not name.startswith("p"):
+                assert figure == getattr(one, name), name
+    assert read.figures()["p95_time_ns"] == read.percentile(95)
+    assert read.mean_time_ns == node(read).mean_time_ns == read.avg_time_ns == 200.0
+
+
 def test_a_percentile_in_between_comes_from_the_histogram() -> None:
     """Below 256 ns it is exact."""
     passes = block("b", tuple(range(1, 101)))

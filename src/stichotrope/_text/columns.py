@@ -26,4 +26,20 @@ HEADINGS = {
     "min": "Min",
     "max": "Max",
 }
+# Columns of figures → the figure of a block, and of a path as far as it has it.
+FIGURES = {
+    "hits": "hit_count",
+    "open": "open_count",
+    "errors": "error_count",
+    "cancelled": "cancelled_count",
+    "concurrency": "concurrency",
+    "total": "total_time_ns",
+    "self": "self_time_ns",
+    "mean": "avg_time_ns",
+    "p50": "p50_time_ns",
+    "p95": "p95_time_ns",
+    "p99": "p99_time_ns",
+    "min": "min_time_ns",
+    "max": "max_time_ns",
+}
 SORTS = ("total", "self", "hits", "mean", "max", *OF_PASSES, "name")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ..statistics import BlockComparison, Comparison, LoneBlock
 
+MOST_ALIKE = 100  # rows that say that nothing has changed; more are counted instead
 FORMS = ("table", "markdown", "json")
 NOT_FULFILLED = 1  # the exit status when a condition is met
 CONDITIONS = """\
@@ -28,7 +29,8 @@ conditions of --fail-on, of which any makes the exit status 1:
 """
 _HEADINGS = ("Track", "Block", "Old", "New", "Change", "Interval", "Verdict")
 _NUMBERS = ("Old", "New", "Change", "Interval")  # of these
-_STYLES = {"faster": "green", "slower": "red", "too little data": "dim", "no difference shown": ""}
+_ALIKE = "no difference shown"
+_STYLES = {"faster": "green", "slower": "red", "too little data": "dim", _ALIKE: ""}
 # What a comparison of pairs calls the figure that it tells of a block.
 _FIGURES = {"typical": "typical pass", "mean": "all passes", "self-mean": "own time"}
 
@@ -42,6 +44,8 @@ def configure(parser: argparse.ArgumentParser, confidence: float) -> None:
     add = parser.add_argument
     add("-f", "--format", choices=FORMS, default="table", help="the form (table)")
     add("-o", "--output", metavar="FILE", help="write it to a file")
+    all_of = f"show also what has not changed where that is more than {MOST_ALIKE} rows"
+    add("--all", action="store_true", help=all_of)
     add(
         "--fail-on", metavar="WHAT", action="append", default=[], help="exit with 1 when that is so"
     )
@@ -63,6 +67,7 @@ class Gate:
     def __init__(self, command: str, options: Any) -> None:
         self._command = command
         self._format = options.format
+        self._is_all = options.all
         self._conditions = _fail_on.parsed(options.fail_on)
         self._target = None if options.output is None else _output.checked_target(options.output)
         self.threshold = _threshold(options.threshold, self._conditions)
@@ -82,7 +87,7 @@ class Gate:
             )
             for condition in self._conditions
         }
-        self._write(_rendered(comparison, self._format, {key: met[key] for key in met if met[key]}))
+        self._write(self._rendered(comparison, {key: met[key] for key in met if met[key]}))
         if comparison.notes and self._is_of_times:
             differences = "; ".join(comparison.notes)
             say(f"{self._command}: times may not compare: different {differences}")
@@ -91,6 +96,16 @@ class Gate:
                 said = f"failed, as --fail-on {condition} says: {', '.join(blocks)}"
                 say(f"{self._command}: {said}")
         return NOT_FULFILLED if any(met.values()) else 0
+
+    def _rendered(self, comparison: Comparison, met: dict[str, list[str]]) -> str:
+        if self._format == "json":
+            import json
+
+            document = {**comparison.to_dict(), "failed": met}
+            return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        alike = len(comparison.of_verdict(_ALIKE))
+        hidden = 0 if self._is_all or alike <= MOST_ALIKE else alike
+        return (_markdown if self._format == "markdown" else _table)(comparison, hidden)
 
     def _write(self, text: str) -> None:
         if self._target is None:
@@ -108,15 +123,6 @@ def _threshold(given: float | None, conditions: Sequence[_fail_on.Condition]) ->
 
 
 # Forms
-
-
-def _rendered(comparison: Comparison, form: str, met: dict[str, list[str]]) -> str:
-    if form == "json":
-        import json
-
-        document = {**comparison.to_dict(), "failed": met}
-        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return _markdown(comparison) if form == "markdown" else _table(comparison)
 
 
 def _cells(block: BlockComparison, is_of_pairs: bool) -> tuple[str, ...]:
@@ -156,18 +162,24 @@ def _headings(comparison: Comparison) -> tuple[str, ...]:
     return (track, block, *(("Of",) if comparison.is_of_pairs else ()), *rest)
 
 
-def _rows(comparison: Comparison) -> list[tuple[str, ...]]:
+def _rows(comparison: Comparison, hidden: int) -> list[tuple[str, ...]]:
     is_of_pairs = comparison.is_of_pairs
+    shown = (block for block in comparison if not (hidden and block.verdict == _ALIKE))
     return [
-        *(_cells(block, is_of_pairs) for block in comparison),
+        *(_cells(block, is_of_pairs) for block in shown),
         *(_lone_cells(block, True, is_of_pairs) for block in comparison.only_old),
         *(_lone_cells(block, False, is_of_pairs) for block in comparison.only_new),
     ]
 
 
-def _remarks(comparison: Comparison) -> list[str]:
-    """Return the sentences below the table."""
-    remarks = [
+def _remarks(comparison: Comparison, hidden: int) -> list[str]:
+    """Return the sentences below the table.
+
+    :param hidden: how many rows without a difference are not in it.
+    """
+    unsaid = f"{hidden:,} rows are not shown that would say: {_ALIKE} (--all shows them)"
+    remarks = [unsaid] if hidden else []
+    remarks += [
         f"{_measured(comparison)}; intervals of {comparison.confidence:.0%}; "
         f"changes within {comparison.threshold:.1%} do not count"
     ]
@@ -209,7 +221,7 @@ def _counted(runs: int) -> str:
     return f"{runs:,} run{'' if runs == 1 else 's'}"
 
 
-def _table(comparison: Comparison) -> str:
+def _table(comparison: Comparison, hidden: int) -> str:
     from io import StringIO
 
     from rich.console import Console
@@ -224,7 +236,7 @@ def _table(comparison: Comparison) -> str:
     for heading in _headings(comparison):
         is_text = heading not in _NUMBERS
         table.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text)
-    for row in _rows(comparison):
+    for row in _rows(comparison, hidden):
         style = _STYLES.get(row[-1], "yellow")
         cells = [Text(printable(cell)) for cell in row[:-1]]
         table.add_row(*cells, Text(row[-1], style=style))
@@ -239,14 +251,14 @@ def _table(comparison: Comparison) -> str:
         console.print()
         for changed in _count_lines(comparison):
             console.print(Text(printable(changed), style="yellow"))
-        for remark in _remarks(comparison):
+        for remark in _remarks(comparison, hidden):
             console.print(Text(printable(remark), style="dim"))
     lines = (line.rstrip() for line in capture.get().splitlines())
     text = "\n".join(lines) + "\n"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _markdown(comparison: Comparison) -> str:
+def _markdown(comparison: Comparison, hidden: int) -> str:
     from .._text.format import printable
 
     def escaped(text: str) -> str:
@@ -258,8 +270,10 @@ def _markdown(comparison: Comparison) -> str:
 
     headings = _headings(comparison)
     rules = ["---:" if heading in _NUMBERS else "---" for heading in headings]
-    rows = [line(headings), f"| {' | '.join(rules)} |", *map(line, _rows(comparison))]
+    rows = [line(headings), f"| {' | '.join(rules)} |", *map(line, _rows(comparison, hidden))]
     counts = [f"- {escaped(changed)}" for changed in _count_lines(comparison)]
     if counts:
         rows += ["", "Passes of a block in one of the block around it:", "", *counts]
-    return "\n".join([*rows, "", *(f"{remark}  " for remark in _remarks(comparison))]) + "\n"
+    return (
+        "\n".join([*rows, "", *(f"{remark}  " for remark in _remarks(comparison, hidden))]) + "\n"
+    )

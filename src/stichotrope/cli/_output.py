@@ -105,7 +105,9 @@ def rendered(results: list[ProfilerResults], form: str) -> str:
 
     whole = joined(results)
     if form == "json":
-        return whole.to_json() + "\n"
+        from ..results.document import line_by_line
+
+        return line_by_line(whole)
     if form == "csv":
         from ..export import csv
 

@@ -6,6 +6,7 @@ entry per row take a third of the room that objects would.
 
 from __future__ import annotations
 
+from .._text.columns import FIGURES, OF_PASSES
 from .._text.format import format_count, format_time_ns, printable
 from ..results import ProfilerResults, is_mostly_overhead
 from . import _passes
@@ -37,6 +38,10 @@ MAX_ROWS = 20_000
 MAX_NODES = 60_000
 MAX_TREE = 50_000  # nodes of one tree
 MAX_SOURCE = 1 << 20  # characters
+
+# What a page has beside the columns of a table, and the columns of a path.
+_IN_DETAILS = {"active": "active_time_ns", "stddev": "stddev_time_ns"}
+_OF_PATHS = ("hits", *OF_PASSES, "total", "self", "mean")
 
 _SUB_BITS = 4  # of a bucket that is drawn: 16 in each octave, as the core has them
 
@@ -305,9 +310,17 @@ def _ended(share: ProcessResults | ThreadResults) -> dict[str, int]:
     }
 
 
-def _columns(them: Sequence[ProfileBlock | CallNode], book: _Book) -> dict[str, list[float]]:
-    """Return the figures of the columns that are there where they say something."""
-    return {name: [_passes.figure(one, name) for one in them] for name in book.columns}
+def _figures(
+    them: Sequence[ProfileBlock | CallNode], telling: Sequence[str], wanted: dict[str, str]
+) -> dict[str, list[float]]:
+    """Return a list of figures for each column, those of `OF_PASSES` where they say something."""
+    shown = {key: name for key, name in wanted.items() if key in telling or key not in OF_PASSES}
+    rows = [one.figures() for one in them]
+    return {key: [_rounded(row[name]) for row in rows] for key, name in shown.items()}
+
+
+def _rounded(figure: float) -> float:
+    return round(figure, 3) if isinstance(figure, float) else figure
 
 
 def _tracks(tracks: dict[int, ProfileTrack]) -> list[list[int]]:
@@ -318,18 +331,7 @@ def _tracks(tracks: dict[int, ProfileTrack]) -> list[list[int]]:
 def _rows(blocks: Sequence[ProfileBlock], book: _Book) -> dict[str, list[Any]]:
     return {
         "block": [book.block(block) for block in blocks],
-        "hits": [block.hit_count for block in blocks],
-        **_columns(blocks, book),
-        "total": [block.total_time_ns for block in blocks],
-        "self": [block.self_time_ns for block in blocks],
-        "active": [block.active_time_ns for block in blocks],
-        "mean": [round(block.avg_time_ns, 3) for block in blocks],
-        "stddev": [round(block.stddev_time_ns, 3) for block in blocks],
-        "p50": [block.percentile(50) for block in blocks],
-        "p95": [block.percentile(95) for block in blocks],
-        "p99": [block.percentile(99) for block in blocks],
-        "min": [block.min_time_ns for block in blocks],
-        "max": [block.max_time_ns for block in blocks],
+        **_figures(blocks, book.columns, {**FIGURES, **_IN_DETAILS}),
         "overhead": [int(is_mostly_overhead(block, book.metadata)) for block in blocks],
         "histogram": [_histogram(block.histogram, book) for block in blocks],
     }
@@ -359,23 +361,14 @@ def _nodes(tree: CallNode) -> list[tuple[CallNode, int]]:
 
 
 def _tree(nodes: Sequence[tuple[CallNode, int]], book: _Book) -> dict[str, list[Any]]:
-    """Return the heaviest nodes as columns, each with the place of its parent.
-
-    Their sums are there if any differs from its total; results of format 1 have none.
-    """
+    """Return the heaviest nodes as columns, each with the place of its parent."""
     kept = _heaviest(nodes)
     place = {number: new for new, number in enumerate(kept)}
     chosen = [nodes[number][0] for number in kept]
-    totals = [node.total_time_ns for node in chosen]
-    sums = [node.sum_time_ns for node in chosen]
     return {
         "parent": [place.get(nodes[number][1], -1) for number in kept],
         "block": [book.block(node) for node in chosen],
-        "hits": [node.hit_count for node in chosen],
-        **_columns(chosen, book),
-        "total": totals,
-        **({"sum": sums} if any(sums) and sums != totals else {}),
-        "self": [node.self_time_ns for node in chosen],
+        **_figures(chosen, book.columns, {key: FIGURES[key] for key in _OF_PATHS}),
     }
 
 

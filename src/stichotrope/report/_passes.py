@@ -6,31 +6,29 @@ recursion and tasks has none of them.
 
 from __future__ import annotations
 
-from .._text.columns import OF_PASSES
+from .._text.columns import FIGURES, OF_PASSES
 from .._text.format import format_count
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import TypeVar
 
     from ..results import CallNode, ProfileBlock, ProfilerResults
 
+    _Passes = TypeVar("_Passes", ProfileBlock, CallNode)
+
 STYLES = {"open": "cyan", "errors": "red", "cancelled": "yellow", "concurrency": ""}
-_FIGURES = {
-    "open": "open_count",
-    "errors": "error_count",
-    "cancelled": "cancelled_count",
-    "concurrency": "concurrency",
-}
 
 
 def figure(one: ProfileBlock | CallNode, column: str) -> float:
     """Return what a column has of a block or of a path.
 
     :param one: the block or the path.
-    :param column: one of `OF_PASSES`.
+    :param column: one of `FIGURES`, percentiles apart; a path has no ``max``, whose total stands
+        for it.
     """
-    found: float = getattr(one, _FIGURES[column])
+    found: float = getattr(one, FIGURES[column], one.total_time_ns)
     return found
 
 
@@ -66,6 +64,17 @@ def cell(one: ProfileBlock | CallNode, column: str, at_least: str) -> str:
     if column == "concurrency":
         return (at_least if one.open_count else "") + _at_a_time(one)
     return format_count(int(figure(one, column)))
+
+
+def sorted_by(them: Iterable[_Passes], sort: str) -> list[_Passes]:
+    """Return blocks or paths, most first, those that were never entered last.
+
+    :param them: those of one track or one parent, in the order that those alike are to have.
+    :param sort: one of `SORTS`.
+    """
+    if sort == "name":
+        return sorted(them, key=lambda one: (not one.was_entered, one.name))
+    return sorted(them, key=lambda one: (not one.was_entered, -figure(one, sort)))
 
 
 def _at_a_time(one: ProfileBlock | CallNode | None) -> str:

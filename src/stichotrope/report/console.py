@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from .._text.columns import HEADINGS, OF_PASSES, SORTS
+from .._text.columns import FIGURES, HEADINGS, OF_PASSES, SORTS
 from .._text.format import format_count, format_percent, format_time_ns, printable, shorten
 from ..results import OVERHEAD_FACTOR, is_mostly_overhead, results_of
 from . import _passes
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any, TextIO, TypeAlias
 
     from rich.console import Console
@@ -34,6 +34,7 @@ _STYLES = {
     "total": "bold",
     **dict.fromkeys(("min", "max", "p50", "p95", "p99"), "dim"),
 }
+_OF_ENDED_PASSES = ("mean", "p50", "p95", "p99", "min", "max")
 # What goes first when there is little room (the block's place goes before any of these).
 _DROPPED_FIRST = (
     *("min", "max", "p95", "p50", "p99", "bar", "concurrency", "self", "mean"),
@@ -134,9 +135,21 @@ def _width(console: Console, file: TextIO | None) -> int:
 
 
 def _print(console: Console, lines: Iterable[Line]) -> None:
-    # All at once, so that what other threads print does not come in between. The lines fit the
-    # page already, which may be wider than what rich takes for the terminal.
-    console.print(_text(lines), soft_wrap=True)
+    # All at once, so that what other threads print does not come in between. As segments, since
+    # the lines fit the page already, which may be wider than what rich takes for the terminal.
+    from rich.segment import Segment, Segments
+
+    pieces = [piece for line in lines for piece in (*_stripped(line), ("\n", ""))]
+    styles = {name: console.get_style(name) if name else None for _, name in pieces}
+    console.print(Segments(Segment(text, styles[name]) for text, name in pieces), crop=False)
+
+
+def _stripped(line: Line) -> Line:
+    """Return a line without blanks at its end."""
+    line = [piece for piece in line if piece[0]]
+    while line and not line[-1][0].rstrip():
+        line.pop()
+    return [*line[:-1], (line[-1][0].rstrip(), line[-1][1])] if line else []
 
 
 def _text(lines: Iterable[Line]) -> Text:
@@ -252,15 +265,8 @@ def _of_all_passes(block: ProfileBlock, whole_ns: int, glyphs: _Glyphs) -> dict[
 
 
 def _of_ended_passes(block: ProfileBlock, glyphs: _Glyphs) -> dict[str, str]:
-    times = {
-        "mean": block.avg_time_ns,
-        "p50": block.percentile(50),
-        "p95": block.percentile(95),
-        "p99": block.percentile(99),
-        "min": block.min_time_ns,
-        "max": block.max_time_ns,
-    }
-    return {key: glyphs.time(ns) for key, ns in times.items()}
+    figures = block.figures()
+    return {key: glyphs.time(figures[FIGURES[key]]) for key in _OF_ENDED_PASSES}
 
 
 def _heat(part: int, whole: int) -> str:
@@ -350,7 +356,7 @@ class _Page:
         tables = [
             [
                 _Row(block, self._results, self._glyphs)
-                for block in _sorted(track.blocks, sort)[:limit]
+                for block in _passes.sorted_by(track.blocks, sort)[:limit]
             ]
             for track in tracks
         ]
@@ -441,22 +447,6 @@ def _padded(text: str, width: int) -> str:
 
 def _counted(count: int, thing: str) -> str:
     return f"{format_count(count)} {thing}{'' if count == 1 else 's'}"
-
-
-# What is missing here is a column of `_passes`.
-_KEYS: dict[str, Callable[[ProfileBlock], Any]] = {
-    "total": lambda block: -block.total_time_ns,
-    "self": lambda block: -block.self_time_ns,
-    "hits": lambda block: -block.hit_count,
-    "mean": lambda block: -block.avg_time_ns,
-    "max": lambda block: -block.max_time_ns,
-    "name": lambda block: block.name,
-}
-
-
-def _sorted(blocks: Iterable[ProfileBlock], sort: str) -> list[ProfileBlock]:
-    key = _KEYS.get(sort) or (lambda block: -_passes.figure(block, sort))
-    return sorted(blocks, key=lambda block: (not block.was_entered, key(block), block.block_idx))
 
 
 # What the metadata tells; each entry may be missing, or of an unknown shape in a later version.

@@ -7,7 +7,7 @@ from html import escape
 from .._text.columns import HEADINGS, OF_PASSES
 from ..results import results_of
 from . import _passes
-from .console import _blocks, _Glyphs, _Page, _Row, _sorted
+from .console import _blocks, _Glyphs, _Page, _Row
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _track(
 ) -> Iterator[str]:
     width = len(columns) + 2  # with the name and the place
     yield f"<tbody><tr>{_across('th', width, _text(page._track(track)))}</tr>"
-    shown = _sorted(track.blocks, sort)[:limit]
+    shown = _passes.sorted_by(track.blocks, sort)[:limit]
     glyphs = _Glyphs("utf-8")
     for block in shown:
         share = 100 * block.total_time_ns / max(results.total_time_ns, 1)

@@ -9,8 +9,8 @@ from . import _passes, console
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import Any, TextIO
+    from collections.abc import Iterator
+    from typing import TextIO
 
     from ..results import CallNode, ProfilerResults
     from .console import Line
@@ -104,12 +104,11 @@ class _Page:
         if not self._results.tree.children:
             lines += [[], *self._frame._nothing()]
         else:
-            key = _KEYS.get(sort) or (lambda node: -_passes.figure(node, sort))
-            lines += [[], *self._tree(list(self._rows(key, limit)))]
+            lines += [[], *self._tree(list(self._rows(sort, limit)))]
         footer = self._frame._footer()
         return [*lines, [], *footer] if footer else lines
 
-    def _rows(self, key: Callable[[CallNode], Any], limit: int | None) -> Iterator[_Row | _More]:
+    def _rows(self, sort: str, limit: int | None) -> Iterator[_Row | _More]:
         """Give the lines of the tree, top down."""
         below, gap, branch, end = self._guides
         whole_ns = self._results.total_time_ns
@@ -123,7 +122,7 @@ class _Page:
             if node is not self._results.tree:
                 about = self._glyphs.about if node.identity in self._overhead else ""
                 yield _Row(node, guide, whole_ns, about, self._glyphs)
-            shown: list[CallNode | int] = [*sorted(node.children, key=key)[:limit]]
+            shown: list[CallNode | int] = [*_passes.sorted_by(node.children, sort)[:limit]]
             if len(shown) < len(node.children):
                 shown.append(len(node.children) - len(shown))
             if node is self._results.tree:
@@ -187,19 +186,3 @@ class _Page:
 
 def _taken(widths: dict[str, int]) -> int:
     return sum(_GAP + width for width in widths.values())
-
-
-def _mean(node: CallNode) -> float:
-    # Results of format 1 have no sum of a path.
-    return (node.sum_time_ns or node.total_time_ns) / node.hit_count if node.hit_count else 0.0
-
-
-# What is missing here is a column of `_passes`.
-_KEYS: dict[str, Callable[[CallNode], Any]] = {
-    "total": lambda node: -node.total_time_ns,
-    "self": lambda node: -node.self_time_ns,
-    "hits": lambda node: -node.hit_count,
-    "mean": lambda node: -_mean(node),
-    "max": lambda node: -node.total_time_ns,
-    "name": lambda node: node.name,
-}

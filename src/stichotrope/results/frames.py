@@ -6,6 +6,8 @@ are; a later version may add some at the end.
 
 from __future__ import annotations
 
+from .model import CallNode, ProfileBlock
+
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,28 +23,31 @@ _WHERE = {
     "file": _TEXT,
     "line": _INTEGER,
 }
-_PASSES = {"hit_count": _INTEGER, "total_time_ns": _INTEGER, "self_time_ns": _INTEGER}
+# Those of the first version, in whose order they stay. What is not here has come since.
+_FIRST_OF_BLOCK = (
+    *("hit_count", "total_time_ns", "self_time_ns", "active_time_ns", "sum_time_ns"),
+    *("avg_time_ns", "stddev_time_ns", "min_time_ns", "p50_time_ns", "p95_time_ns", "p99_time_ns"),
+    *("max_time_ns", "open_count", "error_count", "cancelled_count", "concurrency"),
+)
+_FIRST_OF_NODE = (
+    *("hit_count", "total_time_ns", "self_time_ns", "sum_time_ns"),
+    *("open_count", "error_count", "cancelled_count", "concurrency"),
+)
+
+
+def _kinds(figures: dict[str, float], first: tuple[str, ...]) -> dict[str, str]:
+    """Return the type of each figure, those of the first version first."""
+    kinds = {name: _REAL if isinstance(one, float) else _INTEGER for name, one in figures.items()}
+    return {**{name: kinds[name] for name in first}, **kinds}
+
+
+_BLOCK = {**_WHERE, **_kinds(ProfileBlock("", "", 0, 0, 0).figures(), _FIRST_OF_BLOCK)}
+_NODE = _kinds(CallNode.root().figures(), _FIRST_OF_NODE)
 _OPEN_AND_ENDED = {
     "open_count": _INTEGER,
     "error_count": _INTEGER,
     "cancelled_count": _INTEGER,
 }
-_BLOCK = {
-    **_WHERE,
-    **_PASSES,
-    "active_time_ns": _INTEGER,
-    "sum_time_ns": _INTEGER,
-    "avg_time_ns": _REAL,
-    "stddev_time_ns": _REAL,
-    "min_time_ns": _INTEGER,
-    "p50_time_ns": _INTEGER,
-    "p95_time_ns": _INTEGER,
-    "p99_time_ns": _INTEGER,
-    "max_time_ns": _INTEGER,
-    **_OPEN_AND_ENDED,
-    "concurrency": _REAL,
-}
-_NODE = {**_PASSES, "sum_time_ns": _INTEGER, **_OPEN_AND_ENDED, "concurrency": _REAL}
 _THREAD = {"thread_key": _INTEGER, "thread": _TEXT, "host": _TEXT, "pid": _INTEGER}
 
 # Level → column → type.
@@ -134,8 +139,7 @@ def _rows_of_tracks(tracks: dict[int, Any], profiler: str) -> Iterator[dict[str,
         for block in track.blocks:
             yield {
                 **_where(block, profiler, track.track_name),
-                **{name: getattr(block, name) for name in _BLOCK if hasattr(block, name)},
-                **{f"p{q}_time_ns": block.percentile(q) for q in (50, 95, 99)},
+                **block.figures(),
             }
 
 
@@ -150,7 +154,7 @@ def _node_rows(results: Any) -> Iterator[dict[str, Any]]:
             "parent": path[-1] if path else -1,
             "depth": depth,
             **_where(node, results.profiler_name, track.track_name if track else ""),
-            **{name: getattr(node, name) for name in _NODE},
+            **node.figures(),
         }
         path.append(number)
 

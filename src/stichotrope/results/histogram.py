@@ -6,12 +6,14 @@ from numbers import Rational, Real
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from fractions import Fraction
 
 # Each octave (a power of two up to the next) is cut into 2**7 = 128 buckets of equal width.
 _SUB_BITS = 7
 _SUB_BUCKETS = 1 << _SUB_BITS
+
+_PERCENTS: dict[int, Fraction] = {}  # each made once: reports ask for the same ones of each block
 
 
 def index(ns: int) -> int:
@@ -48,6 +50,8 @@ def exact_quantile(q: float) -> Fraction:
     :raises TypeError: when ``q`` is not a real number.
     :raises ValueError: when ``q`` lies outside 0 to 100, or is not a number (nan).
     """
+    if type(q) is int and 0 <= q <= 100:
+        return _PERCENTS[q] if q in _PERCENTS else _PERCENTS.setdefault(q, _fraction(q))
     from fractions import Fraction
 
     if not _is_a(Real, q) or isinstance(q, bool):
@@ -55,6 +59,12 @@ def exact_quantile(q: float) -> Fraction:
     if not 0 <= q <= 100:
         raise ValueError(f"a percentile must lie between 0 and 100, not {q!r}")
     return (Fraction(q) if _is_a(Rational, q) else Fraction(repr(float(q)))) / 100
+
+
+def _fraction(percent: int) -> Fraction:
+    from fractions import Fraction
+
+    return Fraction(percent, 100)
 
 
 def _is_a(kind: type, value: object) -> bool:
@@ -113,14 +123,27 @@ class Histogram:
         :raises TypeError: when ``q`` is not a real number.
         :raises ValueError: when ``q`` lies outside 0 to 100.
         """
-        exact = exact_quantile(q) * self.total
-        rank = -(-exact.numerator // exact.denominator)
-        seen = 0
-        for lower, upper, count in self:
-            seen += count
-            if seen >= rank:
-                return (lower + upper - 1) // 2
-        return 0
+        return self.quantiles((exact_quantile(q),))[0]
+
+    def quantiles(self, shares: Iterable[Fraction]) -> list[int]:
+        """Return several at once: the buckets are gone through once for all of them.
+
+        :param shares: ascending, as `exact_quantile` gives them.
+        """
+        total = self.total
+        if not total:
+            return [0 for _ in shares]
+        buckets = iter(sorted(self._counts.items()))
+        found: list[int] = []
+        bucket = seen = 0
+        for share in shares:
+            rank = max(-(-share.numerator * total // share.denominator), 1)  # rounded up
+            while seen < rank:
+                bucket, count = next(buckets)
+                seen += count
+            lower, upper = bounds(bucket)
+            found.append((lower + upper - 1) // 2)
+        return found
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
         """Yield ``(lower_ns, upper_ns, count)`` of each bucket that was hit, shortest first."""

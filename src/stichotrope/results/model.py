@@ -21,6 +21,7 @@ FORMAT_VERSION = 2  # a field says since which it is in documents
 GATHERED_SUFFIX = ".stichotrope.json"  # of the files that `ProfilerResults.load_all` reads
 OTHER_PATHS = "(other paths)"
 OVERHEAD_FACTOR = 5  # see `is_mostly_overhead`
+PERCENTILES = (50, 95, 99)  # those that documents and reports tell
 
 # What a block is known by, in every run: track index, file, line, name.
 Identity = tuple[int, str, int, str]
@@ -62,6 +63,19 @@ class _Passes:
         if not self.total_time_ns:
             return 1.0
         return max(self.sum_time_ns / self.total_time_ns, 1.0)
+
+    @property
+    def avg_time_ns(self) -> float:
+        """The mean over the passes that ended, in nanoseconds; 0.0 when none did.
+
+        On a path that was saved in format 1, which did not tell the sum, it is that of the total.
+        """
+        return (self.sum_time_ns or self.total_time_ns) / self.hit_count if self.hit_count else 0.0
+
+    @property
+    def mean_time_ns(self) -> float:
+        """The same: another name for ``avg_time_ns``."""
+        return self.avg_time_ns
 
 
 class ProfileBlock(Record, _Passes):
@@ -111,11 +125,6 @@ class ProfileBlock(Record, _Passes):
     cancelled_count: int = field(read="count", since=2, is_summed=True, default=0)
 
     @property
-    def avg_time_ns(self) -> float:
-        """The mean over the passes that ended, in nanoseconds; 0.0 when none did."""
-        return self.sum_time_ns / self.hit_count if self.hit_count else 0.0
-
-    @property
     def stddev_time_ns(self) -> float:
         """The population standard deviation over them in nanoseconds; 0.0 when there are none."""
         hits = self.hit_count
@@ -135,14 +144,39 @@ class ProfileBlock(Record, _Passes):
         :raises TypeError: when ``q`` is not a real number.
         :raises ValueError: when ``q`` lies outside 0 to 100.
         """
-        exact = exact_quantile(q)
+        return self.percentiles(q)[0]
+
+    def percentiles(self, *qs: float) -> list[int]:
+        """Return several at once, which takes less time than one by one; see `percentile`.
+
+        :param qs: numbers from 0 to 100, ascending.
+        :raises TypeError: when one of them is not a real number.
+        :raises ValueError: when one lies outside 0 to 100, or below the one before it.
+        """
+        exact = [exact_quantile(q) for q in qs]
+        if exact != sorted(exact):
+            raise ValueError(f"percentiles are asked for in ascending order, not {qs!r}")
         if not self.hit_count:
-            return 0
-        if exact == 0:
-            return self.min_time_ns
-        if exact == 1:
-            return self.max_time_ns
-        return min(max(self.histogram.quantile(q), self.min_time_ns), self.max_time_ns)
+            return [0 for _ in exact]
+        shortest, longest = self.min_time_ns, self.max_time_ns
+        return [
+            shortest if share == 0 else longest if share == 1 else min(max(ns, shortest), longest)
+            for share, ns in zip(exact, self.histogram.quantiles(exact), strict=True)
+        ]
+
+    def computed(self) -> dict[str, float]:
+        """Return the figures that are no fields, by name: computed from those that are."""
+        percentiles = zip(PERCENTILES, self.percentiles(*PERCENTILES), strict=True)
+        return {
+            "avg_time_ns": self.avg_time_ns,
+            "stddev_time_ns": self.stddev_time_ns,
+            "concurrency": self.concurrency,
+            **{f"p{q}_time_ns": ns for q, ns in percentiles},
+        }
+
+    def figures(self) -> dict[str, float]:
+        """Return all counts and times in ns by name: the fields, then what is computed of them."""
+        return {**{name: getattr(self, name) for name in self._figures}, **self.computed()}
 
     def add(self, other: ProfileBlock) -> None:
         """Take in the passes of another block.
@@ -260,6 +294,11 @@ class CallNode(Record, _Passes):
     open_count: int = field(read="count", since=2, is_summed=True, default=0)
     error_count: int = field(read="count", since=2, is_summed=True, default=0)
     cancelled_count: int = field(read="count", since=2, is_summed=True, default=0)
+
+    def figures(self) -> dict[str, float]:
+        """Return all counts and times in ns by name: the fields, then what is computed of them."""
+        fields = {name: getattr(self, name) for name in self._figures}
+        return {**fields, "avg_time_ns": self.avg_time_ns, "concurrency": self.concurrency}
 
     def add(self, other: CallNode) -> None:
         """Take in the passes of another node; each keeps its children.

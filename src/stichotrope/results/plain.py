@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     _Place: TypeAlias = "tuple[_Place, object] | None"
 
 _MAX_BITS = 256  # of a number in a file: a mean or a standard deviation of such is still a float
+_USUAL = 1 << 64  # a number below this needs no closer look
 # How deep metadata may be nested in a file, and after merging, which puts it two levels deeper.
 # `json` and the interpreter's stack bear several times as much.
 MAX_NESTING = 100
@@ -104,7 +105,8 @@ class Document:
         value = self._take(key, int, "a whole number")
         if isinstance(value, bool):
             raise self._wrong(key, "a whole number")
-        self._check_size(key, value)
+        if not -_USUAL < value < _USUAL:
+            self._check_size(key, value)
         return value  # type: ignore[no-any-return]
 
     def count(self, key: str) -> int:
@@ -120,12 +122,16 @@ class Document:
     def pairs(self, key: str) -> Iterator[tuple[int, int]]:
         """Yield the pairs of counts in a list such as ``[[1, 2], [3, 4]]``."""
         for item in self._take(key, list, "a list"):
-            if not isinstance(item, list) or [type(part) for part in item] != [int, int]:
+            if type(item) is not list or len(item) != 2:
                 raise self._wrong(key, "a list of pairs of whole numbers")
-            if min(item) < 0:
+            first, second = item
+            if type(first) is not int or type(second) is not int:
+                raise self._wrong(key, "a list of pairs of whole numbers")
+            if first < 0 or second < 0:
                 raise self._wrong(key, "a list of pairs of whole numbers, 0 or more")
-            self._check_size(key, max(item))
-            yield item[0], item[1]
+            if first > _USUAL or second > _USUAL:
+                self._check_size(key, max(first, second))
+            yield first, second
 
     def _check_size(self, key: str, number: int) -> None:
         if number.bit_length() > _MAX_BITS:

@@ -71,6 +71,7 @@ class Record:
     _fields: ClassVar[dict[str, Field]] = {}
     _read: ClassVar[tuple[str, ...]] = ()  # those that are read one by one
     _summed: ClassVar[tuple[str, ...]] = ()
+    _figures: ClassVar[tuple[str, ...]] = ()  # counts and times in ns, which their names tell
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -84,6 +85,7 @@ class Record:
         cls._fields = own
         cls._read = tuple(name for name, one in own.items() if one.read)
         cls._summed = tuple(name for name, one in own.items() if one.is_summed)
+        cls._figures = tuple(name for name in own if name.endswith(("_count", "_time_ns")))
         cls.__init__ = _initializer(cls.__qualname__, own)  # type: ignore[method-assign]
 
     def _values(self) -> tuple[Any, ...]:

@@ -46,6 +46,7 @@ _WITH_NESTED = (
     "min",
     "total",
 )  # figures that nested blocks are part of
+_WITH_OPEN = ("total", "self", "self-mean")  # those that passes are part of before they end
 LEAST_RUNS = 3  # on one side at least
 LEAST_PASSES = 30  # on each side, where there is one run
 _HALF = Fraction(1, 2)
@@ -53,6 +54,7 @@ _HALF = Fraction(1, 2)
 _MORE_RUNS = "it takes {} runs on one side, with the block in them"
 _MORE_PASSES = "it takes {} passes on each side where there is one run of each"
 _ONE_FIGURE = "one run of each has a single figure, and nothing tells how far it varies: give more"
+_OPEN = "passes are open, and their times are as far as they had come"
 _ZERO = "a figure is 0, so there is no ratio"
 _NESTED = "its own time is not shown to be slower, but what is nested in it: {}"
 _OTHERS = "its interval alone would show it, but not among as many blocks as were compared"
@@ -686,6 +688,8 @@ class _Test:
         if isinstance(found, _Difference) and p_value is not None:
             low, high = found.ends(self._confidence)
             verdict, note = self._verdict(low, high, p_value)
+        if self._metric in _WITH_OPEN and any(part.open for part in (*old.parts, *new.parts)):
+            note = f"{note}; {_OPEN}" if note else _OPEN
         return BlockComparison(
             track=new.track,
             track_idx=new.track_idx,

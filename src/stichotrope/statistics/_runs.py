@@ -39,9 +39,10 @@ class Figures:
     :ivar file: the file of its call site; empty when there is none.
     :ivar line: the line of its call site; 0 when there is none.
     :ivar hits: how many passes the figures are of; 0 where none has ended, and so none is known.
+    :ivar open: how many are open.
     """
 
-    __slots__ = ("track_idx", "track", "name", "file", "line", "hits")
+    __slots__ = ("track_idx", "track", "name", "file", "line", "hits", "open")
 
     def __init__(
         self, track_idx: int, track: str, name: str, file: str, line: int, hits: int
@@ -52,6 +53,7 @@ class Figures:
         self.file = file
         self.line = line
         self.hits = hits
+        self.open = 0
 
     def figure(self, metric: str) -> float:
         """Return one of `METRICS` in ns."""
@@ -82,6 +84,7 @@ class _BlockFigures(Figures):
         super().__init__(
             track.track_idx, track.track_name, block.name, block.file, block.line, block.hit_count
         )
+        self.open = block.open_count
         self._block = block
         self._typical_ns: float | None = None  # until it is asked for
 

@@ -96,11 +96,6 @@ class Nodes {
     for (const below of this.children) below.sort((a, b) => total[b] - total[a] || a - b);
   }
 
-  // In ns, over the passes that ended. There are no sums where they are the totals, or not known.
-  mean(node) {
-    return (this.sum ?? this.total)[node] / this.hits[node];
-  }
-
   parentOf(node) {
     return this.parent[node] < 0 ? this.root : this.parent[node];
   }

@@ -41,7 +41,7 @@ function treeRow(node, depth) {
       time(nodes.self[node]),
       count(hits),
       ...PASS_COLUMNS.map(([key]) => passCell(key, nodes, node)),
-      hits ? time(nodes.mean(node)) : "",
+      hits ? time(nodes.mean[node]) : "",
       { content: shortPlace(block), title: fullPlace(block) },
     ],
     kind: `${block === state.block ? "selected " : ""}${state.terms.length && !matches(block) ? "unmatched" : ""}`,
