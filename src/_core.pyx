@@ -82,6 +82,7 @@ cdef extern from "_platform.h" nogil:
     bint st_frame_suspends(void*)
     bint st_frame_is_coroutine(void*)
     bint st_with_calls()
+    const bint st_frames_are_linked, st_contexts_are_linked
     bint st_delegation_calls()
     bint st_is_delegated_to(void*)
     bint st_frame_is_running(void*)
@@ -316,6 +317,14 @@ cdef class Recorder:
             raise MemoryError("no memory for a snapshot")
         return snapshot
 
+    def _recorded_until_now(self):
+        """Numbers that are the same twice only if nothing was recorded in between. While anything is open, time is."""
+        cdef Store* s = self.opened()
+        cdef uint64_t marks[MARKS]
+        with nogil:
+            read_marks(s, marks)
+        return tuple([marks[i] for i in range(MARKS)])
+
     def _open_passes(self):
         """What is open now: (site, ticks since it began, how many are open below it in its flow, whether it is
         suspended, thread's key, its OS id, its name) each, a thread's and a flow's from the outermost on.
@@ -464,6 +473,17 @@ def counter_name():
 def counter_is_invariant():
     """Whether the processor promises that its counter never changes its rate."""
     return bool(st_counter_is_invariant())
+
+def degraded():
+    """What is lost here, a sentence each, because this interpreter is not what the core knows."""
+    lost = []
+    if not st_frames_are_linked:
+        lost.append("what a suspended generator has open is not told from what runs: its frames are unknown")
+    if not st_contexts_are_linked:
+        lost.append("a context's first pass is not placed below the context it was entered from: its fields are unknown")
+    if ST_CAN_BE_TOLD and monitoring_tool == -2:
+        lost.append("suspension is looked for at each pass: all numbers for sys.monitoring tools are taken")
+    return lost
 
 def set_manual_ticks(unsigned long long ticks):
     """Sets what the manual clock shows on this thread, in nanoseconds."""

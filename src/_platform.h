@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if UINTPTR_MAX < UINT64_MAX
+#  error "stichotrope needs a machine with 64-bit addresses: its buffers reserve more than others have"
+#endif
+
 #if defined(_WIN32)
 #  define WIN32_LEAN_AND_MEAN
 #  include <windows.h>
@@ -337,13 +341,9 @@ static inline void st_let_go(void *context) { Py_XDECREF((PyObject *)context); }
 
 /* The context that a context was entered from; NULL for none. The field is private, and the first one of the object
  * in every version named here; a later one gets NULL until somebody has looked, and its flows start under nothing. */
+enum { st_contexts_are_linked = PY_VERSION_HEX < 0x03100000 };
 static inline void *st_outer_context(void *context) {
-#if PY_VERSION_HEX < 0x03100000
-    return *(void **)((char *)context + sizeof(PyObject));
-#else
-    (void)context;
-    return NULL;
-#endif
+    return st_contexts_are_linked ? *(void **)((char *)context + sizeof(PyObject)) : NULL;
 }
 
 #if PY_VERSION_HEX >= 0x030C0000

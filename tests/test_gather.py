@@ -206,10 +206,10 @@ def test_a_slow_write_does_not_undo_a_later_one(p: Profiler, tmp_path: Path) -> 
     gathering = p._gathering
     assert gathering is not None
     passes(p, 1)
-    number, view = gathering._number(), p._view()
+    number, state, view = gathering._number(), p._state(), p._view()
     passes(p, 1)
     gathering.refresh()
-    gathering._write(view, number, False)
+    gathering._write(view, state, number, False)
     assert hits(ProfilerResults.load_all(tmp_path)) == {"x": 2}
 
 

@@ -82,7 +82,7 @@ SHARED: dict[str, set[str]] = {
     "instrumentation": {"_wrap", "_wrapper"},
     "integrations": {"_fail_on"},
     "profiler": {"_set_gates"},
-    "store": {"_gathering", "_start_ns", "_view"},
+    "store": {"_gathering", "_start_ns", "_state", "_view"},
 }
 
 

@@ -737,3 +737,45 @@ def test_a_profiler_can_be_subclassed() -> None:
     with p.block(0, "x"):
         pass
     assert (p.extra, p.name, hits(p)) == (5, "mine", {"x": 1})
+
+
+def test_blocks_beyond_the_limit_share_one_of_each_track() -> None:
+    """Names made up at run time end in "(other blocks)", with a warning; no pass is lost."""
+    p = Profiler("made up", max_blocks=3)
+    kept = p.block(0, "kept")
+    for number in range(5):
+        with p.block(0, f"user {number}"):
+            pass
+        with p.block(1, f"order {number}"), kept:
+            pass
+    results = p.get_results()
+    found = {(b.track_idx, b.name): b.hit_count for t in results.tracks.values() for b in t.blocks}
+    assert found == {
+        (0, "kept"): 5,
+        (0, "user 0"): 1,
+        (0, "(other blocks)"): 4,
+        (1, "order 0"): 1,
+        (1, "(other blocks)"): 4,
+    }
+    assert results.metadata["warnings"] == [
+        '8 passes are under "(other blocks)" because there were more than max_blocks allows'
+    ]
+
+
+def test_what_says_whether_anything_was_recorded_changes_only_then() -> None:
+    """Asking twice gives the same, until a pass is open or has ended, a block is made, or all is cleared."""
+    p = Profiler("marks")
+    block = p.block(0, "a")
+    seen = [p._state()]
+    assert p._state() == seen[-1]
+    with block:
+        seen.append(p._state())
+    seen.append(p._state())
+    assert p._state() == seen[-1]
+    p.block(0, "b")
+    seen.append(p._state())
+    p.set_track_enabled(0, False)
+    seen.append(p._state())
+    p.clear()
+    seen.append(p._state())
+    assert len(set(map(repr, seen))) == len(seen)

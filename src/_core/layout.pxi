@@ -13,7 +13,7 @@ cdef enum:
     SUB_BUCKETS = 16
     SEATS = 8
     MAX_SITES = 1 << 24
-    RESERVE = 64 << 20         # bytes of address space that a thread's buffer reserves, at most
+    RESERVE = 128 << 20        # bytes of address space that a thread's buffer reserves, at most
     MERGE_RESERVE = 2047 << 20 # the same where the trees of many threads meet
     SMALLEST_RESERVE = 1 << 20
     FIRST_HANDLES = 64         # a power of two

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _MOST_KEPT = 256  # profilers that the program let go of; others are in the registry
 _SPAWN = "multiprocessing.spawn"
+# Of the settings, what a child is sent.
+_SENT = ("enabled", "clock", "gather_period_s", "retain_threads", "max_nodes", "max_blocks")
 _KEY = "stichotrope"  # in what `multiprocessing` sends to a child
 # Executed when a child reads what it is sent. A child that does not find the package goes on
 # without it.
@@ -138,10 +140,7 @@ class Session:
             "targets": self._texts,
             "main": self._main,
             "directory": self._directory,
-            "settings": {
-                key: getattr(self._settings, key)
-                for key in ("enabled", "clock", "gather_period_s", "retain_threads", "max_nodes")
-            },
+            "settings": {key: getattr(self._settings, key) for key in _SENT},
         }
 
     # The end

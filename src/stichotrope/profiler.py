@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from . import _core
 from .config import checks
 from .instrumentation import wrapping
-from .results import default_track_name
+from .results import OTHER_BLOCKS, default_track_name
 from .snapshot.aggregate import Site
 from .snapshot.take import View
 
@@ -116,6 +116,8 @@ class Profiler(_core.Recorder):
         ones share one.
     :param max_nodes: how large each thread's call tree may grow; what goes beyond is recorded under
         "(other paths)".
+    :param max_blocks: how many blocks there may be; those of names that are made up beyond it are
+        recorded as "(other blocks)", one of each track.
     :raises TypeError: when an argument is of the wrong type.
     :raises ValueError: when the name is empty or a limit out of range.
     """
@@ -128,6 +130,7 @@ class Profiler(_core.Recorder):
         "__weakref__",
         "_gathering",
         "_global_lock",
+        "_max_blocks",
         "_name",
         "_off_by_name",
         "_profiler_id",
@@ -139,11 +142,17 @@ class Profiler(_core.Recorder):
     )
 
     def __init__(
-        self, name: str = "Profiler", *, retain_threads: int = 1024, max_nodes: int = 65_536
+        self,
+        name: str = "Profiler",
+        *,
+        retain_threads: int = 1024,
+        max_nodes: int = 65_536,
+        max_blocks: int = 65_536,
     ) -> None:
         name = checks.checked_text(name, "a profiler's name")
         checks.check_limit(retain_threads, "retain_threads", *checks.RETAIN_THREADS)
         checks.check_limit(max_nodes, "max_nodes", *checks.MAX_NODES)
+        checks.check_limit(max_blocks, "max_blocks", *checks.MAX_BLOCKS)
         self._open_store(retain_threads, max_nodes)  # refuses to be called twice
         self._name = name
         self._gathering: Gathering | None = None
@@ -152,6 +161,7 @@ class Profiler(_core.Recorder):
         self._tracks: dict[int, _Track] = {}
         self._track_names: dict[str, int] = {}
         self._sites: list[Site] = []
+        self._max_blocks = max_blocks
         self._begin()
         self._profiler_id = _next_profiler_id()
         _holding((_REGISTRY_LOCK,), lambda: _PROFILER_REGISTRY.update({self._profiler_id: self}))
@@ -337,6 +347,8 @@ class Profiler(_core.Recorder):
         # All objects are made first, and added in one step: whatever re-entered meanwhile may have
         # taken the index, or added this very site.
         while (known := _CALL_SITE_CACHE.get(key)) is None:
+            if len(self._sites) >= self._max_blocks and name != OTHER_BLOCKS:
+                return self._site(owner.idx, OTHER_BLOCKS, "", 0)
             value = (self._profiler_id, len(owner.sites))
             site = Site(owner.idx, value[1], name, file, line)
             self._commit_site(
@@ -503,6 +515,15 @@ class Profiler(_core.Recorder):
             for track in list(self._tracks.values())
         ]
         return sites, tracks, (self._start_ns, time.monotonic_ns() - self._start_monotonic_ns)
+
+    def _state(self) -> tuple[object, ...]:
+        """Return what is the same twice only if nothing was recorded or changed in between.
+
+        While anything is open, time is.
+        """
+        recorded = self._recorded_until_now()
+        sites, tracks, (start_ns, _) = self._locked(self._known)
+        return recorded, len(sites), tracks, start_ns
 
     def _view(self) -> View:
         # The snapshot before the sites: each site that it holds is then sure to be known.

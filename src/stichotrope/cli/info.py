@@ -81,6 +81,7 @@ def _facts() -> dict[str, Any]:
             "counter_is_invariant": _core.counter_is_invariant(),
         },
         "overhead_ns_per_pass": _core.measure_pass(),
+        "degraded": _core.degraded(),
         "settings": {
             "file": settings.source,
             "given": {
@@ -120,6 +121,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"{format_count(round(clock['ticks_per_second']))} ticks per second",
         "counter": _counter(clock),
         "cost": f"{format_time_ns(facts['overhead_ns_per_pass'])} per pass, as measured just now",
+        "degraded": "; ".join(facts["degraded"]) or "nothing",
         "settings": _settings(facts["settings"]),
         "extras": "; ".join(_extra(name, found) for name, found in facts["extras"].items()),
     }

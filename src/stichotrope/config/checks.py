@@ -5,6 +5,7 @@ from __future__ import annotations
 # From where to where the limits of a profiler may go.
 RETAIN_THREADS = (0, 1_000_000)
 MAX_NODES = (1, 1 << 24)
+MAX_BLOCKS = (1, 1 << 23)
 
 
 def check_track(track: object) -> None:

@@ -65,6 +65,7 @@ _SETTINGS: dict[str, _Setting] = {
     "gather_period_s": _Setting(kinds.Seconds(), 1.0),
     "retain_threads": _Setting(kinds.Count(*checks.RETAIN_THREADS)),
     "max_nodes": _Setting(kinds.Count(*checks.MAX_NODES)),
+    "max_blocks": _Setting(kinds.Count(*checks.MAX_BLOCKS)),
 }
 
 _VARIABLES = {setting.variable or PREFIX + key.upper(): key for key, setting in _SETTINGS.items()}
@@ -90,6 +91,7 @@ class Settings:
     :ivar retain_threads: how many ended threads keep a line of their own; None for the default of
         `Profiler`.
     :ivar max_nodes: how large each thread's call tree may grow; None for the default of `Profiler`.
+    :ivar max_blocks: how many blocks there may be; None for the default of `Profiler`.
     :ivar source: the file that was read, or None.
     :ivar origins: the name of each setting that somebody gave → who: "argument", the name of an
         environment variable, or the path of the file.
@@ -111,6 +113,7 @@ class Settings:
     gather_period_s: float
     retain_threads: int | None
     max_nodes: int | None
+    max_blocks: int | None
     source: str | None
     origins: Mapping[str, str]
 

@@ -421,6 +421,9 @@ class _Page:
         warnings = metadata.get("warnings")
         for warning in warnings if isinstance(warnings, list) else ():
             lines += self._paragraph(f"Warning: {glyphs.clean(warning)}", "yellow")
+        degraded = metadata.get("degraded")
+        for loss in degraded if isinstance(degraded, list) else ():
+            lines += self._paragraph(f"Lost here: {glyphs.clean(str(loss))}", "yellow")
         return lines
 
     def _facts(self, facts: Iterable[str]) -> list[Line]:

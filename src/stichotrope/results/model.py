@@ -20,6 +20,7 @@ FORMAT = "stichotrope-results"
 FORMAT_VERSION = 2  # a field says since which it is in documents
 GATHERED_SUFFIX = ".stichotrope.json"  # of the files that `ProfilerResults.load_all` reads
 OTHER_PATHS = "(other paths)"
+OTHER_BLOCKS = "(other blocks)"
 OVERHEAD_FACTOR = 5  # see `is_mostly_overhead`
 PERCENTILES = (50, 95, 99)  # those that documents and reports tell
 

@@ -192,6 +192,12 @@ def call_tree(sites: Sequence[Site], nodes: Sequence[RawNode], rate: Rate) -> Ca
     return root
 
 
+def passes_named(sites: Sequence[Site], nodes: Sequence[RawNode], name: str) -> int:
+    """Return how many passes the blocks of a name have."""
+    wanted = {number for number, site in enumerate(sites) if site.name == name}
+    return sum(node[2] for node in nodes if node[1] in wanted) if wanted else 0
+
+
 def other_passes(nodes: Sequence[RawNode]) -> int:
     """Return how many passes lie under "other paths": a thread's tree had reached its limit."""
     under = (node for node in nodes if node[0] >= 0 and nodes[node[0]][1] == _OTHER_SITE)

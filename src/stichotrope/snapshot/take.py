@@ -8,7 +8,7 @@ import threading
 
 from .. import _core
 from ..config import clock
-from ..results import OTHER_PATHS, ProfilerResults, ThreadResults
+from ..results import OTHER_BLOCKS, OTHER_PATHS, ProfilerResults, ThreadResults
 from . import aggregate
 
 TYPE_CHECKING = False
@@ -61,7 +61,7 @@ class View:
             total_time_ns=self._rate.time(scopes[2]),
             tree=aggregate.call_tree(self._sites, nodes, self._rate),
             threads=self.threads,
-            metadata=self._metadata(aggregate.other_passes(nodes)),
+            metadata=self._metadata(nodes),
         )
 
     def results_of(self, key: int) -> ProfilerResults:
@@ -78,19 +78,10 @@ class View:
                     total_time_ns=share.total_time_ns,
                     tree=share.tree,
                     threads=[share],
-                    metadata=self._metadata(aggregate.other_passes(self._snapshot.nodes(number))),
+                    metadata=self._metadata(self._snapshot.nodes(number)),
                 )
         keys = ", ".join(str(head[0]) for head in self._heads) or "none"
         raise KeyError(f"no thread with key {key} has recorded into {self._name!r}; keys: {keys}")
-
-    def state(self) -> tuple[object, ...]:
-        """Return what is the same in two snapshots only if nothing was recorded in between.
-
-        While anything is open, time is.
-        """
-        nodes, (_, _, ticks) = self._snapshot.merged()
-        passes = sum(node[2] for node in nodes)
-        return self.start_ns, passes, ticks, len(self._sites), self._tracks, self._heads
 
     def threads(self) -> list[ThreadResults]:
         """Return each thread's share by key; those folded into one come first, as key 0."""
@@ -116,7 +107,7 @@ class View:
             tree=aggregate.call_tree(self._sites, nodes, self._rate),
         )
 
-    def _metadata(self, other_passes: int) -> dict[str, Any]:
+    def _metadata(self, nodes: Sequence[_core.RawNode]) -> dict[str, Any]:
         return {
             "clock": clock.description(),
             "python": sys.version.split()[0],
@@ -132,10 +123,11 @@ class View:
             "overhead_ns_per_pass": _measured_overhead(),
             "threads": len(self._heads),
             "folded_threads": self._snapshot.folded_threads,
-            "warnings": self._warnings(other_passes),
+            "degraded": _core.degraded(),
+            "warnings": self._warnings(nodes),
         }
 
-    def _warnings(self, other_passes: int) -> list[str]:
+    def _warnings(self, nodes: Sequence[_core.RawNode]) -> list[str]:
         clamped = sum(head[5] for head in self._heads)
         untimed = sum(head[6] for head in self._heads) + self._snapshot.untimed
         unbinned = sum(head[7] for head in self._heads)
@@ -144,8 +136,12 @@ class View:
             (untimed, "passes could not be recorded for want of memory"),
             (unbinned, "passes are missing from the percentiles for want of memory"),
             (
-                other_passes,
+                aggregate.other_passes(nodes),
                 f'passes are under "{OTHER_PATHS}" because their thread\'s call tree was full',
+            ),
+            (
+                aggregate.passes_named(self._sites, nodes, OTHER_BLOCKS),
+                f'passes are under "{OTHER_BLOCKS}" because there were more than max_blocks allows',
             ),
         )
         return [f"{count:,} {text}" for count, text in found if count]

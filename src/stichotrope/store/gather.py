@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         @property
         def name(self) -> str: ...
 
+        def _state(self) -> tuple[object, ...]: ...
+
         def _view(self) -> View: ...
 
 
@@ -193,14 +195,13 @@ class Gathering:
             return
         number = self._number()
         try:
-            self._write(profiler._view(), number, last)
+            state = profiler._state()  # first: what comes between the two is written next time
+            if not self._is_written(state, last):
+                self._write(profiler._view(), state, number, last)
         except Exception as error:
             self._warn(error)
 
-    def _write(self, view: View, number: int, last: bool) -> None:
-        state = view.state()
-        if self._is_written(state, last):
-            return
+    def _write(self, view: View, state: object, number: int, last: bool) -> None:
         results = view.results()
         if not results.was_entered and self._folder not in self._files:
             return
