@@ -441,6 +441,30 @@ def is_everything_enabled():
     return bool(everything_enabled)
 
 
+# ---- the end of the process
+
+cdef extern from "stdlib.h" nogil:
+    void exit(int status)
+
+cdef extern from "Python.h":
+    int Py_AtExit(void (*func)() noexcept nogil)
+
+cdef int exit_status = 0
+
+cdef void exit_at_end() noexcept nogil:
+    exit(exit_status)
+
+def exit_with(int status):
+    """Has the process end with a status other than that with which the interpreter would end it.
+
+    It acts when all else has been done, the interpreter's own end included.
+    """
+    global exit_status
+    exit_status = status
+    if Py_AtExit(exit_at_end) < 0:
+        raise RuntimeError("there is no room for what is done at the very end")
+
+
 # ---- clock
 
 def use_clock(str source):

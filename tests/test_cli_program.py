@@ -154,6 +154,35 @@ def test_an_interrupted_module_ends_by_the_signal_after_its_report(tmp_path):
     assert "1 hit" in report
 
 
+def test_a_failing_program_has_the_usual_traceback_when_the_command_runs_it(tmp_path):
+    """Not a line of the script that the command is, nor of ours."""
+    write(tmp_path, program="def f():\n    1/0\nf()\n")
+    command = Path(sys.executable).with_name("stichotrope")
+    if not command.exists():
+        pytest.skip("the command is elsewhere")
+    done = python(str(command), "run", "-q", "program.py", cwd=tmp_path)
+    assert done.stderr.startswith(python("program.py", cwd=tmp_path).stderr)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("json.tool", "try stichotrope run -m json.tool"),
+        ("pytest", "try stichotrope run PATHpytest"),
+        ("nobody.has.this", ""),
+        ("nowhere.py", ""),
+    ],
+)
+def test_what_may_be_meant_by_a_mere_name_is_suggested(tmp_path, name, hint):
+    """A command of this environment, or what can be run as a module."""
+    if name == "pytest" and not Path(sys.executable).with_name("pytest").exists():
+        pytest.skip("the command is elsewhere")
+    done = stichotrope("run", name, cwd=tmp_path)
+    sentence = f"stichotrope run: the script {name} cannot be read: No such file or directory"
+    end = hint.replace("PATH", str(Path(sys.executable).parent) + os.sep)
+    assert done.stderr == f"{sentence}{'; ' if end else ''}{end}\n"
+
+
 def test_a_failing_module_has_the_usual_traceback(tmp_path):
     """A module that another imports and that fails has no line of ours in its traceback."""
     write(tmp_path, outer="import inner", inner="def f():\n    1/0\nf()\n")

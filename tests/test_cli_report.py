@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import pstats
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from clihelp import recorded_hits, stichotrope
+from clihelp import environment, recorded_hits, stichotrope
 from handmade import block, node, root, sample, single, thread, troubled
 from stichotrope import ProfilerResults
 from stichotrope.cli import main
@@ -155,7 +158,7 @@ def test_the_saved_document_comes_out_as_it_went_in(saved, capfd):
 
 def test_the_forms_for_other_programs(saved, capfd):
     """CSV, collapsed stacks and speedscope are printed as their exports write them."""
-    assert report(capfd, "sample.json", "-f", "csv").splitlines()[1].startswith("I/O,read,3,600,")
+    assert report(capfd, "sample.json", "-f", "csv").splitlines()[1].startswith("0,read,3,600,")
     stacks = report(capfd, "sample.json", "-f", "collapsed")
     assert re.search(r"^\S*read\S*;decode.* 250$", stacks, re.MULTILINE)
     assert "speedscope" in json.loads(report(capfd, "sample.json", "-f", "speedscope"))["$schema"]
@@ -199,11 +202,48 @@ def test_a_file_for_pprof_is_known_by_its_suffix(saved, capfd):
     assert (saved / "out.pb.gz").read_bytes() == (saved / "other").read_bytes()
 
 
-@pytest.mark.parametrize("form", ["html", "pprof", "pstats"])
-def test_some_forms_need_a_file(saved, capfd, form):
-    """What nobody wants on a terminal is refused without a file."""
-    sentence = f"{form} is written to a file: give one with -o FILE"
-    assert refused(capfd, "sample.json", "--format", form) == sentence
+FORMS_FOR_NO_TERMINAL = {"html": "out.html", "pprof": "out.pb.gz", "pstats": "out.prof"}
+
+
+@pytest.mark.parametrize("form", FORMS_FOR_NO_TERMINAL)
+def test_what_is_for_no_terminal_can_be_sent_to_a_file_or_a_pipe(saved, form):
+    """``> FILE`` and ``| PROGRAM`` get the bytes that ``-o FILE`` gets."""
+    name = FORMS_FOR_NO_TERMINAL[form]
+    stichotrope("report", "sample.json", "-o", name, cwd=saved)
+    command = [sys.executable, "-m", "stichotrope", "report", "sample.json", "-f", form]
+    done = subprocess.run(command, cwd=saved, env=environment(), capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == ((saved / name).read_bytes(), b"")
+
+
+@pytest.mark.parametrize("form", FORMS_FOR_NO_TERMINAL)
+def test_what_is_for_no_terminal_is_refused_there(saved, capfd, monkeypatch, form):
+    """One sentence, before anything is read."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    sentence = f"{form} is not for a terminal: give it a file, with -o FILE or > FILE"
+    assert refused(capfd, "nowhere.json", "--format", form) == sentence
+
+
+def test_a_suffix_that_no_form_has_is_refused(saved, capfd):
+    """Nobody gets a text that is called a spreadsheet; where the form is said, any name will do."""
+    sentence = refused(capfd, "sample.json", "-o", "out.xlsx")
+    assert sentence.startswith("no form of report has the suffix .xlsx (they are .speedscope.json,")
+    assert not (saved / "out.xlsx").exists()
+    assert report(capfd, "sample.json", "-f", "csv", "-o", "out.xlsx") == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX closes it")
+@pytest.mark.parametrize(
+    "command", [("report",), ("report", "-f", "html"), ("compare", "sample.json")]
+)
+def test_a_standard_output_that_is_closed_is_one_sentence(saved, command):
+    """And status 2; not a traceback."""
+    line = ["-m", "stichotrope", *command, "sample.json"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", '"$@" >&-', "sh", sys.executable, *line],
+        cwd=saved, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    sentence = f"stichotrope {command[0]}: standard output is closed\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)
 
 
 # What is shown of it
@@ -328,6 +368,17 @@ def test_a_directory_is_what_its_processes_gathered(saved, capfd):
     assert len(document["processes"]) == 2
 
 
+def test_a_directory_may_hold_what_was_saved_as_for_compare(saved, capfd):
+    """Saved files, and directories that were gathered in; what was gathered comes before both."""
+    (saved / "dir" / "inner").mkdir(parents=True)
+    of_process(1).save("dir/one.json")
+    of_process(2).save("dir/inner/2.stichotrope.json")
+    (saved / "dir" / "notes.txt").write_text("no results")
+    assert "2 hits" in report(capfd, "dir")
+    of_process(1).save("dir/1.stichotrope.json")
+    assert "1 hit" in report(capfd, "dir")
+
+
 def test_a_file_of_a_directory_that_cannot_be_read_is_left_out(saved, capfd):
     """What is broken in a directory is told, and the rest is shown."""
     (saved / "dir").mkdir()
@@ -352,7 +403,7 @@ def test_what_holds_no_results_is_refused(saved, capfd):
     (saved / "cut.json").write_text(text[: len(text) // 2], encoding="utf-8")
     assert refused(capfd, "cut.json").startswith("cut.json: ")
     (saved / "empty").mkdir()
-    expected = "results files, named *.stichotrope.json"
+    expected = "results files, named *.stichotrope.json or *.json"
     assert refused(capfd, "empty") == f"empty should hold {expected}, but there are none"
     assert refused(capfd, "sample.json", "--limit", "0") == "limit must be 1 or more, not 0"
     where = saved / "no"

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -84,7 +85,7 @@ def test_the_suffix_of_the_output_says_its_form(folder):
     assert done.returncode == 0
     lines = (folder / "out.csv").read_text().splitlines()
     assert lines[0].startswith("Track,Block Name,Hit Count")
-    assert lines[1].startswith("shop,price,3,")
+    assert lines[1].startswith("0,price,3,")
 
 
 def test_an_output_that_cannot_be_is_refused_before_the_program_runs(folder):
@@ -98,6 +99,37 @@ def test_an_output_that_cannot_be_is_refused_before_the_program_runs(folder):
     assert (done.returncode, done.stdout) == (2, "")
     expected = f"{folder} is a directory; give a file to write to"
     assert done.stderr == f"stichotrope run: {expected}\n"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="a directory that takes no file of anybody")
+def test_an_output_that_cannot_be_written_is_refused_before_the_program_runs(folder):
+    """A folder that takes no new file, too."""
+    done = stichotrope("run", "-o", "/proc/out.json", "program.py", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("stichotrope run: /proc/out.json cannot be written: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is full")
+@pytest.mark.parametrize(
+    ("end", "status"), [("", 2), ("raise SystemExit", 2), ("raise SystemExit(7)", 7)]
+)
+def test_results_that_could_not_be_saved_are_a_status_of_their_own(folder, end, status):
+    """A sentence and status 2, unless the program has one; what it does at its end is done."""
+    write(
+        folder,
+        full=f"""
+        import atexit, shop
+        atexit.register(print, "at exit")
+        shop.price(1)
+        {end}
+        """,
+    )
+    done = stichotrope("run", "-q", "-t", "shop:*", "-o", "/dev/full", "full.py", cwd=folder)
+    assert (done.returncode, done.stdout) == (status, "at exit\n")
+    assert done.stderr == (
+        "stichotrope run: the results could not be saved: /dev/full: No space left on device\n"
+    )
 
 
 def test_a_function_that_is_never_called_is_not_in_the_report(folder):
@@ -385,6 +417,83 @@ if __name__ == "__main__":
     process.join()
     work(Thing(2))
 """
+
+
+# Signals that end the program
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+
+
+@posix_only
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_program_that_a_signal_ends_is_reported_on(folder, name):
+    """What is open has its time, and the status is the signal's; the program's own end is not run."""
+    write(
+        folder,
+        killed=f"""
+        import atexit, os, shop, signal, time
+        atexit.register(print, "at exit")
+        shop.price(1)
+        try:
+            with shop.p.block(0, "open"):
+                os.kill(os.getpid(), signal.{name})
+                time.sleep(60)
+        finally:
+            print("finally")
+        """,
+    )
+    source = (folder / "shop.py").read_text()
+    write(folder, shop=f"{source}\nfrom stichotrope import Profiler\np = Profiler('own')\n")
+    done = stichotrope("run", "-t", "shop:price", "-o", "out.json", "killed.py", cwd=folder)
+    assert (done.returncode, done.stdout) == (-getattr(signal, name), "")
+    assert "price" in done.stderr
+    results = ProfilerResults.load(folder / "out.json")
+    figures = {
+        b.name: (b.hit_count, b.open_count) for t in results.tracks.values() for b in t.blocks
+    }
+    assert figures == {"price": (1, 0), "open": (0, 1)}
+
+
+@posix_only
+@pytest.mark.parametrize("how", ["signal.SIG_IGN", "lambda *_: print('own')"])
+def test_a_signal_that_the_program_sees_to_is_its_own(folder, how):
+    """It goes on, as without us, and is reported on at its end."""
+    write(
+        folder,
+        sees=f"""
+        import os, shop, signal
+        signal.signal(signal.SIGTERM, {how})
+        os.kill(os.getpid(), signal.SIGTERM)
+        shop.price(1)
+        """,
+    )
+    bare = python("sees.py", cwd=folder)
+    done = stichotrope("run", "-q", "-t", "shop:price", "-o", "out.json", "sees.py", cwd=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, bare.stdout, "")
+    assert recorded_hits(folder / "out.json") == {"shop": {"price": 1}}
+
+
+@posix_only
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_a_pool_that_is_left_alone_loses_nothing(folder, method):
+    """Its workers are ended by SIGTERM when the program ends, and have written what they recorded."""
+    write(
+        folder,
+        pool="""
+        import multiprocessing, sys
+        import shop
+        if __name__ == "__main__":
+            pool = multiprocessing.get_context(sys.argv[1]).Pool(2)
+            print(len(pool.map(shop.price, range(200), 1)))
+        """,
+    )
+    # Long enough that no file is written but at the end.
+    (folder / "stichotrope.toml").write_text("gather_period_s = 1000\n")
+    done = stichotrope(
+        "run", "-q", "-t", "shop:price", "-o", "out.json", "pool.py", method, cwd=folder
+    )
+    assert (done.returncode, done.stdout) == (0, "200\n"), done.stderr
+    assert recorded_hits(folder / "out.json") == {"shop": {"price": 200}}
 
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stichotrope._text.format import format_count, format_percent, format_time_ns, shorten
+from stichotrope._text.format import (
+    format_count,
+    format_percent,
+    format_time_ns,
+    printable,
+    shorten,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -137,3 +143,20 @@ def test_a_name_is_shortened_in_the_units_of_the_measure() -> None:
     """On a terminal some characters take two columns."""
     short = shorten("读取数据块", 7, "..", lambda text: sum(2 - char.isascii() for char in text))
     assert short == "..据块"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("👨‍👩‍👧", "👨‍👩‍👧"),
+        ("می‌خواهم", "می‌خواهم"),
+        ("a\u200db", "a\\u200db"),  # invisible between letters that join nothing
+        ("\u200d👩", "\\u200d👩"),
+        ("👩\u200d\u200d👩", "👩\\u200d\\u200d👩"),
+        ("a\x1b[31m\n", "a\\x1b[31m\\n"),
+        ("right\u202eleft", "right\\u202eleft"),
+    ],
+)
+def test_what_joins_two_visible_characters_stays_and_what_is_invisible_does_not(text, shown):
+    """Emoji of several parts read as one; names cannot hide anything."""
+    assert printable(text) == shown

@@ -308,7 +308,45 @@ def test_a_track_is_enabled_until_somebody_switches_it_off(p: Profiler) -> None:
     assert p.is_track_enabled("nobody's")
     assert p.get_results().tracks == {}
     p.set_track_enabled("nobody's", False)
-    assert (p.is_track_enabled("nobody's"), p.is_track_enabled(0)) == (False, False)
+    assert (p.is_track_enabled("nobody's"), p.is_track_enabled(0)) == (False, True)
+    assert p.get_results().tracks == {}
+
+
+def test_enable_track_and_disable_track_are_short_for_the_switch(p: Profiler) -> None:
+    """By index and by name."""
+    with p.block("io", "x"):
+        p.disable_track("io")
+    assert not p.is_track_enabled(0)
+    p.enable_track(0)
+    assert p.is_track_enabled("io")
+    with pytest.raises(ValueError, match="index must be 0 or more, not -1"):
+        p.disable_track(-1)
+
+
+def test_switching_a_track_that_there_is_not_yet_makes_none(p: Profiler) -> None:
+    """A name is remembered until there is one of it; it takes no index, and can be put on again."""
+    p.set_track_enabled("io", False)
+    p.set_track_enabled("net", False)
+    p.set_track_enabled("net", True)
+    assert p.get_results().tracks == {}
+    for track in ("net", "io"):
+        with p.block(track, f"on {track}"):
+            pass
+    assert hits(p) == {"on net": 1, "on io": 0}
+
+
+def test_switching_what_is_nearly_a_tracks_name_is_a_warning(p: Profiler) -> None:
+    """It names the line that switched, and the track that was meant."""
+    p.block("database", "x")
+    with pytest.warns(
+        RuntimeWarning, match="no track 'databse' yet; did you mean 'database'"
+    ) as said:
+        p.set_track_enabled("databse", False)
+    assert said[0].filename == __file__
+    with pytest.warns(RuntimeWarning, match="did you mean 'database'") as said:
+        p.disable_track("data base")
+    assert said[0].filename == __file__
+    assert p.is_track_enabled("database")
 
 
 def test_a_track_can_be_switched_before_its_first_block(p: Profiler) -> None:
@@ -685,7 +723,7 @@ def test_it_prints_and_exports_its_results(p: Profiler, clock: ManualClock, tmp_
     p.export_json(tmp_path / "results.json", indent=None)
     printed = io.StringIO()
     p.print_results(file=printed)
-    assert "Track 0,exported,1,1500,1500.00,1500,1500,100.00,100.00" in (
+    assert "0,exported,1,1500,1500.00,1500,1500,100.00,100.00" in (
         tmp_path / "results.csv"
     ).read_text(encoding="utf-8")
     assert hits(ProfilerResults.load(tmp_path / "results.json")) == {"exported": 1}

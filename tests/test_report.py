@@ -437,6 +437,15 @@ def test_a_report_on_a_terminal_is_as_wide_as_the_terminal(monkeypatch: pytest.M
     assert terminal.getvalue() == report(many(), width=70)
 
 
+def test_a_terminal_of_no_columns_is_taken_for_one_of_80(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of some that have no size; a report in a file is as wide as ever."""
+    monkeypatch.setenv("COLUMNS", "0")
+    terminal = Terminal()
+    print_results(many(), file=terminal, color=False)
+    assert terminal.getvalue() == report(many(), width=80)
+    assert report(many()) == report(many(), width=120)
+
+
 def test_colour_is_for_terminals() -> None:
     """A file gets none."""
     terminal = Terminal()

@@ -238,6 +238,7 @@ def test_a_wrong_percentile_is_refused_whether_the_block_was_hit_or_not(
 def test_a_track_finds_its_blocks_and_sums_their_hits() -> None:
     """By number; the list itself holds block 0 first."""
     track = sample().get_track(0)
+    assert sample().get_track("I/O").track_idx == 0
     assert track.get_block(1) is track.blocks[1]
     assert track.total_hits == 5
     assert sample().total_hits == 6
@@ -251,7 +252,7 @@ def test_a_block_that_does_not_exist_is_named_in_the_error(number: Any) -> None:
     assert str(caught.value) == f"track 0 ('I/O') has no block {number!r}; its blocks are 0, 1"
 
 
-@pytest.mark.parametrize("number", [7, "I/O", [0]])
+@pytest.mark.parametrize("number", [7, [0]])
 def test_a_track_that_does_not_exist_is_named_in_the_error(number: Any) -> None:
     """With the ones that do, or the remark that there is none."""
     with pytest.raises(KeyError) as caught:
@@ -259,6 +260,13 @@ def test_a_track_that_does_not_exist_is_named_in_the_error(number: Any) -> None:
     assert caught.value.args == (f"there is no track {number!r}; the tracks are 0, 1",)
     with pytest.raises(KeyError, match="the tracks are none at all"):
         ProfilerResults("empty").get_track(0)
+
+
+def test_a_tracks_name_that_does_not_exist_is_an_error_that_lists_the_names() -> None:
+    """Quoted, as one would type them."""
+    with pytest.raises(KeyError) as caught:
+        sample().get_track("I/o")
+    assert caught.value.args == ("there is no track 'I/o'; the tracks are 'I/O', 'parsing'",)
 
 
 # Trees

@@ -7,8 +7,9 @@ import sys
 from collections import deque
 
 from . import profiler
+from ._ended import Ending
 from .instrumentation.patterns import Instrumentation, Pattern, after_import
-from .store.gather import VARIABLE, is_gathering
+from .store.gather import VARIABLE, is_gathering, write_all
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Session:
         self._main = main
         self._settings = settings
         self._pid = os.getpid()
+        self._ending: Ending
         self.failures: list[str] = []
         self._made: deque[Profiler] = deque(maxlen=_MOST_KEPT)
         self._there_before = frozenset(_files_in(self._directory))
@@ -74,8 +76,14 @@ class Session:
         profiler.number_tracks(self.profiler, tracks)
         self.instrumentation = Instrumentation(self.profiler, patterns, main)
 
-    def begin(self) -> None:
-        """Record from now on, in this process and in those that it starts."""
+    def begin(self, ending: Ending | None = None) -> None:
+        """Record from now on, in this process and in those that it starts.
+
+        :param ending: what is done here when a signal ends the process; in children, what was
+            recorded is written.
+        """
+        self._ending = Ending(write_all) if ending is None else ending
+        self._ending.watch()
         os.environ[VARIABLE] = self._directory
         profiler.ON_NEW.append(self._is_made)
         if hasattr(os, "register_at_fork"):
@@ -110,6 +118,7 @@ class Session:
 
     def _go_on_in_child(self) -> None:
         """Gather in a forked child what its parent reports on."""
+        self._ending.do(write_all)
         for one in self._profilers():
             if not is_gathering(one):
                 self._gather_into(one)

@@ -381,14 +381,49 @@ class Profiler(_core.Recorder):
     def set_track_enabled(self, track: int | str, enabled: bool) -> None:
         """Let a track's passes be recorded or not, from now on and on all threads.
 
-        :param track: the track's index or name; one that is not there yet is made.
+        A track of a name that there is not yet will be as it is told here when it is made. Where
+        it is nearly the name of one that there is, that is a `RuntimeWarning`.
+
+        :param track: the track's index or name; an index that is not there yet is made.
         :param enabled: whether to record.
         :raises TypeError: for a track or a switch of the wrong type.
         :raises ValueError: for a negative index or an empty name.
         """
-        checks.check_track(track)
         checks.check_switch(enabled)
-        self._locked(lambda: self._set_gate(self._track(track).gate, enabled))
+        self._switch_track(track, enabled)
+
+    def _switch_track(self, track: int | str, enabled: bool) -> None:
+        checks.check_track(track)
+        if not self._locked(lambda: self._is_switched(track, enabled)):
+            _warn_of_near_name(str(track), list(self._track_names))
+
+    def _is_switched(self, track: int | str, enabled: bool) -> bool:
+        """Switch a track, and return whether it is there. The caller holds the locks."""
+        if isinstance(track, str) and track not in self._track_names:
+            self._off_by_name = (
+                self._off_by_name - {track} if enabled else self._off_by_name | {track}
+            )
+            return False
+        self._set_gate(self._track(track).gate, enabled)
+        return True
+
+    def enable_track(self, track: int | str) -> None:
+        """Let a track's passes be recorded from now on; short for `set_track_enabled`.
+
+        :param track: the track's index or name.
+        :raises TypeError: for a track of the wrong type.
+        :raises ValueError: for a negative index or an empty name.
+        """
+        self._switch_track(track, True)
+
+    def disable_track(self, track: int | str) -> None:
+        """Let a track's passes go unrecorded from now on; short for `set_track_enabled`.
+
+        :param track: the track's index or name.
+        :raises TypeError: for a track of the wrong type.
+        :raises ValueError: for a negative index or an empty name.
+        """
+        self._switch_track(track, False)
 
     def is_track_enabled(self, track: int | str) -> bool:
         """Return whether a track is switched on; one that nobody switched off is.
@@ -664,6 +699,21 @@ class Profiler(_core.Recorder):
         from .report import print_results
 
         print_results(self.get_results(), file=file, **options)
+
+
+def _warn_of_near_name(name: str, known: list[str]) -> None:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, 1)
+    if near:
+        from warnings import warn
+
+        warn(
+            f"there is no track {name!r} yet; did you mean {near[0]!r}? "
+            "It is switched when there is one",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def set_global_enabled(enabled: bool) -> None:

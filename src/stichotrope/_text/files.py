@@ -76,6 +76,21 @@ def made_directory(path: StrPath) -> str:
     return directory
 
 
+def check_writable(path: StrPath) -> None:
+    """Refuse a file that `write_whole` could not write, as far as can be told without writing it.
+
+    :param path: the target.
+    :raises TypeError: when the path is of the wrong type.
+    :raises OSError: when it is read-only, or its directory takes no new file.
+    """
+    target = checked_path(path)
+    if _descriptor(target) is not None:
+        return
+    mode = _mode_of(target)
+    if mode is None or stat.S_ISREG(mode):
+        made_directory(os.path.dirname(os.path.realpath(target)))
+
+
 def _temporary_in(directory: str) -> str:
     """Return a path in a directory that nobody else has: whoever opens it may remove it."""
     return os.path.join(directory, f".stichotrope-{os.urandom(8).hex()}.tmp")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _SECOND = 1_000_000_000
 _MINUTE = 60 * _SECOND
+_JOINERS = "\u200c\u200d"  # zero width non-joiner, zero width joiner
 _UNITS = (("ns", 1), ("µs", 1_000), ("ms", 1_000_000), ("s", _SECOND))
 
 
@@ -94,12 +95,24 @@ def format_throughput(bytes_per_s: float) -> str:
 def printable(text: str) -> str:
     """Return a text with all that is invisible, breaks a line or drives a terminal escaped.
 
+    What joins two visible characters, as in emoji of several parts and in some scripts, stays.
+
     :param text: a text from the user's program; lone surrogates in it are escaped, too.
     """
+    if text.isprintable():
+        return text
     return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
+        char
+        if char.isprintable() or (char in _JOINERS and _joins(text, place))
+        else char.encode("unicode_escape").decode("ascii")
+        for place, char in enumerate(text)
     )
+
+
+def _joins(text: str, place: int) -> bool:
+    """Return whether a joiner stands between two characters that are shown and are not ASCII."""
+    around = text[place - 1 : place] + text[place + 1 : place + 2]
+    return len(around) == 2 and around.isprintable() and not any(map(str.isascii, around))
 
 
 def shorten(text: str, width: int, ellipsis: str = "…", measure: Callable[[str], int] = len) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 
@@ -50,6 +52,21 @@ class CommandError(Exception):
     """A mistake of who gave the command, as one sentence."""
 
 
+class _ClosedError(OSError):
+    """Standard output is closed."""
+
+
+class _Closed(io.TextIOBase):
+    """What stands for a standard output that is closed."""
+
+    @property
+    def buffer(self) -> NoReturn:
+        self.write("")
+
+    def write(self, text: str) -> NoReturn:
+        raise _ClosedError(errno.EBADF, "standard output is closed")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and return the exit status.
 
@@ -64,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from . import run
 
         return run.main(_sub_parser("run", run), given[1:])
+    if sys.stdout is None:
+        sys.stdout = _Closed()
     try:
         status = _command(name, given)
         sys.stdout.flush()
@@ -84,8 +103,8 @@ def _command(name: str, given: list[str]) -> int:
     options = parser.parse_args(given[1:])
     try:
         status: int = module.main(options)
-    except CommandError as error:
-        say(f"{parser.prog}: {error}")
+    except (CommandError, _ClosedError) as error:
+        say(f"{parser.prog}: {reason(error)}")
         return FAILED
     return status
 

@@ -51,7 +51,8 @@ def configure(parser: argparse.ArgumentParser, confidence: float) -> None:
     )
     of = f"of the intervals ({confidence})"
     add("--confidence", metavar="SHARE", type=float, default=confidence, help=of)
-    add("--threshold", metavar="SHARE", type=float, help="the least change that counts, as 0.05")
+    least = "the least change that counts, as 5%% or 0.05"
+    add("--threshold", metavar="SHARE", type=_fail_on.share, help=least)
 
 
 class Gate:

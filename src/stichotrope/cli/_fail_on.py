@@ -67,12 +67,20 @@ def parsed(texts: Iterable[str]) -> list[Condition]:
     return [Condition(part.strip()) for text in texts for part in text.split(",")]
 
 
-def _share(text: str, share: str) -> float:
-    percent = share.endswith("%")
+def share(text: str) -> float:
+    """Return a share that is given in percent, or as a part of 1.
+
+    :param text: such as ``5%`` or ``0.05``.
+    :raises ValueError: when it is neither.
+    """
+    return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+
+
+def _share(text: str, given: str) -> float:
     try:
-        value = float(share.rstrip("%")) / (100 if percent else 1)
+        value = share(given)
     except ValueError:
-        raise ValueError(f"{share!r} in {text!r} is no share, such as 5% or 0.05") from None
+        raise ValueError(f"{given!r} in {text!r} is no share, such as 5% or 0.05") from None
     if not 0 <= value < 1:
         raise ValueError(f"the share in {text!r} must be from 0 % on and below 100 %")
     return value

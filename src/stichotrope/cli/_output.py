@@ -6,7 +6,7 @@ import os
 import sys
 
 from .._text.columns import PRINTED
-from .._text.files import write_whole
+from .._text.files import check_writable, write_bytes_whole, write_whole
 from . import CommandError, reason
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -29,7 +29,7 @@ FORMS = {
     "table": (),
     "tree": (".txt",),
 }
-IN_FILES_ONLY = ("html", "pstats", "pprof")
+NOT_FOR_TERMINALS = ("html", "pstats", "pprof")
 
 
 def form_of(path: str) -> str | None:
@@ -41,18 +41,43 @@ def form_of(path: str) -> str | None:
     return next((form for form, ends in FORMS.items() if ends and name.endswith(ends)), None)
 
 
+def unknown_suffix(path: str) -> str:
+    """Return what is said of a file whose suffix no form has.
+
+    :param path: the file.
+    """
+    suffix = os.path.splitext(path)[1]
+    known = ", ".join(end for ends in FORMS.values() for end in ends)
+    return f"no form of report has the suffix {suffix} (they are {known}); choose one with -f FORM"
+
+
 def checked_target(path: str) -> str:
     """Return the absolute path of a file that can be written.
 
     :param path: the file, which need not be there.
-    :raises CommandError: when its directory is not there, or is all that there is.
+    :raises CommandError: when it cannot be: it is a directory, or its directory is not there or
+        takes no new file.
     """
     folder = os.path.dirname(os.path.abspath(path))
     if os.path.isdir(path):
         raise CommandError(f"{path} is a directory; give a file to write to")
     if not os.path.isdir(folder):
         raise CommandError(f"{path} cannot be written: there is no directory {folder}")
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror or error}") from None
     return os.path.abspath(path)
+
+
+def check_stdout(form: str) -> None:
+    """Refuse to print to a terminal what nobody can read there.
+
+    :param form: one of `FORMS`.
+    :raises CommandError: when it is for files and programs only.
+    """
+    if form in NOT_FOR_TERMINALS and sys.stdout.isatty():
+        raise CommandError(f"{form} is not for a terminal: give it a file, with -o FILE or > FILE")
 
 
 def save(results: list[ProfilerResults], path: str, form: str | None = None, **layout: Any) -> None:
@@ -73,8 +98,8 @@ def save(results: list[ProfilerResults], path: str, form: str | None = None, **l
         text = StringIO()
         show(results, form, text, **layout)
         write_whole(path, text.getvalue())
-    elif form in IN_FILES_ONLY:
-        _export(form)(joined(results), path)
+    elif form in NOT_FOR_TERMINALS:
+        write_bytes_whole(path, _packed(joined(results), form))
     else:
         write_whole(path, rendered(results, form))
 
@@ -85,12 +110,15 @@ def write(results: list[ProfilerResults], form: str, **layout: Any) -> None:
     :param results: those of one or more profilers.
     :param form: one of `FORMS`.
     :param layout: as for `save`.
-    :raises CommandError: when the form is one for files only.
+    :raises CommandError: when the form is not for the terminal that it would go to.
     """
+    from ..results.merge import joined
+
+    check_stdout(form)
     if form in PRINTED:
         show(results, form, sys.stdout, **layout)
-    elif form in IN_FILES_ONLY:
-        raise CommandError(f"{form} is written to a file: give one with -o FILE")
+    elif form in NOT_FOR_TERMINALS:
+        sys.stdout.buffer.write(_packed(joined(results), form))
     else:
         sys.stdout.write(rendered(results, form))
 
@@ -99,7 +127,7 @@ def rendered(results: list[ProfilerResults], form: str) -> str:
     """Return results as the text of a form for programs.
 
     :param results: those of one or more profilers.
-    :param form: one of `FORMS` that is neither printed nor for files only.
+    :param form: one of `FORMS` that is a text, and not printed for people.
     """
     from ..results.merge import joined
 
@@ -121,14 +149,15 @@ def rendered(results: list[ProfilerResults], form: str) -> str:
     return collapsed.render(whole)
 
 
-def _export(form: str) -> Callable[[ProfilerResults, str], None]:
+def _packed(whole: ProfilerResults, form: str) -> bytes:
+    """Return results as the bytes of a form that is not for terminals."""
     if form == "html":
-        from ..report import export_html
+        from ..report import html
 
-        return export_html
-    from ..export import export_pprof, export_pstats
+        return html.render(whole).encode("utf-8")
+    from ..export import pprof, pstats
 
-    return export_pprof if form == "pprof" else export_pstats
+    return pprof.render(whole) if form == "pprof" else pstats.render(whole)
 
 
 def show(results: list[ProfilerResults], form: str, file: TextIO, **layout: Any) -> None:

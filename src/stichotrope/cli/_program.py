@@ -97,8 +97,9 @@ class Program:
             with open(path, "rb") as stream:
                 source = stream.read()
         except OSError as error:
+            hint = _hint(self.target) if isinstance(error, FileNotFoundError) else ""
             raise CommandError(
-                f"the script {self.target} cannot be read: {error.strerror}"
+                f"the script {self.target} cannot be read: {error.strerror}{hint}"
             ) from None
         _set_first_path(os.path.dirname(_resolved(self.target)))
         return self._file(path, source, compile_main)
@@ -226,6 +227,65 @@ def _importer(path: str) -> Any:
     return None
 
 
+# What was meant by a program that is not there
+
+
+def _hint(name: str) -> str:
+    """Return how what is meant by a mere name can be run, for the end of a sentence."""
+    if os.path.basename(name) != name:
+        return ""
+    path = _command(name)
+    if path is not None:
+        return f"; try stichotrope run {path}"
+    module = name if _runs_as_module(name) else _module_of_command(name)
+    return f"; try stichotrope run -m {module}" if module else ""
+
+
+def _command(name: str) -> str | None:
+    """Return the path of a command that is a script of Python."""
+    from shutil import which
+
+    beside = os.path.join(os.path.dirname(sys.executable), name)
+    for path in (beside, which(name)):
+        if path is not None and b"python" in _first_line(path):
+            return path
+    return None
+
+
+def _first_line(path: str) -> bytes:
+    """Return the first line of a script, nothing of what is none."""
+    try:
+        with open(path, "rb") as stream:
+            line = stream.readline(200)
+    except OSError:
+        return b""
+    return line if line.startswith(b"#!") else b""
+
+
+def _runs_as_module(name: str) -> bool:
+    """Return whether ``python -m`` would find something to run."""
+    from importlib.util import find_spec
+
+    try:
+        spec = find_spec(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = find_spec(f"{name}.{MAIN}")
+    except (ImportError, ValueError, AttributeError):
+        return False
+    return spec is not None and spec.origin not in ("built-in", "frozen")
+
+
+def _module_of_command(name: str) -> str | None:
+    """Return the module that an installed command of this name runs, if it can be run as one."""
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group="console_scripts", name=name):
+        package = point.module.partition(".")[0]
+        if _runs_as_module(f"{package}.{MAIN}"):
+            return package
+    return None
+
+
 # What a program leaves behind when it fails
 
 
@@ -234,6 +294,11 @@ def show_without_us() -> None:
     hook = sys.excepthook
 
     def show(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> Any:
+        first = where
+        # Where we were started, such as the script of the command; then we.
+        while where is not None and not _is_ours(where.tb_frame.f_code.co_filename):
+            where = where.tb_next
+        where = where or first
         while where is not None and _is_ours(where.tb_frame.f_code.co_filename):
             where = where.tb_next
         sys.excepthook = hook

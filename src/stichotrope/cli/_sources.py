@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
-from .._text.files import files_in
 from ..results import GATHERED_SUFFIX, ProfilerResults
-from ..results.gathered import readable
+from ..results.gathered import readable, results_files
 from ..results.merge import by_profiler
 from . import CommandError, reason, say
 
@@ -35,12 +34,12 @@ def load(paths: Iterable[str]) -> list[ProfilerResults]:
 
 def _in_directory(directory: str) -> list[ProfilerResults]:
     try:
-        files = files_in(directory, GATHERED_SUFFIX)
+        files = results_files(directory)
     except OSError as error:
         raise CommandError(reason(error)) from None
     found = readable(files, left_out)
     if not found:
-        expected = f"results files, named *{GATHERED_SUFFIX}"
+        expected = f"results files, named *{GATHERED_SUFFIX} or *.json"
         kind = "none that can be read" if files else "none"
         raise CommandError(f"{directory} should hold {expected}, but there are {kind}")
     return found

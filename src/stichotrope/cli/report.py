@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from . import CommandError, _output, reason
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -68,8 +70,10 @@ def main(options: Any) -> int:
     from ._sources import load
 
     form = options.format or (_output.form_of(options.output) if options.output else None)
-    if options.output is None and form in _output.IN_FILES_ONLY:
-        raise CommandError(f"{form} is written to a file: give one with -o FILE")
+    if options.output is None:
+        _output.check_stdout(form or "table")
+    elif form is None and os.path.splitext(options.output)[1]:
+        raise CommandError(_output.unknown_suffix(options.output))
     target = None if options.output is None else _output.checked_target(options.output)
     loaded = load(options.files)
     try:

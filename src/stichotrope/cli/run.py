@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import warnings
 
+from .._ended import Ending
 from . import FAILED, CommandError, _program, reason, say
 from ._own import AUTO
 from ._own import targets as own_targets
@@ -100,13 +102,15 @@ def main(parser: argparse.ArgumentParser, given: list[str]) -> int:
     except CommandError as error:
         run.cancel()
         return _failed(error)
-    except SystemExit:
+    except SystemExit as ended:
+        run.is_well = ended.code in (None, 0)
         raise
     except BaseException as error:
         run.interrupted = isinstance(error, KeyboardInterrupt)
         run.stop_live()
         _program.show_without_us()
         raise
+    run.is_well = True
     return 0
 
 
@@ -151,10 +155,15 @@ def _settings(options: argparse.Namespace) -> Settings:
     from ..config import ConfigError, load
 
     given = {key: getattr(options, key) for key in ("output", "format", "sort", "limit", "gather")}
-    try:
-        return load(targets=options.target, **given)
-    except ConfigError as error:
-        raise CommandError(str(error)) from None
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            settings = load(targets=options.target, **given)
+        except ConfigError as error:
+            raise CommandError(str(error)) from None
+    for warning in said:
+        say(f"stichotrope run: {warning.message}")
+    return settings
 
 
 def _patterns(targets: Iterable[str]) -> list[Pattern]:
@@ -188,10 +197,13 @@ class _Run:
         self._patterns = _patterns(chosen)
         self._output = self._checked_output(settings.output)
         self.interrupted = False
+        self.is_well = False  # whether the program ended with the status 0
+        self._is_unsaved = False
         self._live: Live | None = None
         self._live_seconds = _checked_seconds(options.live)
         # Before all that the program has done at its end, so that it is done after it.
         atexit.register(self._finish)
+        self._ending = Ending(self._report_at_end)
         self.session = self._session(program)
 
     def _session(self, program: Program) -> Session:
@@ -218,7 +230,7 @@ class _Run:
             from ._live import Live
 
             self._live = Live.started(self.session, self._live_seconds, self._settings)
-        self.session.begin()
+        self.session.begin(self._ending)
 
     def stop_live(self) -> None:
         """End the live table, if there is one."""
@@ -235,6 +247,13 @@ class _Run:
         """Report; as the last thing that the process does, after the program's own last things."""
         if os.getpid() != self._pid:  # a forked child: it has gathered
             return
+        self._ending.last(self._report_at_end)
+        if self._is_unsaved and self.is_well:
+            from .. import _core
+
+            _core.exit_with(FAILED)
+
+    def _report_at_end(self) -> None:
         try:
             self.stop_live()
             self.session.stop()
@@ -267,6 +286,7 @@ class _Run:
         try:
             _output.save(results, self._output)
         except (CommandError, OSError, ValueError) as error:
+            self._is_unsaved = True
             say(f"stichotrope run: the results could not be saved: {reason(error)}")
 
     def _remarks(self, recorded: list[ProfilerResults], ours: ProfilerResults) -> list[str]:

@@ -152,6 +152,9 @@ class Settings:
         return values
 
 
+_WARNED: set[str] = set()  # variables of the process that were told to be unknown, or known
+
+
 def load(
     path: StrPath | None = None, environ: Mapping[str, str] | None = None, **programmatic: Any
 ) -> Settings:
@@ -221,7 +224,9 @@ def _add_environment(
             raise ConfigError(f"the variable {variable}{inner} {error}") from None
         origins[key] = variable
     for variable in environ:
-        if variable.startswith(PREFIX):
+        if variable.startswith(PREFIX) and variable not in _WARNED:
+            if environ is os.environ:  # which is read by each that needs settings: once is enough
+                _WARNED.add(variable)
             _warn_if_unknown(variable)
 
 

@@ -2,7 +2,9 @@
 
 A name that a spreadsheet would take for a formula (one that begins with ``=``, ``+``, ``-``, ``@``,
 a tab or a line break) gets an apostrophe in front: names may come from the data that a program
-handles, and opening a report must not run them. The JSON export keeps every name as it is.
+handles, and opening a report must not run them. What drives a terminal is escaped, so that looking
+at the file with ``cat`` is harmless; line breaks and tabs stay. The JSON export keeps every name as
+it is.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ def render(results: ProfilerResults) -> str:
 
 def _row(block: ProfileBlock, track: ProfileTrack, total_time_ns: int) -> tuple[str | int, ...]:
     return (
-        _cell(track.track_name),
+        track.track_idx,
         _cell(block.name),
         block.hit_count,
         block.total_time_ns,
@@ -60,8 +62,13 @@ def _row(block: ProfileBlock, track: ProfileTrack, total_time_ns: int) -> tuple[
 
 
 def _cell(name: str) -> str:
-    name = name.replace("\0", "\\x00")  # which readers refuse
+    # Readers refuse a null character, and a terminal obeys the others.
+    name = "".join(f"\\x{ord(char):02x}" if _is_control(char) else char for char in name)
     return f"'{name}" if name.startswith(_FORMULA_STARTS) else name
+
+
+def _is_control(char: str) -> bool:
+    return (char < " " and char not in "\t\r\n") or "\x7f" <= char < "\xa0"
 
 
 def _percent(part: int, whole: int) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _PLAIN_WIDTH = 120  # where the report goes to a file or a pipe
 _LEAST_WIDTH = 40
+_UNKNOWN_WIDTH = 80
 _GAP = 2
 _BAR = 8
 _NAME_ROOM = 24  # columns are dropped rather than names cut shorter than this, where it is possible
@@ -117,13 +118,16 @@ def _check_number(name: str, value: int | None, least: int) -> None:
 def _console(file: TextIO | None, color: bool | None) -> Console:
     from rich.console import Console
 
-    return Console(
+    console = Console(
         file=file,
         color_system="auto" if color is None else "standard" if color else None,
         no_color=None if color is None else not color,
         # A notebook would get the report even when it was meant for a file.
         force_jupyter=None if file is None else False,
     )
+    if console.width < 1:  # of a terminal that does not know, or COLUMNS=0: nothing would be shown
+        console.width = _UNKNOWN_WIDTH
+    return console
 
 
 def _width(console: Console, file: TextIO | None) -> int:

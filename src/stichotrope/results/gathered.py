@@ -56,6 +56,28 @@ def readable(
     return found
 
 
+def results_files(directory: str) -> list[str]:
+    """Return the paths of the files of results in a directory, in order of name.
+
+    Those that processes have gathered; where there are none, those that were saved, and those that
+    were gathered in the directories in it.
+
+    :param directory: the directory.
+    :raises OSError: when it cannot be read, or is none.
+    """
+    gathered = files_in(directory, GATHERED_SUFFIX)
+    if gathered:
+        return gathered
+    found = []
+    for name in sorted(os.listdir(directory)):
+        path = os.path.join(directory, name)
+        if os.path.isdir(path):
+            found += files_in(path, GATHERED_SUFFIX)
+        elif name.endswith(".json") and not name.startswith(".") and os.path.isfile(path):
+            found.append(path)
+    return found
+
+
 def _load_files(folder: str) -> tuple[list[ProfilerResults], list[str]]:
     """Return the results in a directory's files, and a sentence for each that has none."""
     parts: list[ProfilerResults] = []

@@ -370,18 +370,23 @@ class Figures(Totals):
     def _sum(self, name: str) -> int:
         return sum(track._sum(name) for track in self.tracks.values())
 
-    def get_track(self, track_idx: int) -> ProfileTrack:
-        """Return a track by its number.
+    def get_track(self, track: int | str) -> ProfileTrack:
+        """Return a track by its number or its name.
 
-        :param track_idx: the number of the track.
+        :param track: the number or the name of the track.
         :raises KeyError: when nothing was registered on such a track.
         """
-        try:
-            return self.tracks[track_idx]
-        except (KeyError, TypeError):
-            raise KeyError(
-                f"there is no track {track_idx!r}; the tracks are {_listed(self.tracks)}"
-            ) from None
+        if isinstance(track, str):
+            named = [one for one in self.tracks.values() if one.track_name == track]
+            if named:
+                return named[0]
+            known = _listed(repr(one.track_name) for one in self.tracks.values())
+        else:
+            try:
+                return self.tracks[track]
+            except (KeyError, TypeError):
+                known = _listed(self.tracks)
+        raise KeyError(f"there is no track {track!r}; the tracks are {known}")
 
 
 class ProcessResults(Record):
@@ -727,5 +732,5 @@ def is_mostly_overhead(block: ProfileBlock, metadata: dict[str, Any]) -> bool:
     return block.hit_count > 0 and usual_ns < OVERHEAD_FACTOR * overhead
 
 
-def _listed(indices: Iterable[int]) -> str:
-    return ", ".join(map(str, sorted(indices))) or "none at all"
+def _listed(tracks: Iterable[int] | Iterable[str]) -> str:
+    return ", ".join(map(str, sorted(tracks))) or "none at all"

@@ -412,8 +412,8 @@ def _after_fork_in_child() -> None:
     _after_fork_in_parent()
 
 
-def _at_exit() -> None:
-    """Write everything for the last time."""
+def write_all() -> None:
+    """Write the files of all profilers for the last time, whatever is new."""
     worker = _worker
     if worker is not None:
         worker.stop()
@@ -428,11 +428,11 @@ def _call_back_in_multiprocessing() -> None:
     if util is None:
         return
     if not _in_multiprocessing:
-        util.register_after_fork(_at_exit, _finish_with_multiprocessing)
+        util.register_after_fork(write_all, _finish_with_multiprocessing)
         _in_multiprocessing = True
     process: Any = sys.modules["multiprocessing.process"]
     if process.parent_process() is not None:
-        _finish_with_multiprocessing(_at_exit)
+        _finish_with_multiprocessing(write_all)
 
 
 def _finish_with_multiprocessing(at_exit: object) -> None:
@@ -440,7 +440,7 @@ def _finish_with_multiprocessing(at_exit: object) -> None:
     util.Finalize(None, at_exit, exitpriority=_LAST)
 
 
-atexit.register(_at_exit)
+atexit.register(write_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_before_fork,

@@ -1,0 +1,73 @@
+"""A process that a signal is about to end: what is still done before it does."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Those that ask a process to end, and do so at once unless it has something else to do.
+_NAMES = ("SIGTERM", "SIGHUP")
+
+
+class Ending:
+    """What is done when a signal is about to end this process; then the signal ends it.
+
+    Only where neither the program nor who started it has said what the signal is to do. The
+    interpreter calls it between two steps of the main thread.
+
+    :param action: what is done; in a forked child nothing, until `do` says otherwise.
+    """
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        self._action = action
+        self._pid = os.getpid()
+        self._is_last = False  # whether what is done is being done, or another way
+        self._came: int | None = None
+
+    def watch(self) -> None:
+        """Be called from now on; to be said in the main thread."""
+        for name in _NAMES:
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, self._ends)
+
+    def do(self, action: Callable[[], object]) -> None:
+        """Do something else in this process.
+
+        :param action: what is done.
+        """
+        self._action = action
+        self._pid = os.getpid()
+
+    def last(self, action: Callable[[], object]) -> None:
+        """Do something as the last thing of the process: a signal that comes meanwhile waits.
+
+        :param action: what is done.
+        """
+        self._is_last = True
+        try:
+            action()
+        finally:
+            if self._came is not None:
+                _end_by(self._came)
+
+    def _ends(self, number: int, frame: object) -> None:
+        if self._is_last:
+            # One that comes again is in earnest.
+            signal.signal(number, signal.SIG_DFL)
+            self._came = number
+            return
+        try:
+            if os.getpid() == self._pid:
+                self.last(self._action)
+        finally:
+            _end_by(number)
+
+
+def _end_by(number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
