@@ -17,7 +17,7 @@ import pytest
 from conftest import PERMISSIONS_BIND, ManualClock, hits, locked, outcome, run_program
 from handmade import block, sample, single, thread
 from stichotrope import Profiler, ProfilerResults, print_results
-from stichotrope.results import ProcessResults, ResultsFormatError
+from stichotrope.results import FORMAT_VERSION, ProcessResults, ResultsFormatError
 from stichotrope.store import gather as gather_module
 from stichotrope.store.gather import VARIABLE, _safe
 
@@ -701,7 +701,7 @@ def test_a_corrupt_file_among_good_ones_is_named_and_left_out(tmp_path: Path) ->
         "foreign": ('{"hello": "world"}', "not a stichotrope results file"),
         "list": ("[]", "not a stichotrope results file"),
         "later": (
-            whole.replace('"format_version": 2', '"format_version": 99'),
+            whole.replace(f'"format_version": {FORMAT_VERSION}', '"format_version": 99'),
             "results format 99",
         ),
         "wrong": (whole.replace('"alive"', '"a live"'), 'field "alive" is missing'),

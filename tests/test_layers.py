@@ -68,7 +68,7 @@ OUTSIDE: dict[str, set[str]] = {
     "config": {"tomllib"},
     "integrations": {"IPython", "pytest"},
     "report": {"rich"},
-    "results": {"pandas", "polars", "pyarrow"},
+    "results": {"numpy", "pandas", "polars", "pyarrow"},
     "statistics": {"numpy", "ruptures", "scipy"},
 }
 
@@ -331,7 +331,7 @@ def test_the_rooms_have_a_direction():
         ("from ..profiler import Profiler", "export.__init__", 1),
         ("if TYPE_CHECKING:\n    from .export import x", "results", 1),
         ("if TYPE_CHECKING:\n    from ._core import x", "results", 0),
-        ("if TYPE_CHECKING:\n    import numpy", "results", 1),
+        ("if TYPE_CHECKING:\n    import scipy", "results", 1),
         ("if TYPE_CHECKING:\n    pass\nelse:\n    from ._core import x", "results", 1),
         ("import rich", "profiler", 1),
         ("from rich.table import Table", "report.console", 0),

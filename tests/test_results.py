@@ -537,7 +537,7 @@ def test_merging_adds_open_passes_and_how_passes_ended() -> None:
     inner = merged.tree.children[0].children[0]
     assert inner._values()[-4:] == (2000, 2, 4, 2)
     (process,) = merged.processes
-    assert process._values()[-5:] == (8, 1800, 4, 4, 2)
+    assert process._values()[-6:-1] == (8, 1800, 4, 4, 2)
 
 
 def test_a_block_that_was_never_hit_does_not_pull_the_minimum_to_0() -> None:
@@ -813,14 +813,17 @@ def test_results_of_format_1_are_still_read(loaded: Callable[[Path], ProfilerRes
 
 
 @pytest.mark.parametrize("loaded", [ProfilerResults.load, load_again])
-def test_results_of_format_2_are_read(loaded: Callable[[Path], ProfilerResults]) -> None:
+@pytest.mark.parametrize("version", [2, 3])
+def test_results_of_later_formats_are_read(
+    loaded: Callable[[Path], ProfilerResults], version: int
+) -> None:
     """With what is open, and how passes ended."""
-    assert loaded(DATA / "results-v2.json") == troubled()
+    assert loaded(DATA / f"results-v{version}.json") == troubled()
 
 
 def test_the_stored_file_is_what_this_version_writes() -> None:
     """A change of the document calls for a new format version, and a new stored file."""
-    stored = json.loads((DATA / "results-v2.json").read_text(encoding="utf-8"))
+    stored = json.loads((DATA / "results-v3.json").read_text(encoding="utf-8"))
     assert stored["format_version"] == FORMAT_VERSION
     assert troubled().to_dict() == stored
 
@@ -924,11 +927,13 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
 def test_results_of_a_newer_format_ask_for_an_update(tmp_path: Path) -> None:
     """Even when nothing else in the file is as this version knows it."""
     target = tmp_path / "newer.json"
-    target.write_text('{"format": "stichotrope-results", "format_version": 3}')
+    newer = FORMAT_VERSION + 1
+    target.write_text(f'{{"format": "stichotrope-results", "format_version": {newer}}}')
     with pytest.raises(ResultsFormatError) as caught:
         ProfilerResults.load(target)
     assert str(caught.value) == (
-        f"{target}: written in results format 3; this version reads up to 2; update stichotrope"
+        f"{target}: written in results format {newer}; this version reads up to {FORMAT_VERSION}; "
+        "update stichotrope"
     )
 
 

@@ -564,7 +564,7 @@ class Profiler(_core.Recorder):
         # The snapshot before the sites: each site that it holds is then sure to be known.
         snapshot = self._snapshot()
         sites, tracks, times = self._locked(self._known)
-        return View(self._name, snapshot, sites, tracks, *times)
+        return View(self._name, snapshot, sites, tracks, *times, self._profiler_id)
 
     def gather(self, directory: StrPath | None = None, *, period_s: float = 1.0) -> bool:
         """Keep this process's results in a file of its own, for `ProfilerResults.load_all`.

@@ -202,7 +202,7 @@ def from_document(data: dict[str, Any]) -> ProfilerResults:
     """Return the results that a document holds; see `ProfilerResults.from_dict`."""
     document = Document(data, "")
     _check_format(document)
-    processes = _processes_from(document)
+    processes = processes_from(document)
     return ProfilerResults(
         profiler_name=document.text("profiler_name"),
         **_figures_from(document),
@@ -276,7 +276,12 @@ def _block_from(document: Document, track_idx: int) -> ProfileBlock:
     return ProfileBlock(**values, track_idx=track_idx, histogram=histogram)
 
 
-def _processes_from(document: Document) -> list[ProcessResults] | None:
+def processes_from(document: Document) -> list[ProcessResults] | None:
+    """Return the processes that a document lists, None where it lists none.
+
+    :param document: its outside.
+    :raises ResultsFormatError: when one of them is not as it has to be.
+    """
     if "processes" not in document.value:
         return None
     return [

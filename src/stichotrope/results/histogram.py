@@ -107,6 +107,10 @@ class Histogram:
         for bucket, count in list(other._counts.items()):
             counts[bucket] = counts.get(bucket, 0) + count
 
+    def counts(self) -> dict[int, int]:
+        """Return bucket number → count, of the buckets that were hit, in no order; a copy."""
+        return self._counts.copy()
+
     @property
     def total(self) -> int:
         """How many durations have been counted."""

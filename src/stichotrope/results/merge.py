@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from .model import Figures, Identity
 
 
+# What the metadata says of one process.
+_OF_ONE = ("process", "instance", "recording", "worker", "roots", "threads", "folded_threads")
+
+
 class _Numbering:
     """Gives the blocks of all results their place: per track, dense, in order of appearance."""
 
@@ -213,22 +217,34 @@ def merged_processes(parts: list[ProfilerResults], warnings: Iterable[str] = ())
     :param warnings: what is to be warned of besides, before theirs.
     """
     whole = merged(parts)
-    spans = [
-        (process.start_ns, process.start_ns + process.duration_ns) for process in whole.processes
-    ]
-    # What only the first process said of itself stays under "merged" alone.
-    for key in ("process", "instance", "threads", "folded_threads"):
-        whole.metadata.pop(key, None)
-    if len({process.host for process in whole.processes}) > 1:
-        whole.metadata.pop("host", None)
+    whole.metadata = merged_metadata(
+        [part.metadata for part in parts],
+        whole.processes,
+        [*warnings, *(sentence for part in parts for sentence in _warnings_of(part))],
+    )
+    return whole
+
+
+def merged_metadata(
+    parts: list[dict[str, Any]], processes: list[ProcessResults], warnings: list[str]
+) -> dict[str, Any]:
+    """Return metadata that holds for several processes or runs, with that of each.
+
+    :param parts: the metadata of each, more than none.
+    :param processes: all of the processes.
+    :param warnings: what is to be warned of.
+    """
+    runs = [run for metadata in parts for run in _runs(metadata)]
+    whole = {**parts[0], "merged": runs, "warnings": warnings}
+    for key in _OF_ONE:  # what only the first process said of itself stays under "merged" alone
+        whole.pop(key, None)
+    if len({process.host for process in processes}) > 1:
+        whole.pop("host", None)
+    spans = [(process.start_ns, process.start_ns + process.duration_ns) for process in processes]
     if spans:  # none are known of results that were made by hand
         start_ns = min(start for start, _ in spans)
-        whole.metadata["start_ns"] = start_ns
-        whole.metadata["duration_ns"] = max(end for _, end in spans) - start_ns
-    whole.metadata["warnings"] = [
-        *warnings,
-        *(sentence for part in parts for sentence in _warnings_of(part)),
-    ]
+        whole["start_ns"] = start_ns
+        whole["duration_ns"] = max(end for _, end in spans) - start_ns
     return whole
 
 

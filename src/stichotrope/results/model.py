@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .._text.files import StrPath
 
 FORMAT = "stichotrope-results"
-FORMAT_VERSION = 2  # a field says since which it is in documents
+FORMAT_VERSION = 3  # a field says since which it is in documents
 GATHERED_SUFFIX = ".stichotrope.json"  # of the files that `ProfilerResults.load_all` reads
 OTHER_PATHS = "(other paths)"
 OTHER_BLOCKS = "(other blocks)"
@@ -402,6 +402,7 @@ class ProcessResults(Record):
     :ivar total_open: passes of all blocks that are open.
     :ivar total_errors: passes of all blocks that were left by an exception.
     :ivar total_cancelled: passes of all blocks that were cancelled.
+    :ivar worker: what the engine that started it calls it; empty where none did.
     """
 
     host: str = field(read="text")
@@ -414,6 +415,7 @@ class ProcessResults(Record):
     total_open: int = field(read="count", since=2, is_summed=True, default=0)
     total_errors: int = field(read="count", since=2, is_summed=True, default=0)
     total_cancelled: int = field(read="count", since=2, is_summed=True, default=0)
+    worker: str = field(read="text", since=3, default="")
 
     @property
     def identity(self) -> tuple[str, int, str, int]:
@@ -616,6 +618,26 @@ class ProfilerResults(Record, Figures):
 
         return to_text(self, indent)
 
+    def to_bytes(self) -> bytes:
+        """Return the results as bytes: a fraction of the JSON, for where they are sent on.
+
+        :raises TypeError: when the metadata holds what JSON cannot.
+        """
+        from .packed import pack
+
+        return pack(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ProfilerResults:
+        """Return the results that `to_bytes` made bytes of, now or in an earlier version.
+
+        :param data: the bytes.
+        :raises ResultsFormatError: when they hold no results, or those of a newer format.
+        """
+        from .packed import unpack
+
+        return unpack(data)
+
     def save(self, path: StrPath) -> None:
         """Write the results to a JSON file that `load` reads, whole or not at all.
 
@@ -688,7 +710,7 @@ def own_process(results: ProfilerResults) -> list[ProcessResults]:
         pid = pid.get("pid")
     if "merged" in metadata or not isinstance(pid, int) or isinstance(pid, bool):
         return []
-    host, instance = (metadata.get(key) for key in ("host", "instance"))
+    host, instance, worker = (metadata.get(key) for key in ("host", "instance", "worker"))
     start_ns, duration_ns = (metadata.get(key) for key in ("start_ns", "duration_ns"))
     return [
         ProcessResults(
@@ -698,6 +720,7 @@ def own_process(results: ProfilerResults) -> list[ProcessResults]:
             start_ns=start_ns if isinstance(start_ns, int) else 0,
             duration_ns=duration_ns if isinstance(duration_ns, int) else 0,
             **{name: getattr(results, name) for name in ProcessResults._summed},
+            worker=worker if isinstance(worker, str) else "",
         )
     ]
 

@@ -9,6 +9,7 @@ import threading
 from .. import _core
 from ..config import clock
 from ..results import OTHER_BLOCKS, OTHER_PATHS, ProfilerResults, ThreadResults
+from ..results.places import roots_of
 from . import aggregate
 
 TYPE_CHECKING = False
@@ -31,6 +32,7 @@ class View:
         in the core.
     :param start_ns: when recording began, in ns since the epoch.
     :param duration_ns: for how long it has been going on.
+    :param number: the profiler's, which no other of this process has.
     """
 
     def __init__(
@@ -41,8 +43,10 @@ class View:
         tracks: Sequence[tuple[int, str, bool]],
         start_ns: int,
         duration_ns: int,
+        number: int = 0,
     ) -> None:
         self._name = name
+        self._recording = f"{number}-{start_ns}"
         self._snapshot = snapshot
         self._sites = sites
         self._tracks = tracks
@@ -118,6 +122,8 @@ class View:
             "host": host(),
             "process": os.getpid(),
             "instance": _instance_name(),
+            "recording": self._recording,
+            "roots": roots_of({site.file for site in self._sites}),
             "start_ns": self.start_ns,
             "duration_ns": self._duration_ns,
             "overhead_ns_per_pass": _measured_overhead(),

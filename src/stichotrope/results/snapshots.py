@@ -1,0 +1,229 @@
+"""The newest snapshot of each of many processes, merged without making objects of each.
+
+A process that sends its results again and again sends them whole: of the same recording, the newer
+one holds all that the older does. So taking two of these collections together is a union in which
+the newest wins, whatever the order and however often something arrives; figures are added up when
+they are asked for.
+"""
+
+from __future__ import annotations
+
+from .difference import difference
+from .packed import PACKED_VERSION, Packed, pack, unpack
+from .plain import ResultsFormatError
+from .sums import Sums, shares_of
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from .model import ProfilerResults
+    from .sums import Share
+
+    # What a recording is known by: the profiler, and the identity of each process.
+    Recording = tuple[Any, ...]
+
+_BUNDLE = b"stcb"  # a collection: this, the version (u8), then the length (u32) and bytes of each
+
+
+class Snapshots:
+    """A collection of packed results, the newest of each recording.
+
+    A recording is what one profiler recorded in one process since it was made or cleared.
+
+    :param parts: packed results, as `ProfilerResults.to_bytes` gives them, or collections of them.
+    :raises ResultsFormatError: when one is neither, or of a newer version.
+    """
+
+    def __init__(self, parts: Iterable[bytes] = ()) -> None:
+        self._newest: dict[Recording, Packed] = {}
+        self._sentences: dict[str, None] = {}
+        for part in parts:
+            self.add(part)
+
+    def __len__(self) -> int:
+        return len(self._newest)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the packed results of each recording, in an order that is always the same."""
+        for _, packed in sorted(self._newest.items()):
+            yield packed.data
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Snapshots):
+            return NotImplemented
+        return list(self) == list(other) and self.warnings == other.warnings
+
+    def __repr__(self) -> str:
+        return f"<Snapshots of {len(self)} recordings>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Snapshots.from_bytes, (self.to_bytes(),)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about what could not be taken in, in order of the alphabet."""
+        return sorted(self._sentences)
+
+    def warn(self, sentence: str) -> None:
+        """Have results say in their metadata what is missing.
+
+        :param sentence: what, and why.
+        """
+        self._sentences[sentence] = None
+
+    def add(self, part: bytes) -> None:
+        """Take in packed results, or a collection, unless newer ones are here already.
+
+        :param part: what `ProfilerResults.to_bytes` or `to_bytes` returned, here or elsewhere.
+        :raises ResultsFormatError: when it is neither, or of a newer version.
+        """
+        part = bytes(part)
+        if part[:4] == _BUNDLE:
+            self._add_bundle(part)
+            return
+        packed = Packed(part)
+        recording = _recording_of(packed)
+        known = self._newest.get(recording)
+        if known is None or _age(known) < _age(packed):
+            self._newest[recording] = packed
+
+    def add_or_name(self, part: bytes, sender: str) -> None:
+        """Take in what somebody sent; what cannot be read is named in the warnings instead.
+
+        :param part: as for `add`.
+        :param sender: who.
+        """
+        try:
+            self.add(part)
+        except ResultsFormatError as error:
+            self.warn(f"{sender} was left out: {error}")
+
+    def update(self, other: Snapshots) -> None:
+        """Take in another collection.
+
+        :param other: the collection; it stays as it is.
+        """
+        self._sentences.update(other._sentences)
+        for recording, packed in other._newest.items():
+            known = self._newest.get(recording)
+            if known is None or _age(known) < _age(packed):
+                self._newest[recording] = packed
+
+    # As bytes
+
+    def to_bytes(self) -> bytes:
+        """Return the collection as bytes that `from_bytes` and `add` read."""
+        parts = [*self, *(sentence.encode() for sentence in self.warnings)]
+        counts = (len(self._newest).to_bytes(4, "little"), len(parts).to_bytes(4, "little"))
+        framed = [len(part).to_bytes(4, "little") + part for part in parts]
+        return b"".join([_BUNDLE, bytes((PACKED_VERSION,)), *counts, *framed])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Snapshots:
+        """Return the collection that `to_bytes` made bytes of.
+
+        :param data: the bytes.
+        :raises ResultsFormatError: when they hold something else, or one of a newer version.
+        """
+        if data[:4] != _BUNDLE:
+            raise ResultsFormatError(f"not a collection of results: they begin with {_BUNDLE!r}")
+        return cls([data])
+
+    def _add_bundle(self, data: bytes) -> None:
+        if data[4:5] != bytes((PACKED_VERSION,)):
+            raise ResultsFormatError(
+                f"a collection of version {data[4:5].hex() or '?'}; this version reads "
+                f"{PACKED_VERSION}; update stichotrope"
+            )
+        results, total = (int.from_bytes(data[at : at + 4], "little") for at in (5, 9))
+        at = 13
+        for number in range(total):
+            size = int.from_bytes(data[at : at + 4], "little")
+            part = data[at + 4 : at + 4 + size]
+            if len(data) < at + 4 or len(part) < size:
+                raise ResultsFormatError("a collection of results is cut short")
+            at += 4 + size
+            if number < results:
+                self.add(part)
+            else:
+                self.warn(part.decode("utf-8", "replace"))
+
+    # As results
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the profilers, in order of the alphabet."""
+        return sorted({packed.head.profiler_name for packed in self._newest.values()})
+
+    def results(self, name: str | None = None) -> ProfilerResults:
+        """Return what is here as results, processes by host and number.
+
+        A block is the same on every machine where track, file, line and name are; the file is
+        relative to the root of its module. Blocks stand in the order of their files and lines,
+        tracks that have names are the same where these are. The threads are read when they are
+        asked for.
+
+        :param name: the name of a profiler; by default all are taken together.
+        :raises ValueError: when there are none, or none of that name.
+        """
+        sums = Sums([packed for _, packed in self._chosen(name)])
+        return sums.results(self.warnings)
+
+    def shares(self, name: str | None = None) -> list[Share]:
+        """Return what each process has of each block, for whoever compares them.
+
+        :param name: as for `results`.
+        :raises ValueError: likewise.
+        """
+        return list(shares_of([packed for _, packed in self._chosen(name)]))
+
+    def since(self, earlier: Snapshots) -> Snapshots:
+        """Return what was recorded after another collection was taken.
+
+        :param earlier: snapshots of some of the same recordings; those that are not here add
+            nothing.
+        """
+        later = Snapshots()
+        later._sentences.update(self._sentences)
+        for recording, packed in self._newest.items():
+            before = earlier._newest.get(recording)
+            if before is None:
+                later._newest[recording] = packed
+                continue
+            if before.data == packed.data:
+                continue
+            change = difference(unpack(packed.data), unpack(before.data))
+            if change.was_entered:
+                later._newest[recording] = Packed(pack(change))
+        return later
+
+    def _chosen(self, name: str | None) -> list[tuple[Recording, Packed]]:
+        chosen = [
+            (recording, packed)
+            for recording, packed in sorted(self._newest.items())
+            if name in (None, packed.head.profiler_name)
+        ]
+        if not chosen:
+            wanted = "" if name is None else f" of {name!r}"
+            there = ", ".join(map(repr, self.names)) or "nothing at all"
+            reasons = "".join(f"; {sentence}" for sentence in self.warnings)
+            raise ValueError(f"there are no results{wanted}, but of {there}{reasons}")
+        return chosen
+
+
+def _recording_of(packed: Packed) -> Recording:
+    """Return what tells a recording from all others."""
+    head = packed.head
+    if not head.processes:  # made by hand, maybe: the same only as itself
+        return (head.profiler_name, "", packed.data)
+    identities = sorted(process.identity for process in head.processes)
+    return (head.profiler_name, str(head.metadata.get("recording", "")), *identities)
+
+
+def _age(packed: Packed) -> tuple[Any, ...]:
+    """Return what is larger for the newer of two snapshots of one recording."""
+    processes = packed.head.processes
+    lasted = sum(process.duration_ns for process in processes)
+    return lasted, sum(process.total_hits for process in processes), packed.data
