@@ -53,7 +53,7 @@ def figures(stored: Stored) -> list[Figure | Fact]:
     rounds = stored["rounds"]
     return [
         Figure("packing one worker's results", [one["pack_ms"] for one in rounds], "ms"),
-        Figure("one worker's results as bytes", [one["packed_bytes"] / 1e3 for one in rounds], "kB"),
+        Figure("one worker's results", [one["packed_bytes"] / 1e3 for one in rounds], "kB"),
         Figure("what each has of each block", [one["shares_s"] for one in rounds], "s", digits=2),
     ]
 
@@ -80,18 +80,14 @@ def recorded(worker: int, blocks: int, rng: random.Random):  # type: ignore[no-u
         for took, count in passes:
             histogram.add(took, count)
         hits, total = histogram.total, sum(took * count for took, count in passes)
-        place = f"/srv/app/part_{number % 20}.py", number
-        shortest, longest = min(passes)[0], max(passes)[0]
-        squares = sum(took * took * count for took, count in passes)
-        track.blocks.append(
-            ProfileBlock(
-                *(f"step_{number}", *place, 0, number, hits),
-                *(total, total, total, shortest, longest, total, squares, histogram),
-            )
-        )
-        tree.children.append(
-            CallNode(f"step_{number}", 0, number, *place, hits, total, total, [], total)
-        )
+        file, line, name = f"/srv/app/part_{number % 20}.py", number, f"step_{number}"
+        block = ProfileBlock(name, file, line, 0, number, hits, histogram=histogram)
+        block.total_time_ns = block.self_time_ns = block.active_time_ns = total
+        block.min_time_ns, block.max_time_ns = min(passes)[0], max(passes)[0]
+        block.sum_time_ns = total
+        block.sum_squares_ns2 = sum(took * took * count for took, count in passes)
+        track.blocks.append(block)
+        tree.children.append(CallNode(name, 0, number, file, line, hits, total, total, [], total))
     track.total_time_ns = total = sum(block.total_time_ns for block in track.blocks)
     thread = ThreadResults(1, 7, "MainThread", True, {0: track}, total, tree)
     about = {"process": 1000 + worker, "instance": f"{worker:016x}", "host": f"host-{worker % 50}"}
