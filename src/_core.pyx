@@ -356,6 +356,13 @@ cdef class Recorder:
             h = self.learn_call_site(code, offset, track, name)
         return st_new(new_block(<PyObject*>self, h))
 
+    def block_at(self, track, name, str file, int line):
+        """The block of a track and a name that belongs to a line of a file, whoever asks for it.
+
+        track, name: as for `block`. file: what code calls it, as in `co_filename`. line: from 1 on, 0 for none.
+        """
+        return st_new(new_block(<PyObject*>self, self.handle(self._intern_block(track, name, file, line))))
+
     def _block_named(self, name, track=0):
         """The same as `block`, for the default profiler. What calls it is the same Python code."""
         return Recorder.block(self, track, name)

@@ -9,7 +9,7 @@ import pytest
 
 from handmade import block, single
 from stichotrope.cli import main
-from stichotrope.cli._fail_on import Condition, parsed
+from stichotrope.statistics.conditions import Condition, parsed
 
 pytestmark = pytest.mark.integration
 

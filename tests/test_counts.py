@@ -9,9 +9,9 @@ import pytest
 
 from handmade import block, node, root, single
 from stichotrope.cli import main
-from stichotrope.cli._fail_on import Condition
 from stichotrope.results import CallNode, ProfilerResults
 from stichotrope.statistics import SLOWER, compare
+from stichotrope.statistics.conditions import Condition
 
 pytestmark = pytest.mark.unit
 

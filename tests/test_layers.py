@@ -36,17 +36,16 @@ ROOMS: dict[str, set[str]] = {
     "snapshot": {"_core", "results"},
     "store": {"results", "snapshot"},
     "metrics": {"_core", "results"},
-    "_place": set(),
     "profiler": {"_core", "instrumentation", "results", "snapshot"},
     "_ended": set(),
     "_session": {"_ended", "instrumentation", "profiler", "results", "store"},
     "cli": {"_ended", "_session", "instrumentation", "profiler", "results"},
     "__main__": {"cli"},
-    "_sent": {"_core", "_place", "instrumentation", "profiler", "results"},
+    "_sent": {"_core", "instrumentation", "profiler", "results"},
     "_taught": {"_core", "_sent", "profiler"},
-    "_default": {"_place", "profiler"},
+    "_default": {"profiler"},
     "_log": {"_default", "profiler"},
-    "integrations": {"_place", "instrumentation", "profiler", "report", "results"},
+    "integrations": {"instrumentation", "profiler", "report", "results"},
     "__init__": {"export", "profiler", "report", "results", "statistics"},
 }
 for _room, _used in ROOMS.items():
@@ -81,7 +80,6 @@ SHARED: dict[str, set[str]] = {
     "_sent": {"_gathering", "_intern_block", "_sites", "_track_names", "_tracks"},
     "config": {"_switch_off_when_made"},
     "instrumentation": {"_wrap", "_wrapper"},
-    "integrations": {"_fail_on"},
     "profiler": {"_set_gates"},
     "store": {"_gathering", "_start_ns", "_state", "_view"},
 }

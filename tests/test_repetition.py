@@ -10,6 +10,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from math import exp, inf, sqrt
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -678,3 +679,48 @@ def test_arguments_that_make_no_sense_are_refused(options, error, message):
 def test_a_throughput_has_three_digits_and_a_unit(rate, text):
     """Decimal ones."""
     assert format_throughput(rate) == text
+
+
+# The block and the samples
+
+
+def test_nothing_but_the_function_and_the_clock_is_called_while_the_block_is_open() -> None:
+    """So the block shows what the samples are, and not what the repetition does besides."""
+    p = Profiler("p")
+    called: list[str] = []
+
+    def timer() -> int:
+        return 0
+
+    def function() -> None:
+        pass
+
+    def note(frame: FrameType, event: str, what: Any) -> None:
+        if event == "call":
+            called.append(frame.f_code.co_name)
+        elif event == "c_call":
+            called.append(what.__name__)
+
+    sys.setprofile(note)
+    try:
+        p.repeat(function, count=1, warmup=0, timer=timer)
+    finally:
+        sys.setprofile(None)
+    first, last = called.index("__enter__"), called.index("__exit__")
+    assert called[first + 1 : last] == ["timer", "function", "timer"]
+
+
+def test_a_pass_that_fails_is_recorded_and_is_no_sample() -> None:
+    """The error goes on to the caller, and the block is closed."""
+    p = Profiler("p")
+    calls = iter([None, KeyError("second")])
+
+    def fails() -> None:
+        error = next(calls)
+        if error is not None:
+            raise error
+
+    with pytest.raises(KeyError, match="second"):
+        p.repeat(fails, count=5, warmup=0)
+    block = p.get_results().get_track(0).get_block(0)
+    assert (block.hit_count, block.open_count, p.open_blocks()) == (2, 0, [])

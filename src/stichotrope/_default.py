@@ -7,7 +7,6 @@ import sys
 import threading
 from typing import overload
 
-from ._place import block_at
 from .profiler import ON_NEW, Profiler
 
 TYPE_CHECKING = False
@@ -112,7 +111,7 @@ class DefaultProfiler:
         """
         # Only until the profiler is made, or by who kept this very method.
         frame = sys._getframe(1)
-        return block_at(self.profiler, track, name, frame.f_code.co_filename, frame.f_lineno)
+        return self.profiler.block_at(track, name, frame.f_code.co_filename, frame.f_lineno)
 
     # Results
 

@@ -13,7 +13,6 @@ import threading
 from types import FunctionType
 
 from . import _core
-from ._place import block_at
 from .instrumentation import wrapping
 from .profiler import Profiler, profilers
 from .results import default_track_name
@@ -187,4 +186,4 @@ def block_named(about: dict[str, Any]) -> _core.Block:
     :param about: as for `arrived`.
     """
     profiler, track = _place(about)
-    return block_at(profiler, track, about["block"], about["file"], about["line"])
+    return profiler.block_at(track, about["block"], about["file"], about["line"])

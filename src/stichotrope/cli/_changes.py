@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import _fail_on, _output, say
+from . import _output, say
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..statistics import BlockComparison, Comparison, LoneBlock
+    from ..statistics.conditions import Condition
 
 MOST_ALIKE = 100  # rows that say that nothing has changed; more are counted instead
 FORMS = ("table", "markdown", "json")
@@ -52,7 +53,7 @@ def configure(parser: argparse.ArgumentParser, confidence: float) -> None:
     of = f"of the intervals ({confidence})"
     add("--confidence", metavar="SHARE", type=float, default=confidence, help=of)
     least = "the least change that counts, as 5%% or 0.05"
-    add("--threshold", metavar="SHARE", type=_fail_on.share, help=least)
+    add("--threshold", metavar="SHARE", type=_share, help=least)
 
 
 class Gate:
@@ -66,10 +67,12 @@ class Gate:
     """
 
     def __init__(self, command: str, options: Any) -> None:
+        from ..statistics.conditions import parsed
+
         self._command = command
         self._format = options.format
         self._is_all = options.all
-        self._conditions = _fail_on.parsed(options.fail_on)
+        self._conditions = parsed(options.fail_on)
         self._target = None if options.output is None else _output.checked_target(options.output)
         self.threshold = _threshold(options.threshold, self._conditions)
         self._is_of_times = any(condition.is_of_times for condition in self._conditions)
@@ -117,7 +120,13 @@ class Gate:
         write_whole(self._target, text)
 
 
-def _threshold(given: float | None, conditions: Sequence[_fail_on.Condition]) -> float | None:
+def _share(text: str) -> float:
+    from ..statistics.conditions import share
+
+    return share(text)
+
+
+def _threshold(given: float | None, conditions: Sequence[Condition]) -> float | None:
     """Return the least change that counts: what is shown is to agree with what fails."""
     shares = {one.threshold for one in conditions if one.threshold is not None}
     return shares.pop() if given is None and len(shares) == 1 else given

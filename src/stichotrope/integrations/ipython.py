@@ -10,7 +10,6 @@ from IPython.core.display_functions import display
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from .._place import block_at
 from .._text.columns import SORTS
 from ..instrumentation.patterns import Instrumentation, Pattern
 from ..profiler import Profiler
@@ -149,7 +148,7 @@ class StichotropeMagics(Magics):  # type: ignore[misc]
         """Run code in the user's names, as a pass of a block, and return its value."""
         __tracebackhide__ = True
         place, body, last = code
-        block = block_at(profiler, _TRACK, name, place, 1)
+        block = profiler.block_at(_TRACK, name, place, 1)
         instrumentation = Instrumentation(profiler, patterns)
         instrumentation.install()
         try:

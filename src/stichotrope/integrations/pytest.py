@@ -10,7 +10,6 @@ from weakref import WeakSet
 
 import pytest
 
-from .._place import block_at
 from ..profiler import Profiler, profilers
 
 TYPE_CHECKING = False  # every run of pytest imports this, whether it is used or not
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from typing import Any
 
-    from ..cli._fail_on import Condition
     from ..results import ProfilerResults
     from ..statistics import Comparison, Runs
+    from ..statistics.conditions import Condition
 
 _SESSION = "stichotrope-session"
 _NAME = "pytest"
@@ -154,7 +153,7 @@ class _Session:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Record a test, without its fixtures, as a pass of a block."""
         file, line, _ = item.location
-        block = block_at(self._profiler, _TESTS, item.nodeid, file, (line or 0) + 1)
+        block = self._profiler.block_at(_TESTS, item.nodeid, file, (line or 0) + 1)
         # What is entered by a generator is not around what runs while the generator is suspended.
         _enter(block)
         try:
@@ -280,8 +279,8 @@ class _Gate:
             if not os.path.isdir(folder):
                 raise ValueError(f"there is no directory {folder} to save the results in")
         if option.stichotrope_compare:
-            from ..cli._fail_on import parsed
             from ..statistics import load_runs
+            from ..statistics.conditions import parsed
 
             self._conditions = parsed(option.stichotrope_fail_on)
             self._old = [load_runs(path) for path in option.stichotrope_compare]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from time import perf_counter_ns
-from types import CoroutineType, FunctionType
+from types import CoroutineType
 from weakref import finalize
 
 from .._text.format import format_count, format_time_ns, printable
@@ -190,9 +189,9 @@ class Repeating:
         self._rule = rule_of(count, until, patience_s, precision, limit_s)
         name = checks.checked_name(name)
         self._title = name if title is None else title
-        self._block = _block_at(profiler, track, name, place)
+        self._block = profiler.block_at(track, name, *place)
         self._warm_block = (
-            _block_at(profiler, track, f"{self._title} (warm-up)", place) if warmup else self._block
+            profiler.block_at(track, f"{self._title} (warm-up)", *place) if warmup else self._block
         )
         self._warmup = warmup
         self._bytes_per_pass = bytes_per_pass
@@ -252,13 +251,18 @@ class Repeating:
 
         :raises RuntimeError: unless `more` has just said that there is to be one.
         """
-        self._enter()
+        block = self._begin()
+        block.__enter__()
+        self._now = block
         self._start_ns = self._timer()
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         end_ns = self._timer()
-        self._leave(self._start_ns, end_ns, kind is None)
+        block, self._now = self._now, None
+        if block is not None:
+            block.__exit__(None, None, None)
+        self._end(self._start_ns, end_ns, kind is None)
 
     @property
     def result(self) -> Repetition:
@@ -293,31 +297,33 @@ class Repeating:
         return self.result
 
     def _call(self, function: Callable[[], object]) -> object:
-        # As `with self: function()`, and closer to the function.
-        timer = self._timer
-        self._enter()
-        start_ns = timer()
+        # As `with self: function()`. The block is open around the call and the clock's two reads,
+        # and around nothing else: what it shows is what the samples are.
+        timer, block = self._timer, self._begin()
+        enter, leave = block.__enter__, block.__exit__
+        is_whole = False
+        start_ns = self._tally.now_ns  # until the call begins
+        enter()
         try:
+            start_ns = timer()
             value = function()
             end_ns = timer()
-        except BaseException:
-            self._leave(start_ns, timer(), False)
-            raise
-        self._leave(start_ns, end_ns, True)
+            is_whole = True
+        finally:
+            leave(None, None, None)
+            if not is_whole:
+                end_ns = timer()
+            self._end(start_ns, end_ns, is_whole)
         return value
 
-    def _enter(self) -> None:
+    def _begin(self) -> Block:
+        """Return the block of the pass that is about to be made."""
         if not self._awaited:
             raise RuntimeError(f"ask `more` before each pass of {self._title!r}")
         self._awaited = False
-        block = self._warm_block if self._attempts < self._warmup else self._block
-        block.__enter__()
-        self._now = block
+        return self._warm_block if self._attempts < self._warmup else self._block
 
-    def _leave(self, start_ns: int, end_ns: int, is_whole: bool) -> None:
-        block, self._now = self._now, None
-        if block is not None:
-            block.__exit__(None, None, None)
+    def _end(self, start_ns: int, end_ns: int, is_whole: bool) -> None:
         if self._attempts >= self._warmup:
             self._tally.add(start_ns, end_ns, is_whole)
         self._attempts += 1
@@ -334,27 +340,13 @@ class Repeating:
             self._bar.close()
 
 
-_ASKING = (lambda profiler, track, name: profiler.block(track, name)).__code__
-
-
-@lru_cache(maxsize=256)  # the profiler remembers each call site by the code that it is in
-def _asking_at(file: str, line: int) -> FunctionType:
-    """Return a function that asks a profiler for a block as if it stood at a place."""
-    return FunctionType(_ASKING.replace(co_filename=file, co_firstlineno=line), {})
-
-
-def _block_at(profiler: Recorder, track: int | str, name: str, place: tuple[str, int]) -> Block:
-    block: Block = _asking_at(*place)(profiler, track, name)
-    return block
-
-
 # The harness itself
 
 
 class _Nowhere:
     """Stands for a profiler, and for its blocks, that records nothing."""
 
-    def block(self, track: int | str, name: str) -> _Nowhere:
+    def block_at(self, track: int | str, name: str, file: str, line: int) -> _Nowhere:
         return self
 
     def __enter__(self) -> None:

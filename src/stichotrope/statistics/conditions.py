@@ -8,7 +8,7 @@ TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from ..statistics import Comparison
+    from ._comparison import Comparison
 
 EXPECTED = (
     "a condition is slower or faster, with a share if it is to be more than that (slower>5%), "
