@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BLOCKS, TRACKS, THREADS = 10_000, 20, 8
 FAN_OUT = 4  # of the call tree: each block is nested in the one at a fourth of its number
 BUCKETS = 24  # of each histogram, neighbours
-OPEN_MS = 2000.0
+OPEN_MS = 1000.0
 ROUNDS, QUICK_ROUNDS = 11, 5
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -119,20 +119,27 @@ def _share(rng: random.Random, numbers: range) -> tuple[Any, ...]:
     from stichotrope.results import CallNode
 
     tracks = {idx: ProfileTrack(idx, f"track {idx}") for idx in range(TRACKS)}
-    root = CallNode.root()
-    nodes = [root]
+    nodes = [CallNode.root()]
+    blocks = []
     for number in numbers:
         track = tracks[number % TRACKS]
         block = _block(rng, number, len(track.blocks))
         track.blocks.append(block)
-        track.total_time_ns += block.total_time_ns
+        blocks.append(block)
         node = CallNode(
             *(block.name, block.track_idx, block.block_idx, block.file, block.line),
-            *(block.hit_count, block.total_time_ns, block.self_time_ns),
+            *(block.hit_count, block.total_time_ns, block.total_time_ns),
         )
         nodes[len(nodes) // FAN_OUT].children.append(node)
         nodes.append(node)
-    return tracks, sum(track.total_time_ns for track in tracks.values()), root
+    for block, node in reversed(list(zip(blocks, nodes[1:], strict=True))):
+        node.total_time_ns += sum(child.total_time_ns for child in node.children)
+        block.total_time_ns = block.active_time_ns = node.total_time_ns
+        block.self_time_ns = node.self_time_ns
+    whole_ns = sum(node.total_time_ns for node in nodes[0].children)
+    for track in tracks.values():
+        track.total_time_ns = whole_ns
+    return tracks, whole_ns, nodes[0]
 
 
 def _block(rng: random.Random, number: int, place: int) -> Any:

@@ -171,6 +171,7 @@ def test_the_forms_for_other_programs(saved, capfd):
         ("out.json", '{"format": "stichotrope-results"'),
         ("out.speedscope.json", '{"$schema"'),
         ("out.csv", "Track,Block Name,"),
+        ("out.wide.csv", "profiler,track_idx,track,"),
         ("out.txt", "census\n"),
         ("out", "census\n"),
     ],

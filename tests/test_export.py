@@ -21,6 +21,7 @@ from stichotrope.export import csv as csv_export
 from stichotrope.export import export_csv, export_json
 from stichotrope.export import json as json_export
 from stichotrope.results import ProfilerResults, ProfileTrack
+from stichotrope.results.frames import SCHEMAS
 
 pytestmark = pytest.mark.unit
 
@@ -81,6 +82,9 @@ def test_csv_does_not_let_a_name_be_a_formula(start: str) -> None:
     results = single(block(f"{start}HYPERLINK(1)", (1,)))
     rows = list(csv.reader(io.StringIO(csv_export.render(results), newline="")))
     assert rows[1][1] == f"'{start}HYPERLINK(1)"
+    results.tracks[0].track_name = f"{start}1+1"
+    (row,) = csv.DictReader(io.StringIO(csv_export.render(results, wide=True), newline=""))
+    assert (row["track"], row["block"]) == (f"'{start}1+1", f"'{start}HYPERLINK(1)")
 
 
 def test_csv_drives_no_terminal() -> None:
@@ -96,6 +100,27 @@ def test_csv_escapes_what_a_file_cannot_hold(tmp_path: Path) -> None:
     assert "caf\\udce9" in (tmp_path / "odd.csv").read_text(encoding="utf-8")
 
 
+def test_wide_csv_has_all_figures_and_places() -> None:
+    """In the columns of data frames; the nine stay as they are for who reads them."""
+    rows = list(csv.DictReader(io.StringIO(csv_export.render(sample(), wide=True))))
+    assert list(rows[0]) == list(SCHEMAS["block"])
+    assert [row["block"] for row in rows] == ["read", "decode µ", "parse", "never"]
+    read = rows[0]
+    assert (read["profiler"], read["track"], read["file"], read["line"]) == (
+        "census",
+        "I/O",
+        "/srv/app/io.py",
+        "10",
+    )
+    assert (read["self_time_ns"], read["p95_time_ns"], read["avg_time_ns"]) == (
+        "350",
+        "300",
+        "200.0",
+    )
+    with pytest.raises(TypeError, match="wide must be True or False, not 1"):
+        csv_export.render(sample(), wide=1)  # type: ignore[arg-type]
+
+
 # JSON
 
 
@@ -108,7 +133,7 @@ def test_json_names_the_figures_of_a_block() -> None:
     """The names of the contract, the derived figures among them."""
     document = json.loads(json_export.render(sample()))
     assert document["profiler_name"] == "census"
-    assert (document["format"], document["format_version"]) == ("stichotrope-results", 2)
+    assert (document["format"], document["format_version"]) == ("stichotrope-results", 3)
     track = document["tracks"][0]
     assert (track["track_idx"], track["track_name"], track["enabled"]) == (0, "I/O", True)
     assert (track["total_time_ns"], track["total_hits"]) == (600, 5)

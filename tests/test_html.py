@@ -295,6 +295,18 @@ def test_each_thread_has_figures_of_its_own() -> None:
     assert data["leftOut"] == 0
 
 
+def test_threads_that_are_many_of_a_kind_have_figures_together() -> None:
+    """Those whose names differ in numbers only; a handful stay by themselves."""
+    read = block("a", (5,))
+    threads = [thread(1 + i, read, name=f"Thread-{i} (serve)") for i in range(9)]
+    threads += [thread(10 + i, read, name=f"pool-{i}") for i in range(8)]
+    data = page_of(single(block("a", (5,) * 17), threads=threads)).data
+    (kind,) = data["kinds"]
+    assert (kind["name"], kind["threads"]) == ("Thread-# (serve)", list(range(9)))
+    assert data["scopes"][kind["scope"]]["rows"]["hits"] == [9]
+    assert [one["kind"] for one in data["threads"]] == [0] * 9 + [None] * 8
+
+
 def test_the_only_thread_shares_everybodys_figures() -> None:
     """They are written once."""
     data = page_of(single(block("a", (5,)), threads=[thread(1, block("a", (5,)))])).data

@@ -652,11 +652,11 @@ class Profiler(_core.Recorder):
         """Thread key → that thread's data, for each that recorded since the last `clear`."""
         return {share.key: ThreadData(share) for share in self._view().threads() if share.key}
 
-    def export_csv(self, path: StrPath) -> None:
+    def export_csv(self, path: StrPath, *, wide: bool = False) -> None:
         """Write the results as CSV; see `stichotrope.export_csv`."""
         from .export import export_csv
 
-        export_csv(self.get_results(), path)
+        export_csv(self.get_results(), path, wide=wide)
 
     def export_json(self, path: StrPath, indent: int | None = 2) -> None:
         """Write the results as JSON; see `stichotrope.export_json`."""

@@ -22,6 +22,7 @@ FORMS = {
     "speedscope": (".speedscope.json",),
     "html": (".html", ".htm"),
     "json": (".json",),
+    "csv-wide": (".wide.csv",),
     "csv": (".csv",),
     "collapsed": (".collapsed", ".folded"),
     "pstats": (".pstats", ".prof"),
@@ -136,10 +137,10 @@ def rendered(results: list[ProfilerResults], form: str) -> str:
         from ..results.document import line_by_line
 
         return line_by_line(whole)
-    if form == "csv":
+    if form in ("csv", "csv-wide"):
         from ..export import csv
 
-        return csv.render(whole)
+        return csv.render(whole, form == "csv-wide")
     if form == "speedscope":
         from ..export import speedscope
 

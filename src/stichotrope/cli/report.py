@@ -22,7 +22,7 @@ forms:
   tree        which block was reached through which, and what each path took
   html        one page with tables, call tree, flame graph, histograms and source lines
   json        everything, as `stichotrope run -o` saves it
-  csv         one line for each block
+  csv         one line for each block; csv-wide (or .wide.csv): with all figures
   speedscope  for https://www.speedscope.app
   collapsed   folded stacks, for flamegraph.pl and others
   pstats      for the pstats module and what reads its files

@@ -20,16 +20,21 @@ __all__ = [
 ]
 
 
-def export_csv(results: object, path: StrPath) -> None:
+def export_csv(results: object, path: StrPath, *, wide: bool = False) -> None:
     """Write one line per block to a CSV file, whole or not at all.
+
+    The nine columns are ``Track`` (its index), ``Block Name``, ``Hit Count``, ``Total Time (ns)``,
+    ``Avg Time (ns)``, ``Min Time (ns)``, ``Max Time (ns)``, ``% Track`` and ``% Total``.
 
     :param results: a `ProfilerResults`, or a `Profiler`.
     :param path: the target.
-    :raises TypeError: when either is of the wrong type.
+    :param wide: whether to have all figures, percentiles and self time among them, the names of
+        profiler and track, and file and line, in the columns of `ProfilerResults.to_pandas`.
+    :raises TypeError: when one of them is of the wrong type.
     :raises OSError: when the target cannot be written.
     """
     checked_path(path)
-    write_whole(path, csv.render(results_of(results)))
+    write_whole(path, csv.render(results_of(results), wide))
 
 
 def export_json(results: object, path: StrPath, indent: int | None = 2) -> None:

@@ -1,4 +1,4 @@
-"""The CSV export: one line per block in the nine columns of the CppProfiler format.
+"""The CSV export: one line per block in the nine columns of the CppProfiler format, or in many.
 
 A name that a spreadsheet would take for a formula (one that begins with ``=``, ``+``, ``-``, ``@``,
 a tab or a line break) gets an apostrophe in front: names may come from the data that a program
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from ..results import ProfileBlock, ProfilerResults, ProfileTrack
 
 COLUMNS = (
@@ -27,30 +29,52 @@ COLUMNS = (
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def render(results: ProfilerResults) -> str:
+def render(results: ProfilerResults, wide: bool = False) -> str:
     """Return results as CSV text: tracks by index, their blocks by index, lines ending in LF.
 
     :param results: the results.
+    :param wide: whether to have all figures and the place of each block, in the columns that data
+        frames have, in place of the nine.
+    :raises TypeError: when ``wide`` is not True or False.
     """
+    if not isinstance(wide, bool):
+        raise TypeError(f"wide must be True or False, not {wide!r}")
+    return _text(_wide_rows(results) if wide else _rows(results))
+
+
+def _text(rows: Iterable[Iterable[object]]) -> str:
     import csv
     from types import SimpleNamespace
 
     lines: list[str] = []
     # The csv module quotes a lone carriage return only if its own line ends have one.
     writer = csv.writer(SimpleNamespace(write=lines.append), lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    for _, track in sorted(results.tracks.items()):
-        for block in sorted(track.blocks, key=lambda block: block.block_idx):
-            writer.writerow(_row(block, track, results.total_time_ns))
+    writer.writerows([_cell(one) if isinstance(one, str) else one for one in row] for row in rows)
     text = "".join(line.removesuffix("\r\n") + "\n" for line in lines)
     # A lone surrogate cannot be written to a file.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def _rows(results: ProfilerResults) -> Iterator[Iterable[object]]:
+    yield COLUMNS
+    for _, track in sorted(results.tracks.items()):
+        for block in sorted(track.blocks, key=lambda block: block.block_idx):
+            yield _row(block, track, results.total_time_ns)
+
+
+def _wide_rows(results: ProfilerResults) -> Iterator[Iterable[object]]:
+    from ..results.frames import SCHEMAS, rows
+
+    names = SCHEMAS["block"]
+    yield names
+    for row in rows(results, "block"):
+        yield [row[name] for name in names]
+
+
 def _row(block: ProfileBlock, track: ProfileTrack, total_time_ns: int) -> tuple[str | int, ...]:
     return (
         track.track_idx,
-        _cell(block.name),
+        block.name,
         block.hit_count,
         block.total_time_ns,
         f"{block.avg_time_ns:.2f}",

@@ -38,6 +38,7 @@ MAX_ROWS = 20_000
 MAX_NODES = 60_000
 MAX_TREE = 50_000  # nodes of one tree
 MAX_SOURCE = 1 << 20  # characters
+MOST_OF_A_KIND = 8  # threads; more have one line, which opens
 
 # What a page has beside the columns of a table, and the columns of a path.
 _IN_DETAILS = {"active": "active_time_ns", "stddev": "stddev_time_ns"}
@@ -64,6 +65,7 @@ def contents(results: ProfilerResults, source: bool) -> dict[str, Any]:
         "columns": book.columns,
         "processes": scopes.processes,
         "threads": scopes.threads,
+        "kinds": scopes.kinds,
         "tracks": [
             {"idx": idx, "name": printable(track.track_name), "enabled": track.enabled}
             for idx, track in sorted(results.tracks.items())
@@ -180,7 +182,9 @@ class _Scopes:
 
     :ivar found: the scopes, everybody's first.
     :ivar processes: every process, with the place of its scope, None if there was no room.
-    :ivar threads: every thread, likewise.
+    :ivar threads: every thread, likewise, and with the place of its kind, None if it has none.
+    :ivar kinds: threads of one process that differ in a number only, where they are many: with the
+        places of the threads, and that of the scope of all of them.
     :ivar left_out: how many threads and processes have no scope of their own.
     """
 
@@ -188,6 +192,7 @@ class _Scopes:
         self.found: list[dict[str, Any]] = []
         self.processes: list[dict[str, Any]] = []
         self.threads: list[dict[str, Any]] = []
+        self.kinds: list[dict[str, Any]] = []
         self.left_out = 0
         self._book = book
         self._rows, self._nodes = MAX_ROWS, MAX_NODES
@@ -200,6 +205,7 @@ class _Scopes:
             number: self._add_process(results, groups, number)
             for number in _busiest(results.processes)
         }
+        self._add_kinds(results, groups)
         alone = len(results.threads) == 1
         own = {
             number: 0 if alone else self._add(results.threads[number])
@@ -210,8 +216,18 @@ class _Scopes:
             scope = own[members[0]] if len(members) == 1 else whole[number]
             self.processes.append(_process(process, scope))
         process_of = {member: number for number, members in groups.items() for member in members}
+        kind_of = {one: place for place, kind in enumerate(self.kinds) for one in kind["threads"]}
         for number, thread in enumerate(results.threads):
-            self.threads.append(_thread(thread, process_of[number], own[number]))
+            entry = _thread(thread, process_of[number], own[number])
+            self.threads.append({**entry, "kind": kind_of.get(number)})
+
+    def _add_kinds(self, results: ProfilerResults, groups: dict[int | None, list[int]]) -> None:
+        """Add the figures of threads that are many of a kind, each kind's taken together."""
+        for process, members in groups.items():
+            for name, alike in _kinds(results.threads, members).items():
+                scope = self._add(_together([results.threads[one] for one in alike]))
+                kind = {"name": printable(name), "process": process, "threads": alike}
+                self.kinds.append({**kind, "scope": scope})
 
     def _add_process(
         self, results: ProfilerResults, groups: dict[int | None, list[int]], number: int
@@ -260,6 +276,20 @@ def _by_process(results: ProfilerResults) -> dict[int | None, list[int]]:
     for number, thread in enumerate(results.threads):
         groups.setdefault(numbers.get(id(thread.process)), []).append(number)
     return groups
+
+
+def _kinds(threads: Sequence[ThreadResults], members: Iterable[int]) -> dict[str, list[int]]:
+    """Return the places of threads whose names differ in numbers only, by the name without them.
+
+    :param threads: all threads.
+    :param members: the places of those that are looked at.
+    """
+    from re import sub
+
+    found: dict[str, list[int]] = {}
+    for member in members:
+        found.setdefault(sub(r"\d+", "#", threads[member].name), []).append(member)
+    return {name: alike for name, alike in found.items() if len(alike) > MOST_OF_A_KIND}
 
 
 def _busiest(shares: Sequence[ProcessResults | ThreadResults]) -> list[int]:

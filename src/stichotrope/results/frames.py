@@ -76,14 +76,24 @@ def columns(results: Any, level: str) -> dict[str, list[Any]]:
     :raises ValueError: when it is none of them.
     :raises OverflowError: when a figure is too large for 64 bits.
     """
-    if not isinstance(level, str) or level not in SCHEMAS:
-        raise ValueError(f"a level is one of {', '.join(SCHEMAS)}, not {level!r}")
-    schema = SCHEMAS[level]
-    found: dict[str, list[Any]] = {name: [] for name in schema}
-    for row in _ROWS[level](results):
-        for name, kind in schema.items():
+    lines = rows(results, level)
+    found: dict[str, list[Any]] = {name: [] for name in SCHEMAS[level]}
+    for row in lines:
+        for name, kind in SCHEMAS[level].items():
             found[name].append(_cell(row[name], kind, name))
     return found
+
+
+def rows(results: Any, level: str) -> Iterator[dict[str, Any]]:
+    """Return the figures of results as rows of a level, each by the names of its columns.
+
+    :param results: a `ProfilerResults`.
+    :param level: one of `SCHEMAS`.
+    :raises ValueError: when it is none of them.
+    """
+    if not isinstance(level, str) or level not in SCHEMAS:
+        raise ValueError(f"a level is one of {', '.join(SCHEMAS)}, not {level!r}")
+    return _ROWS[level](results)
 
 
 def pandas_frame(results: Any, level: str) -> Any:

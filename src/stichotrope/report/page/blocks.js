@@ -106,6 +106,7 @@ function trackButton(idx, hits, ns, total) {
   const off = tracks.get(idx)?.enabled === false ? " (off)" : "";
   const press = () => {
     state.track = state.track === idx ? null : idx;
+    keepPlace();
     updateTracks();
     updateBlocks();
     [...byId("tracks").children].find((one) => one.dataset.track === String(idx))?.focus();

@@ -94,6 +94,15 @@ class Nodes {
       this.weight[this.parentOf(node)] += this.weight[node];
     }
     for (const below of this.children) below.sort((a, b) => total[b] - total[a] || a - b);
+    // Together they may be more than what they are nested in: tasks overlap, and outlive who made them.
+    this.nested = new Float64Array(parent.length + 1);
+    for (let node = 0; node < this.root; node++) this.nested[this.parentOf(node)] += total[node];
+  }
+
+  // The time that the switch says: a total, or what of it something was running.
+  time(node, whole) {
+    if (state.time === "running") return this.weight[node];
+    return node === this.root ? whole : this.total[node];
   }
 
   parentOf(node) {
@@ -112,6 +121,11 @@ function threadLabel(thread) {
   return `${thread.name} (${thread.key})`;
 }
 
+// Threads that differ in a number only: "120 × Thread-# (handle)".
+function kindLabel(kind) {
+  return `${count(kind.threads.length)} × ${kind.name}`;
+}
+
 function processLabel(process) {
   return `process ${process.pid}${process.host ? ` on ${process.host}` : ""}`;
 }
@@ -121,14 +135,19 @@ const scopes = data.scopes.map((raw) => new Scope(raw, EVERYBODY));
 for (const process of data.processes) {
   if (process.scope) scopes[process.scope].label = processLabel(process);
 }
-for (const thread of data.threads) {
-  if (!thread.scope) continue;
-  const process = data.processes.length > 1 ? data.processes[thread.process] : undefined;
-  scopes[thread.scope].label = threadLabel(thread) + (process ? ` of ${processLabel(process)}` : "");
+for (const [list, label] of [[data.threads, threadLabel], [data.kinds, kindLabel]]) {
+  for (const one of list) {
+    if (!one.scope) continue;
+    const process = data.processes.length > 1 ? data.processes[one.process] : undefined;
+    scopes[one.scope].label = label(one) + (process ? ` of ${processLabel(process)}` : "");
+  }
 }
 
 // What is looked at. Who shows it redraws when told to.
-const state = { scope: scopes[0], block: null, terms: [], track: null };
+const state = { scope: scopes[0], block: null, terms: [], track: null, time: "total" };
+
+// Whether anything was suspended at all: only then are there two times.
+const WAITED = scopes[0].rows.active.some((ns, row) => ns < scopes[0].rows.total[row]);
 
 function matches(block) {
   return state.terms.every((term) => haystack(block).includes(term));

@@ -4,6 +4,7 @@ const MOST_SHARES = 8;
 
 function showBlock(block, focus = false) {
   state.block = block;
+  keepPlace();
   const panel = byId("details");
   currentTable()?.render(true);
   panel.hidden = block === null;
@@ -44,7 +45,7 @@ function detailsFigures(row) {
     ...PASS_COLUMNS.map(([key, label]) => [label, passCell(key, rows, row)]).filter(([, text]) => text),
     ["Total", `${time(rows.total[row])}, ${percent(rows.total[row], whole)}`],
     ["Self", `${time(rows.self[row])}, ${percent(rows.self[row], whole)}`],
-    ...(rows.active[row] === rows.total[row] ? [] : [["Active", time(rows.active[row])]]),
+    ...(rows.active[row] === rows.total[row] ? [] : ranAndWaited(rows.total[row], rows.active[row])),
     ...(rows.hits[row] ? endedFigures(rows, row) : []),
   ];
   const said = figures.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
@@ -53,6 +54,15 @@ function detailsFigures(row) {
     rows.overhead[row] ? el("p", { class: "warn" }, OVERHEAD) : null,
     rows.histogram[row].length ? histogram(row, rows) : null,
   ].filter(Boolean);
+}
+
+// Of the total: what something of it ran in, and the rest.
+function ranAndWaited(total, active) {
+  const waited = total - active;
+  return [
+    ["Running", `${time(active)}, ${percent(active, total)} of its total`],
+    ["Suspended", `${time(waited)}, ${percent(waited, total)} of its total`],
+  ];
 }
 
 function endedFigures(rows, row) {
@@ -68,7 +78,9 @@ const OVERHEAD =
 
 // Who calls it, what it calls, and which threads ran it.
 function around(block) {
-  const { nodes } = state.scope;
+  const { nodes, rows } = state.scope;
+  const row = state.scope.rowOf(block);
+  const whole = row === undefined ? 0 : rows.total[row];
   const callers = new Map();
   const callees = new Map();
   const add = (into, key, node) => into.set(key, (into.get(key) ?? 0) + nodes.total[node]);
@@ -78,32 +90,38 @@ function around(block) {
     if (parent >= 0 && nodes.block[parent] === block) add(callees, nodes.block[node], node);
   }
   return [
-    ...shares("Inside", callers, (key) => (key === null ? "no other block" : blockButton(key))),
-    ...shares("Nested in it", callees, blockButton),
-    ...(state.scope === scopes[0] ? shares("By thread", byThread(block), scopeButton) : []),
+    ...shares("Inside", callers, whole, (key) => (key === null ? "no other block" : blockButton(key))),
+    ...shares("Nested in it", callees, whole, blockButton),
+    ...(state.scope === scopes[0] ? shares("By thread", byThread(block), whole, scopeButton) : []),
   ];
 }
 
 function byThread(block) {
   const found = new Map();
-  for (const thread of data.threads) {
-    if (!thread.scope) continue;
-    const row = scopes[thread.scope].rowOf(block);
-    if (row !== undefined) found.set(thread.scope, scopes[thread.scope].rows.total[row]);
+  for (const one of [...data.kinds, ...data.threads]) {
+    if (!one.scope || isFolded(one)) continue;
+    const row = scopes[one.scope].rowOf(block);
+    if (row !== undefined) found.set(one.scope, scopes[one.scope].rows.total[row]);
   }
   return found;
 }
 
-function shares(title, found, name) {
+// Whether a thread stands within a line of its kind.
+function isFolded(one) {
+  return typeof one.kind === "number" && Boolean(data.kinds[one.kind].scope);
+}
+
+// Shares are of the block's total, whoever they are compared with.
+function shares(title, found, whole, name) {
   if (!found.size) return [];
   const sorted = [...found].sort((a, b) => b[1] - a[1]);
-  const whole = sorted.reduce((sum, [, ns]) => sum + ns, 0);
   const more = sorted.length - MOST_SHARES;
   const items = sorted.slice(0, MOST_SHARES).map(([key, ns]) =>
     el("li", {}, el("span", { class: "name" }, name(key)), el("span", { class: "amount" }, time(ns)), share(ns, whole)),
   );
   if (more > 0) items.push(el("li", { class: "dim" }, `and ${count(more)} more`));
-  return [el("h3", {}, title), el("ul", { class: "shares" }, ...items)];
+  const base = el("span", { class: "base" }, ` of its ${time(whole)}`);
+  return [el("h3", {}, title, base), el("ul", { class: "shares" }, ...items)];
 }
 
 function blockButton(block) {

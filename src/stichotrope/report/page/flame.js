@@ -7,6 +7,13 @@ const LETTER = 6.5; // px, about
 
 const flame = { scope: null, zoom: null, history: [], boxes: [], deepest: 0, active: null, width: 0 };
 
+const RUNNING_NOTE =
+  "The width is the time in which the block, or something that is nested in it, was running on this path: what " +
+  "coroutines and generators spend suspended has no width.";
+const TOTAL_NOTE =
+  "The width is the time in which the block was open on this path, waiting included. What is nested in a block at the " +
+  "same time shares its width.";
+
 function updateFlame() {
   if (flame.scope !== state.scope) {
     Object.assign(flame, { scope: state.scope, zoom: state.scope.nodes.root, history: [], active: null });
@@ -32,19 +39,28 @@ function layFlame() {
   byId("flame").style.height = `${(flame.deepest + 1) * BOX}px`;
   drawFlame();
   drawPath(path, zoomed);
-  byId("flame-note").textContent = state.scope.leftOut ? `The ${count(state.scope.leftOut)} lightest paths are left out.` : "";
+  const { leftOut } = state.scope;
+  const said = [
+    WAITED ? (state.time === "running" ? RUNNING_NOTE : TOTAL_NOTE) : "The width is the time in which the block was open on this path.",
+    "Recursion is folded back onto where it came from.",
+    leftOut ? `The ${count(leftOut)} lightest paths are left out.` : "",
+  ];
+  byId("flame-note").textContent = said.filter(Boolean).join(" ");
 }
 
 // The boxes below one, heaviest first; when the rest is too narrow, it goes into one box.
 function boxesBelow({ node, level, x, width }, nodes, boxes) {
-  const below = [...nodes.children[node]].sort((a, b) => nodes.weight[b] - nodes.weight[a]);
-  const scale = nodes.weight[node] ? width / nodes.weight[node] : 0;
+  const whole = state.scope.total;
+  const of = (one) => nodes.time(one, whole);
+  const below = [...nodes.children[node]].sort((a, b) => of(b) - of(a));
+  const most = state.time === "running" ? of(node) : Math.max(of(node), nodes.nested[node]);
+  const scale = most ? width / most : 0;
   const found = [];
   for (const [place, child] of below.entries()) {
-    const box = { node: child, level: level + 1, x, width: nodes.weight[child] * scale };
+    const box = { node: child, level: level + 1, x, width: of(child) * scale };
     if (box.width < LEAST) {
       const rest = below.slice(place);
-      const room = rest.reduce((sum, one) => sum + nodes.weight[one], 0) * scale;
+      const room = rest.reduce((sum, one) => sum + of(one), 0) * scale;
       if (room > LEAST) boxes.push({ node: null, level: level + 1, x, width: room, rest: rest.length });
       break;
     }
@@ -101,10 +117,12 @@ function labelFor(name, width) {
 }
 
 function described(node) {
-  const { nodes, label } = state.scope;
-  const share = percent(nodes.weight[node], nodes.weight[nodes.root]);
-  if (node === nodes.root) return `all blocks of ${label}: ${time(nodes.weight[node])} of self time`;
-  const figures = `${time(nodes.weight[node])} (${share}) with what is nested, self ${time(nodes.self[node])}, total ${time(nodes.total[node])}`;
+  const { nodes, label, total } = state.scope;
+  const ns = nodes.time(node, total);
+  const what = state.time === "running" ? "running" : node === nodes.root ? "in blocks" : "total";
+  const part = `${what} ${time(ns)} (${percent(ns, total)})`;
+  if (node === nodes.root) return `all blocks of ${label}: ${part}`;
+  const figures = [part, ...(what === "total" ? [] : [`total ${time(nodes.total[node])}`]), `self ${time(nodes.self[node])}`].join(", ");
   const ended = PASS_COLUMNS.map(([key, label]) => [passCell(key, nodes, node), label]).filter(([text]) => text);
   const passes = [counted(nodes.hits[node], "hit"), ...ended.map(([text, label]) => `${text} ${label.toLowerCase()}`)];
   return `${blocks.name[nodes.block[node]]}: ${figures}, ${passes.join(", ")}`;
@@ -129,6 +147,7 @@ function zoomTo(node, remember = true) {
   byId("flame-scroller").scrollTop = 0;
   layFlame();
   inform(node);
+  keepPlace();
 }
 
 function zoomBack() {

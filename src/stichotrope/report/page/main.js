@@ -15,6 +15,9 @@ function currentView() {
 
 function update() {
   if (tab === "blocks") updateTracks();
+  byId("time-field").hidden = !WAITED || !["tree", "flame"].includes(tab);
+  const { total, label } = tab === "threads" ? scopes[0] : state.scope;
+  byId("base").textContent = `Shares are of the ${time(total)} in which any block of ${label} was open.`;
   UPDATES[tab]();
 }
 
@@ -27,15 +30,60 @@ function chooseTab(name, focus = false) {
     byId(button.getAttribute("aria-controls")).hidden = !chosen;
     if (chosen && focus) button.focus();
   }
-  remember(() => history.replaceState(null, "", `#view-${name}`));
   update();
+  keepPlace();
 }
 
 function chooseScope(place) {
   state.scope = scopes[place];
-  byId("scope").value = String(place);
+  showScope(place);
   update();
   if (state.block !== null) showBlock(state.block);
+  keepPlace();
+}
+
+// A thread within a line of its kind is in the list only while it is the chosen one.
+function showScope(place) {
+  const list = byId("scope");
+  list.querySelector("[data-only]")?.remove();
+  if (![...list.options].some((one) => one.value === String(place))) {
+    list.append(el("option", { value: place, "data-only": true }, scopes[place].label));
+  }
+  list.value = String(place);
+}
+
+function chooseTime(value) {
+  state.time = value;
+  byId("time").value = value;
+  update();
+  keepPlace();
+}
+
+// Each step is one of the browser's history, so that its Back goes back here before it leaves the page.
+
+let going = false; // back or forth
+
+function here() {
+  const zoom = tab === "flame" ? flame.zoom : null;
+  return { tab, scope: scopes.indexOf(state.scope), block: state.block, time: state.time, track: state.track, zoom };
+}
+
+function keepPlace() {
+  if (going) return;
+  const place = here();
+  if (JSON.stringify(place) === JSON.stringify(history.state)) return;
+  remember(() => history[history.state ? "pushState" : "replaceState"](place, "", `#view-${tab}`));
+}
+
+function goTo(place) {
+  going = true;
+  Object.assign(state, { block: null, track: place.track });
+  chooseTime(place.time);
+  chooseScope(place.scope);
+  chooseTab(place.tab);
+  if (place.tab === "flame" && place.zoom !== null) zoomTo(place.zoom, false);
+  showBlock(place.block);
+  going = false;
 }
 
 // What a browser may forbid to a page that was opened from a file or stands in a frame.
@@ -60,7 +108,9 @@ function showScopes() {
   const group = (label, members) => (members.length ? [el("optgroup", { label }, ...members)] : []);
   const option = (one) => el("option", { value: one.scope }, scopes[one.scope].label);
   const chosen = (list) => list.filter((one) => one.scope).map(option);
-  const threads = chosen([...data.threads].sort((a, b) => b.total - a.total));
+  const busiestFirst = (list) => [...list].sort((a, b) => scopes[b.scope].total - scopes[a.scope].total);
+  const alone = [...data.kinds, ...data.threads].filter((one) => one.scope && !isFolded(one));
+  const threads = chosen(busiestFirst(alone));
   const processes = chosen(data.processes.filter((one) => !data.threads.some((thread) => thread.scope === one.scope)));
   byId("scope").replaceChildren(
     el("option", { value: 0 }, scopes[0].label),
@@ -98,6 +148,8 @@ function listenToKeys() {
     update();
   });
   byId("unhit").addEventListener("change", updateBlocks);
+  byId("time").addEventListener("change", (event) => chooseTime(event.target.value));
+  addEventListener("popstate", (event) => event.state && goTo(event.state));
 }
 
 // Light or dark as the system has it, until one is chosen.

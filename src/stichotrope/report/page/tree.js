@@ -4,17 +4,24 @@ const DEEPEST_INDENT = 24; // levels; below, the level is written
 const BUSY = 0.05; // of the whole: what is open at first
 
 const TREE_COLUMNS = [
-  { key: "name", label: "Block", width: "26rem", class: "first" },
-  { key: "total", label: "Total", width: "6rem", class: "number" },
-  { key: "share", label: "Share", width: "9.4rem", class: "share-cell" },
-  { key: "self", label: "Self", width: "6rem", class: "number", title: "The total less what nested blocks took" },
-  { key: "hits", label: "Hits", width: "7rem", class: "number" },
-  ...PASS_COLUMNS.map(([key, label, title, width]) => ({ key, label, width, class: "number", title })),
-  { key: "mean", label: "Mean", width: "6rem", class: "number", title: "Of the passes that ended on this path" },
-  { key: "where", label: "Where", width: "12rem", class: "where" },
+  { key: "name", label: "Block", width: "26rem", class: "first", text: (node) => blocks.name[state.scope.nodes.block[node]] },
+  numeric("time", "Total", null, "Time in which a pass was open on this path", "6rem"),
+  { ...numeric("share", "Share", null, "Part of the time in which any block was open", "9.4rem"), class: "share-cell" },
+  numeric("parent", "Of parent", null, "Part of the same time of the line that it hangs under", "6rem"),
+  numeric("self", "Self", null, "The total less what nested blocks took", "6rem"),
+  numeric("hits", "Hits", null, "Passes that ended on this path", "7rem"),
+  ...PASS_COLUMNS.map(([key, label, title, width]) => numeric(key, label, null, title, width)),
+  numeric("mean", "Mean", null, "Of the passes that ended on this path", "6rem"),
+  { key: "where", label: "Where", width: "12rem", class: "where", text: (node) => fullPlace(state.scope.nodes.block[node]) },
 ];
 
-const openNodes = { scope: null, set: new Set(), list: [] }; // list: [node, depth] of the rows
+// Open ones, and the rows: [node, depth, place among its siblings, how many these are].
+const openNodes = { scope: null, set: new Set(), list: [] };
+
+const treeOrder = sorting(TREE_COLUMNS, "time", () => {
+  treeTable.head();
+  layTree();
+});
 
 const treeTable = new Rows(byId("tree"), {
   columns: TREE_COLUMNS,
@@ -23,36 +30,41 @@ const treeTable = new Rows(byId("tree"), {
   key: treeKey,
 });
 
-function treeRow(node, depth) {
+function treeRow(node, depth, place, siblings) {
   const { nodes, total } = state.scope;
   const block = nodes.block[node];
   const below = nodes.children[node].length;
-  const open = openNodes.set.has(node);
-  const siblings = nodes.children[nodes.parentOf(node)];
+  const open = isOpen(node);
   const indent = el("span", { class: "indent", style: { width: `${Math.min(depth, DEEPEST_INDENT) * 14}px` } }, depth > DEEPEST_INDENT ? `level ${depth + 1}` : "");
   const twist = el("span", { class: "twist", "aria-hidden": "true" }, below ? (open ? "▾" : "▸") : "");
   const name = el("span", { class: "name" }, indent, twist, dot(blocks.track[block]), ...named(blocks.name[block]));
-  const hits = nodes.hits[node];
+  const ns = nodes.time(node, total);
   return {
     cells: [
       { content: name, title: blocks.name[block] },
-      time(nodes.total[node]),
-      share(nodes.total[node], total),
+      time(ns),
+      share(ns, total),
+      depth ? percent(ns, nodes.time(nodes.parentOf(node), total)) : "",
       time(nodes.self[node]),
-      count(hits),
+      count(nodes.hits[node]),
       ...PASS_COLUMNS.map(([key]) => passCell(key, nodes, node)),
-      hits ? time(nodes.mean[node]) : "",
+      nodes.hits[node] ? time(nodes.mean[node]) : "",
       { content: shortPlace(block), title: fullPlace(block) },
     ],
     kind: `${block === state.block ? "selected " : ""}${state.terms.length && !matches(block) ? "unmatched" : ""}`,
     attributes: {
       "aria-level": depth + 1,
-      "aria-setsize": siblings.length,
-      "aria-posinset": siblings.indexOf(node) + 1,
+      "aria-setsize": siblings,
+      "aria-posinset": place + 1,
       "aria-expanded": below ? String(open) : undefined,
       "aria-selected": String(block === state.block),
     },
   };
+}
+
+// What is looked for is shown with all that it hangs under.
+function isOpen(node) {
+  return openNodes.set.has(node) || Boolean(openNodes.kept && openNodes.within[node]);
 }
 
 function openTreeRow(place, event) {
@@ -72,25 +84,69 @@ function treeKey(event, place) {
   const [node, depth] = openNodes.list[place];
   const { nodes } = state.scope;
   const right = event.key === "ArrowRight";
-  if (nodes.children[node].length && openNodes.set.has(node) !== right) toggle(node);
-  else if (right && nodes.children[node].length) treeTable.activate(place + 1);
+  const held = openNodes.kept && openNodes.within[node];
+  if (nodes.children[node].length && !held && isOpen(node) !== right) toggle(node);
+  else if (right && isOpen(node)) treeTable.activate(place + 1);
   else if (!right && depth) treeTable.activate(openNodes.list.findIndex(([one]) => one === nodes.parentOf(node)));
   return true;
 }
 
 function layTree() {
   const { nodes } = state.scope;
+  findInTree(nodes);
+  const compare = treeComparison(nodes);
   const list = [];
-  const stack = nodes.children[nodes.root].map((node) => [node, 0]).reverse();
+  const stack = [];
+  const push = (node, depth) => {
+    const all = nodes.children[node];
+    const below = (openNodes.kept ? all.filter((child) => openNodes.kept[child]) : [...all]).sort(compare);
+    for (let i = below.length - 1; i >= 0; i--) stack.push([below[i], depth, i, below.length]);
+  };
+  push(nodes.root, 0);
   while (stack.length) {
-    const [node, depth] = stack.pop();
-    list.push([node, depth]);
-    if (!openNodes.set.has(node)) continue;
-    const below = nodes.children[node];
-    for (let i = below.length - 1; i >= 0; i--) stack.push([below[i], depth + 1]);
+    const row = stack.pop();
+    list.push(row);
+    if (isOpen(row[0])) push(row[0], row[1] + 1);
   }
   openNodes.list = list;
   treeTable.set(list.length);
+  sayTreeCount(nodes);
+}
+
+// kept: nodes that match, what they hang under and what hangs under them; within: what has a match below.
+function findInTree(nodes) {
+  openNodes.kept = null;
+  if (!state.terms.length) return;
+  const kept = (openNodes.kept = new Uint8Array(nodes.root + 1));
+  const within = (openNodes.within = new Uint8Array(nodes.root + 1));
+  openNodes.found = 0;
+  // A parent comes before its children.
+  for (let node = 0; node < nodes.root; node++) {
+    if (matches(nodes.block[node])) {
+      kept[node] = 1;
+      openNodes.found += 1;
+    } else kept[node] = 2 * kept[nodes.parentOf(node)] && 2;
+  }
+  for (let node = nodes.root - 1; node >= 0; node--) {
+    if (kept[node] !== 1 && !within[node]) continue;
+    kept[node] ||= 1;
+    within[nodes.parentOf(node)] = 1;
+  }
+}
+
+function treeComparison(nodes) {
+  const { key, direction } = treeOrder;
+  const column = TREE_COLUMNS.find((one) => one.key === key);
+  if (column.text) return (a, b) => direction * collator.compare(column.text(a), column.text(b)) || a - b;
+  const values = ["time", "share", "parent"].includes(key) ? (state.time === "running" ? nodes.weight : nodes.total) : nodes[key];
+  return (a, b) => direction * (values[a] - values[b]) || a - b;
+}
+
+function sayTreeCount(nodes) {
+  const { leftOut } = state.scope;
+  const said = leftOut ? `; the ${count(leftOut)} lightest are left out` : "";
+  const all = counted(nodes.root, "path");
+  byId("tree-count").textContent = `${openNodes.kept ? `${count(openNodes.found)} of ${all}` : all}${said}`;
 }
 
 function updateTree() {
@@ -99,10 +155,9 @@ function updateTree() {
     openBusy();
     treeTable.active = -1;
   }
+  TREE_COLUMNS[1].label = state.time === "running" ? "Running" : "Total";
+  treeTable.head();
   layTree();
-  const { nodes, leftOut } = state.scope;
-  const said = leftOut ? `; the ${count(leftOut)} lightest are left out` : "";
-  byId("tree-count").textContent = `${counted(nodes.root, "path")}${said}`;
 }
 
 function openBusy() {
