@@ -118,12 +118,15 @@ cdef extern from *:
     /* A thread's way to its buffers: eight profilers at once without a look-up. */
     static ST_THREAD_LOCAL st_seat st_seats[8];
     static ST_THREAD_LOCAL void *st_this_thread;
+    /* Its counters and histograms, that are not passes. */
+    static ST_THREAD_LOCAL void *st_cells;
     """
     ctypedef struct Seat "st_seat":
         uint64_t session
         void* buffer
     Seat* st_seats
     void* st_this_thread
+    void* st_cells
 
 # In the order in which they build on each other.
 include "_core/layout.pxi"
@@ -150,6 +153,8 @@ include "_core/code.pxi"
 include "_core/block.pxi"
 include "_core/snapshot.pxi"
 include "_core/open.pxi"
+include "_core/metric.pxi"
+include "_core/series.pxi"
 
 
 # ---- the C half of a profiler
@@ -598,6 +603,7 @@ def after_fork_in_child():
         s = s.next
     if t != NULL:
         t.os_id = PyThread_get_thread_ident()
+    cells_after_fork()
 
 def memory():
     """Counts of live C objects: {"stores", "buffers", "threads"}."""

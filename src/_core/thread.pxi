@@ -4,8 +4,9 @@ cdef void end_thread(void* thread) noexcept nogil:
     """The exit hook: pure C, takes no lock. Its buffers stay with their stores until somebody sweeps them."""
     cdef Thread* t = <Thread*>thread
     cdef uint32_t i
-    global st_this_thread
+    global st_this_thread, st_cells
     st_this_thread = NULL
+    st_cells = NULL
     for i in range(SEATS):
         st_seats[i].session = 0
     map_free(&t.buffers)

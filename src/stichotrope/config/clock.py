@@ -8,6 +8,7 @@ import sys
 from .. import _core
 
 CHOICES = ("counter", "monotonic")
+_SETTLED_NS = 50_000_000  # of observing, after which the rate is known to 1e-4 at least
 _TRUSTED_SOURCES = {"tsc": ("tsc",), "cntvct": ("arch_sys_counter",)}
 _CURRENT_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
@@ -63,11 +64,13 @@ class _Calibration:
 
     origin = (0, 0, 0)
     rate = (0, 1)
+    places: dict[int, int] = {}
 
     @classmethod
     def begin(cls) -> None:
         cls.origin = _core.read_clocks()
         cls.rate = (0, 1)
+        cls.places = {}
 
     @classmethod
     def refined(cls) -> tuple[int, int]:
@@ -90,6 +93,16 @@ def rate() -> tuple[int, int]:
     if _core.clock_source() in ("monotonic", "manual"):
         return 1, 1
     return _Calibration.refined()
+
+
+def places() -> dict[int, int]:
+    """Return where buckets of ticks have been placed among those of nanoseconds, to be added to.
+
+    It is the same one from when the rate is known to a hundredth of a bucket on.
+    """
+    if _core.clock_source() in ("monotonic", "manual"):
+        return {}
+    return _Calibration.places if _Calibration.rate[0] > _SETTLED_NS else {}
 
 
 def description() -> dict[str, object]:

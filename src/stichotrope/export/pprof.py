@@ -1,7 +1,7 @@
 """The pprof export: a file for ``go tool pprof``, Pyroscope, Parca and what else reads theirs.
 
 The format is https://github.com/google/pprof/blob/main/proto/profile.proto, a protobuf in gzip. Of
-the few kinds of fields that it has, this writes them itself: no library that is kept up does.
+protobuf, this writes what little it needs itself: no library that is kept up writes these files.
 
 A sample is a path of the call tree in one thread, with its passes (those that ended, by errors and
 by cancellation, and those that are open), its total and its self time.
@@ -12,12 +12,13 @@ count nested blocks twice, so that of these only a path's own ("flat") value mea
 from __future__ import annotations
 
 from .._text.format import printable
+from .._text.protobuf import integer, packed, sized
 from .._version import __version__
 from ._labels import label, shared_names
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from ..results import CallNode, ProfilerResults, ThreadResults
 
@@ -82,25 +83,25 @@ class _Profile:
             # Below 0 when nested blocks overlapped in time: then nothing is left to this one.
             values = [max(getattr(node, field), 0) for *_, field in _SAMPLE_TYPES]
             if any(values):
-                sample = _packed(1, reversed(path)) + _packed(2, map(_checked, values)) + labels
-                self._samples.append(_bytes(2, sample))
+                sample = packed(1, reversed(path)) + packed(2, map(_checked, values)) + labels
+                self._samples.append(sized(2, sample))
 
     def labels(self, thread: ThreadResults) -> bytes:
         """Return the labels of a thread's samples, encoded."""
         numbers = {"thread_key": thread.key}
         if thread.process is not None:
             numbers["pid"] = thread.process.pid
-        name = _number(1, self._text("thread")) + _number(2, self._text(thread.name))
-        return _bytes(3, name) + b"".join(
-            _bytes(3, _number(1, self._text(key)) + _number(3, number))
+        name = integer(1, self._text("thread")) + integer(2, self._text(thread.name))
+        return sized(3, name) + b"".join(
+            sized(3, integer(1, self._text(key)) + integer(3, number))
             for key, number in numbers.items()
         )
 
     def encoded(self) -> bytes:
         """Return the whole message."""
-        types = b"".join(_bytes(1, self._type(*one)) for *one, _ in _SAMPLE_TYPES)
+        types = b"".join(sized(1, self._type(*one)) for *one, _ in _SAMPLE_TYPES)
         facts = self._facts()  # which may bring texts of their own
-        texts = b"".join(_bytes(6, text.encode()) for text in self._texts)
+        texts = b"".join(sized(6, text.encode()) for text in self._texts)
         return types + b"".join(self._samples) + b"".join(self._functions) + texts + facts
 
     def _facts(self) -> bytes:
@@ -112,12 +113,12 @@ class _Profile:
         comment = f"{self._results.profiler_name}, recorded by stichotrope {__version__}"
         return b"".join(
             [
-                _number(9, start_ns),
-                _number(10, duration_ns),
-                _bytes(11, self._type(_DEFAULT, "nanoseconds")),
-                _number(12, 1),
-                _packed(13, [self._text(comment)]),
-                _number(14, self._text(_DEFAULT)),
+                integer(9, start_ns),
+                integer(10, duration_ns),
+                sized(11, self._type(_DEFAULT, "nanoseconds")),
+                integer(12, 1),
+                packed(13, [self._text(comment)]),
+                integer(14, self._text(_DEFAULT)),
             ]
         )
 
@@ -129,18 +130,18 @@ class _Profile:
             name = self._text(label(node, self._shared))
             line = _checked(node.line)
             function = (
-                _number(1, number)
-                + _number(2, name)
-                + _number(3, name)
-                + _number(4, self._text(node.file))
-                + _number(5, line)
+                integer(1, number)
+                + integer(2, name)
+                + integer(3, name)
+                + integer(4, self._text(node.file))
+                + integer(5, line)
             )
-            location = _number(1, number) + _bytes(4, _number(1, number) + _number(2, line))
-            self._functions += [_bytes(4, location), _bytes(5, function)]
+            location = integer(1, number) + sized(4, integer(1, number) + integer(2, line))
+            self._functions += [sized(4, location), sized(5, function)]
         return self._places[identity]
 
     def _type(self, name: str, unit: str) -> bytes:
-        return _number(1, self._text(name)) + _number(2, self._text(unit))
+        return integer(1, self._text(name)) + integer(2, self._text(unit))
 
     def _text(self, text: str) -> int:
         """Return the place of a text in the table."""
@@ -151,28 +152,3 @@ def _checked(value: int) -> int:
     if not -_LARGEST <= value < _LARGEST:
         raise ValueError(f"pprof holds numbers of 64 bits, and one of the results is {value:,}")
     return value
-
-
-# Protobuf: https://protobuf.dev/programming-guides/encoding/
-
-
-def _varint(value: int) -> bytes:
-    value &= 2**64 - 1  # a number below 0 is its two's complement
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
-
-
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
-
-
-def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value
-
-
-def _packed(field: int, values: Iterable[int]) -> bytes:
-    return _bytes(field, b"".join(map(_varint, values)))

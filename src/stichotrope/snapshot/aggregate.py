@@ -33,15 +33,17 @@ class Rate:
 
     :param ns: so many nanoseconds …
     :param ticks: … are so many ticks.
+    :param places: the core's bucket → that of results, filled as they are asked for. Most blocks
+        share theirs; and while snapshots share them, too, no count goes from one bucket to another
+        as the rate becomes known more exactly.
     """
 
     __slots__ = ("ns", "places", "ticks")
 
-    def __init__(self, ns: int, ticks: int) -> None:
+    def __init__(self, ns: int, ticks: int, places: dict[int, int] | None = None) -> None:
         self.ns = ns
         self.ticks = ticks
-        # The core's bucket -> that of results: most blocks share theirs.
-        self.places: dict[int, int] = {}
+        self.places: dict[int, int] = {} if places is None else places
 
     def time(self, ticks: int) -> int:
         """Return ticks in ns."""
@@ -110,7 +112,7 @@ def _histogram(buckets: Sequence[dict[int, int]], rate: Rate) -> Histogram:
         for bucket, count in part.items():
             place = places.get(bucket)
             if place is None:
-                place = places[bucket] = index(rate.time(midpoint(bucket)))
+                place = places.setdefault(bucket, index(rate.time(midpoint(bucket))))
             counts[place] = counts.get(place, 0) + count
     return Histogram(counts)
 

@@ -52,7 +52,7 @@ class View:
         self._tracks = tracks
         self.start_ns = start_ns
         self._duration_ns = duration_ns
-        self._rate = aggregate.Rate(*clock.rate())
+        self._rate = aggregate.Rate(*clock.rate(), clock.places())
         self._heads = snapshot.threads()
         self._labels = live_labels()
 

@@ -1,0 +1,337 @@
+"""Metrics and blocks where Prometheus looks for them: a server, ASGI and WSGI apps, a collector.
+
+None of it needs `prometheus_client`; where a program has that, its registries take our collectors,
+and its apps our registries.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import threading
+import weakref
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+from ..config import checks
+from ..metrics import DEFAULT_BUCKETS, REGISTRY, Family, MetricRegistry, protobuf, text
+from ..metrics.blocks import BlockCollector
+from ..metrics.registry import Restricted
+from ..profiler import profilers as live_profilers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from typing import Any
+
+    from ..metrics.registry import Collector
+    from ..profiler import Profiler
+
+_PORTS = (0, 65_535)
+_QUALITY = "q"
+
+
+class ProfilerCollector(BlockCollector):
+    """Collects the blocks of profilers, for a registry of ours or of `prometheus_client`.
+
+    Passes, errors, cancelled ones, seconds, what is open, and a histogram of how long passes took,
+    with the labels profiler, track and block. All threads are merged when it is asked; none waits.
+
+    :param profilers: which; by default all that there are whenever it is asked.
+    :param buckets: upper bounds of the classic histograms, in seconds.
+    :raises TypeError: when a bound is no number.
+    :raises ValueError: when the bounds do not rise.
+    """
+
+    def __init__(
+        self,
+        profilers: Iterable[Profiler] | None = None,
+        buckets: Iterable[float] = DEFAULT_BUCKETS,
+    ) -> None:
+        chosen = None if profilers is None else list(profilers)
+        super().__init__(
+            lambda: [
+                one.get_results() for one in (live_profilers() if chosen is None else chosen)
+            ],
+            buckets,
+        )
+
+
+def exposition(registry: Collector, accept: str = "", names: Iterable[str] = ()) -> tuple[str, bytes]:
+    """Return (content type, body) of a scrape.
+
+    :param registry: what is collected.
+    :param accept: the header of that name: text, OpenMetrics, or delimited protobuf, which has the
+        native histograms.
+    :param names: only samples of these names, if there are any.
+    """
+    wanted = frozenset(names)
+    families: Iterable[Family] = _restricted(registry, wanted) if wanted else registry.collect()
+    chosen = _preferred(accept)
+    if chosen == protobuf.CONTENT_TYPE:
+        return chosen, protobuf.render(families)
+    render = text.render if chosen == text.CONTENT_TYPE else text.render_openmetrics
+    return chosen, render(families).encode("utf-8", "replace")
+
+
+def _restricted(registry: Collector, names: frozenset[str]) -> Iterator[Family]:
+    return Restricted(registry, names).collect()
+
+
+def _preferred(accept: str) -> str:
+    """Return the content type that a header asks for: of the ones we have, the most wanted."""
+    best, quality = text.CONTENT_TYPE, 0.0
+    for part in accept.split(","):
+        kind, *rest = (piece.strip() for piece in part.split(";"))
+        options = dict(piece.split("=", 1) for piece in rest if "=" in piece)
+        found = _offered(kind.lower(), options)
+        wanted = _quality(options.get(_QUALITY, "1"))
+        if found and wanted > quality:
+            best, quality = found, wanted
+    return best
+
+
+def _offered(kind: str, options: dict[str, str]) -> str:
+    """Return our content type for one of those that are asked for, or nothing."""
+    if kind == "application/vnd.google.protobuf":
+        is_ours = options.get("proto") == "io.prometheus.client.MetricFamily"
+        return protobuf.CONTENT_TYPE if is_ours and options.get("encoding") == "delimited" else ""
+    if kind == "application/openmetrics-text":
+        is_ours = options.get("version", "1.0.0") in ("1.0.0", "0.0.1")
+        return text.OPENMETRICS_CONTENT_TYPE if is_ours else ""
+    return text.CONTENT_TYPE if kind in ("text/plain", "text/*", "*/*") else ""
+
+
+def _quality(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0
+
+
+def _all_of(collectors: tuple[Collector, ...]) -> MetricRegistry:
+    """Return one registry of several collectors: the default ones where none is given."""
+    registry = MetricRegistry()
+    for collector in collectors or (REGISTRY, ProfilerCollector()):
+        registry.register(collector)
+    return registry
+
+
+class _Response:
+    """What answers a request, whichever way it came."""
+
+    def __init__(self, registry: Collector, method: str, query: str, headers: dict[str, str]) -> None:
+        self.status = "200 OK"
+        self.headers: list[tuple[str, str]] = []
+        self.body = b""
+        if method not in ("GET", "HEAD"):
+            self.status = "405 Method Not Allowed"
+            self.headers = [("Allow", "GET, HEAD"), ("Content-Length", "0")]
+            return
+        names = parse_qs(query).get("name[]", [])
+        kind, body = exposition(registry, headers.get("accept", ""), names)
+        self.headers = [("Content-Type", kind), ("Vary", "Accept, Accept-Encoding")]
+        if _takes_gzip(headers.get("accept-encoding", "")):
+            body = gzip.compress(body, 5)
+            self.headers.append(("Content-Encoding", "gzip"))
+        self.headers.append(("Content-Length", str(len(body))))
+        self.body = b"" if method == "HEAD" else body
+
+
+def _takes_gzip(accepted: str) -> bool:
+    for part in accepted.split(","):
+        kind, *rest = (piece.strip() for piece in part.split(";"))
+        if kind.lower() in ("gzip", "*"):
+            return not any(piece.replace(" ", "") in ("q=0", "q=0.0") for piece in rest)
+    return False
+
+
+def make_wsgi_app(*collectors: Collector) -> Callable[[dict[str, Any], Any], list[bytes]]:
+    """Return a WSGI app that answers scrapes, for Flask, Django, gunicorn and what else mounts one.
+
+    :param collectors: what is collected, registries or others; by default
+        `stichotrope.metrics.REGISTRY` and all profilers.
+    """
+    registry = _all_of(collectors)
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        headers = {
+            "accept": environ.get("HTTP_ACCEPT", ""),
+            "accept-encoding": environ.get("HTTP_ACCEPT_ENCODING", ""),
+        }
+        query = environ.get("QUERY_STRING", "")
+        response = _Response(registry, environ["REQUEST_METHOD"], query, headers)
+        start_response(response.status, response.headers)
+        return [response.body]
+
+    return app
+
+
+def make_asgi_app(*collectors: Collector) -> Callable[[Any, Any, Any], Awaitable[None]]:
+    """Return an ASGI app that answers scrapes, for FastAPI, Starlette, uvicorn and their kin.
+
+    Collecting and writing runs in a thread, not in the event loop.
+
+    :param collectors: what is collected, registries or others; by default
+        `stichotrope.metrics.REGISTRY` and all profilers.
+    """
+    registry = _all_of(collectors)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            raise ValueError(f"metrics are served over http, not {scope['type']}")
+        response = await _in_thread(
+            _Response,
+            registry,
+            scope["method"],
+            scope.get("query_string", b"").decode("latin-1"),
+            _joined(scope.get("headers", ())),
+        )
+        headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
+        status = int(response.status[:3])
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+    return app
+
+
+async def _lifespan(receive: Any, send: Any) -> None:
+    """Answer that there is nothing to do when a server starts and stops."""
+    while True:
+        kind = (await receive())["type"]
+        await send({"type": f"{kind}.complete"})
+        if kind == "lifespan.shutdown":
+            return
+
+
+async def _in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a thread where asyncio runs; elsewhere, as under trio, in place."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return function(*arguments)
+    return await asyncio.to_thread(function, *arguments)
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers by name, those that are given twice joined."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        key = name.decode("latin-1").lower()
+        found[key] = ", ".join(filter(None, (found.get(key), value.decode("latin-1"))))
+    return found
+
+
+class MetricsServer:
+    """What `start_metrics_server` returns; as a context manager it stops at the end.
+
+    :ivar address: where it listens.
+    :ivar port: on which port.
+    """
+
+    def __init__(self, registry: Collector, address: str, port: int) -> None:
+        self._http = _Http((address, port), registry)
+        self.address = address
+        self.port: int = self._http.server_address[1]
+        self._pid = os.getpid()
+        self._thread = threading.Thread(
+            target=self._http.serve_forever, name="stichotrope-metrics", daemon=True
+        )
+        _SERVERS.add(self)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Serve no more, and free the port. A second time does nothing."""
+        if self in _SERVERS:
+            _SERVERS.discard(self)
+            if self._pid == os.getpid():
+                self._http.shutdown()
+                self._thread.join()
+            self._http.server_close()
+
+    def __enter__(self) -> MetricsServer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<MetricsServer http://{self.address}:{self.port}/metrics>"
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, where: tuple[str, int], registry: Collector) -> None:
+        self.registry = registry
+        if ":" in where[0]:
+            import socket
+
+            self.address_family = socket.AF_INET6
+        super().__init__(where, _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 60  # of a connection on which nothing comes
+    server: _Http
+
+    def _answer(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        query = urlsplit(self.path).query
+        response = _Response(self.server.registry, self.command, query, headers)
+        status, _, reason = response.status.partition(" ")
+        self.send_response(int(status), reason)
+        for name, value in response.headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(response.body)
+
+    do_GET = do_HEAD = do_POST = _answer  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing: a program's own output is its own."""
+
+
+_SERVERS: weakref.WeakSet[MetricsServer] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """Leave the port to the parent: only its thread answers."""
+    for server in list(_SERVERS):
+        server.stop()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def start_metrics_server(
+    port: int = 9464, address: str = "127.0.0.1", collectors: Iterable[Collector] = ()
+) -> MetricsServer:
+    """Serve metrics over HTTP from a thread of this process, for Prometheus to scrape.
+
+    It ends with the process. A forked child does not serve: it may start its own, on another port.
+
+    :param port: which; 0 takes one that is free, and the server returned says which.
+    :param address: where it listens: by default on this machine alone; ``"0.0.0.0"`` for all.
+    :param collectors: what is collected, registries or others; by default
+        `stichotrope.metrics.REGISTRY` and all profilers.
+    :raises TypeError: when an argument is of the wrong type.
+    :raises ValueError: when there is no such port.
+    :raises OSError: when the port is taken, or the address not this machine's.
+    """
+    checks.check_limit(port, "port", *_PORTS)
+    checks.checked_text(address, "address")
+    try:
+        return MetricsServer(_all_of(tuple(collectors)), address, port)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"metrics cannot be served on {address}, port {port}: {error.strerror or error}",
+        ) from error

@@ -1,0 +1,109 @@
+"""The blocks of profilers as metrics."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import accumulate
+from math import inf
+
+from ..results import ProfilerResults
+from .buckets import DEFAULT_BUCKETS, checked_bounds, native
+from .metric import shown_bound
+from .samples import Family
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..results import ProfileBlock
+
+_COUNTERS = (
+    ("passes", "hit_count", "Passes that ended, by return or by an exception."),
+    ("errors", "error_count", "Passes that were left by an exception, cancellation apart."),
+    ("cancelled", "cancelled_count", "Passes that were cancelled."),
+)
+_PREFIX = "stichotrope_block"
+_NS = 1_000_000_000
+_Key = tuple[str, str, str]
+
+
+class BlockCollector:
+    """Collects the blocks of results: passes, errors, seconds, what is open, how long passes took.
+
+    Blocks of one profiler, track and name are one series, wherever they stand in the code.
+
+    :param results: what gives the results, whenever it is asked.
+    :param buckets: upper bounds in seconds of the classic histograms; native ones have their own.
+    :raises TypeError: when a bound is no number.
+    :raises ValueError: when the bounds do not rise.
+    """
+
+    def __init__(
+        self,
+        results: Callable[[], Iterable[ProfilerResults]],
+        buckets: Iterable[float] = DEFAULT_BUCKETS,
+    ) -> None:
+        self._results = results
+        self._bounds = checked_bounds(buckets)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that are its own in a registry."""
+        return (_PREFIX,)
+
+    def collect(self) -> list[Family]:
+        """Return the families of all blocks that were entered."""
+        return block_families(self._results(), self._bounds)
+
+
+def block_families(results: Iterable[ProfilerResults], bounds: tuple[float, ...]) -> list[Family]:
+    """Return the blocks of results as families.
+
+    :param results: the results, of one process or of several.
+    :param bounds: upper bounds in seconds of the classic histograms.
+    """
+    blocks: dict[_Key, list[ProfileBlock]] = {}
+    for one in results:
+        for track in one.tracks.values():
+            for block in track.blocks:
+                if block.was_entered:
+                    key = (one.profiler_name, track.track_name, block.name)
+                    blocks.setdefault(key, []).append(block)
+    labels = {
+        key: dict(zip(("profiler", "track", "block"), key, strict=True)) for key in blocks
+    }
+    families = []
+    for ending, field, text in _COUNTERS:
+        family = Family(f"{_PREFIX}_{ending}", text, "counter")
+        for key, group in blocks.items():
+            family.add("_total", labels[key], sum(getattr(block, field) for block in group))
+        families.append(family)
+    seconds = Family(
+        f"{_PREFIX}_seconds", "Time in which a pass was open; threads add up.", "counter"
+    )
+    opened = Family(f"{_PREFIX}_open", "Passes that are open.", "gauge")
+    durations = Family(f"{_PREFIX}_duration_seconds", "How long passes took.", "histogram")
+    for key, group in blocks.items():
+        seconds.add("_total", labels[key], sum(block.total_time_ns for block in group) / _NS)
+        opened.add("", labels[key], sum(block.open_count for block in group))
+        _add_histogram(durations, labels[key], group, bounds)
+    return [*families, seconds, opened, durations]
+
+
+def _add_histogram(
+    family: Family, labels: dict[str, str], group: list[ProfileBlock], bounds: tuple[float, ...]
+) -> None:
+    """Add the durations of blocks that are one series."""
+    counts = [0] * (len(bounds) + 1)
+    sizes: list[tuple[float, int]] = []
+    for block in group:
+        for lower, upper, count in block.histogram:
+            middle = (lower + upper) / (2 * _NS)
+            sizes.append((middle, count))
+            counts[bisect_left(bounds, middle)] += count
+    total = sum(block.sum_time_ns for block in group) / _NS
+    family.natives.append((labels, native(sizes, total)))
+    for bound, count in zip((*bounds, inf), accumulate(counts), strict=True):
+        family.add("_bucket", {**labels, "le": shown_bound(bound)}, count)
+    family.add("_count", labels, sum(counts))
+    family.add("_sum", labels, total)

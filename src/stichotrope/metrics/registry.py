@@ -1,0 +1,157 @@
+"""The metrics that are exposed together."""
+
+from __future__ import annotations
+
+import logging
+
+from .. import _core
+from ..config import checks
+from .metric import Metric
+from .samples import Family
+from .text import render
+
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Protocol
+
+    class Collector(Protocol):
+        """What can be registered: anything that collects."""
+
+        def collect(self) -> Iterable[Family]:
+            """Return its families."""
+            ...
+
+
+_log = logging.getLogger("stichotrope")
+
+
+class MetricRegistry:
+    """The metrics that are exposed together: each name is one metric's.
+
+    `expose` gives them as text. What `prometheus_client` has takes it for a registry of its own:
+    ``generate_latest(registry)``, ``make_wsgi_app(registry)``.
+    """
+
+    __slots__ = ("__weakref__", "_by_name", "_collectors", "_failed")
+
+    def __init__(self) -> None:
+        # Changed in single steps, never locked: a signal handler may come in between, and a fork.
+        self._by_name: dict[str, Collector] = {}
+        self._collectors: dict[int, Collector] = {}
+        self._failed = _core.CounterSeries("stichotrope_collector_errors", {})
+
+    def register(self, metric: Collector) -> None:
+        """Expose a metric from now on.
+
+        :param metric: a counter, gauge or histogram, or anything else that has a ``collect`` which
+            returns families.
+        :raises TypeError: when it has none.
+        :raises ValueError: when it, or another of one of its names, is registered.
+        """
+        if not callable(getattr(metric, "collect", None)):
+            raise TypeError(f"a registry takes what has collect(), not {checks.shown(metric)}")
+        if id(metric) in self._collectors:
+            raise ValueError(f"registered already: {metric!r}")
+        names = _names_of(metric)
+        for place, name in enumerate(names):
+            holder = self._by_name.setdefault(name, metric)
+            if holder is not metric:
+                self._forget(names[:place], metric)
+                raise ValueError(f"the name {name!r} is taken: {holder!r} is registered under it")
+        self._collectors[id(metric)] = metric
+
+    def _forget(self, names: Iterable[str], metric: Collector) -> None:
+        for name in names:
+            if self._by_name.get(name) is metric:
+                self._by_name.pop(name, None)
+
+    def unregister(self, metric: Collector) -> None:
+        """Expose a metric no more. It can still be used, and registered again.
+
+        :param metric: what was registered.
+        :raises KeyError: when it is not registered.
+        """
+        if self._collectors.pop(id(metric), None) is None:
+            raise KeyError(f"not registered: {metric!r}")
+        self._forget(_names_of(metric), metric)
+
+    def get(self, name: str) -> Collector | None:
+        """Return the metric of a name, or None when there is none.
+
+        :param name: its name; that of a counter with or without ``_total``.
+        """
+        return self._by_name.get(name)
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the families of all that is registered.
+
+        What raises is left out, logged, and counted in ``stichotrope_collector_errors_total``,
+        which is there once it has happened.
+        """
+        for collector in list(self._collectors.values()):
+            try:
+                families = list(collector.collect())
+            except Exception:
+                self._failed.inc()
+                _log.exception("a collector failed, and its metrics are left out: %r", collector)
+                continue
+            yield from families
+        if self._failed.value:
+            family = Family(self._failed.name, "Collectors that failed when asked.", "counter")
+            family.add("_total", {}, self._failed.value)
+            yield family
+
+    def restricted_registry(self, names: Iterable[str]) -> Restricted:
+        """Return what collects only some samples, as scrapes with ``name[]`` ask for.
+
+        :param names: of samples.
+        """
+        return Restricted(self, frozenset(names))
+
+    def expose(self) -> str:
+        """Return all metrics in the text format of Prometheus."""
+        return render(self.collect())
+
+    def reset(self) -> None:
+        """Begin from zero, in all metrics."""
+        for collector in list(self._collectors.values()):
+            if isinstance(collector, Metric):
+                collector.reset()
+
+    def __iter__(self) -> Iterator[Collector]:
+        """Yield what is registered."""
+        return iter(list(self._collectors.values()))
+
+    def __repr__(self) -> str:
+        return f"<MetricRegistry of {len(self._collectors)}>"
+
+
+def _names_of(metric: object) -> tuple[str, ...]:
+    names = getattr(metric, "names", ())
+    return names if isinstance(names, tuple) else ()
+
+
+class Restricted:
+    """What collects some of a registry's samples.
+
+    :param registry: the registry.
+    :param names: of the samples.
+    """
+
+    __slots__ = ("_names", "_registry")
+
+    def __init__(self, registry: Collector, names: frozenset[str]) -> None:
+        self._registry = registry
+        self._names = names
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the families that have some of the samples, with these alone."""
+        for family in self._registry.collect():
+            some = Family(family.name, family.documentation, family.type)
+            some.samples = [one for one in family.samples if one.name in self._names]
+            if some.samples:
+                yield some
+
+
+REGISTRY = MetricRegistry()

@@ -1,0 +1,104 @@
+"""What collecting gives: families of samples, in the shapes that `prometheus_client` knows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Exemplar(NamedTuple):
+    """One value that says more of itself.
+
+    :ivar labels: what it says, such as the id of its trace.
+    :ivar value: the value.
+    :ivar timestamp: when it was recorded, in seconds since 1970.
+    """
+
+    labels: dict[str, str]
+    value: float
+    timestamp: float | None = None
+
+
+class Native(NamedTuple):
+    """A histogram in exponential buckets, as Prometheus calls a native one.
+
+    Bucket ``i`` holds the values above ``base ** (i - 1)`` and up to ``base ** i``, with a base of
+    ``2 ** 2 ** -schema``: https://prometheus.io/docs/specs/native_histograms/.
+
+    :ivar schema: how fine the buckets are: each power of two has ``2 ** schema``.
+    :ivar zero_threshold: values no further than that from 0 are counted in ``zero_count``.
+    :ivar zero_count: how many those are.
+    :ivar positive: bucket → count, of the values above.
+    :ivar negative: the same of those below, by their absolute values.
+    :ivar values: how many there are.
+    :ivar sum: their sum.
+    :ivar exemplars: some of the values.
+    """
+
+    schema: int
+    zero_threshold: float
+    zero_count: int
+    positive: dict[int, int]
+    negative: dict[int, int]
+    values: int
+    sum: float
+    exemplars: tuple[Exemplar, ...] = ()
+
+
+class Sample(NamedTuple):
+    """One figure.
+
+    :ivar name: its name, that of its family with an ending.
+    :ivar labels: its labels.
+    :ivar value: the figure.
+    :ivar timestamp: when it was so, or None for now.
+    :ivar exemplar: one of the values that it counts, or None.
+    :ivar native_histogram: always None; a place that `prometheus_client` looks at.
+    """
+
+    name: str
+    labels: dict[str, str]
+    value: float
+    timestamp: float | None = None
+    exemplar: Exemplar | None = None
+    native_histogram: None = None
+
+
+class Family:
+    """All samples of one metric.
+
+    :ivar name: its name; that of a counter without ``_total``.
+    :ivar documentation: what it is, in a sentence.
+    :ivar type: "counter", "gauge" or "histogram".
+    :ivar unit: always empty; a place that `prometheus_client` looks at.
+    :ivar samples: its samples.
+    :ivar natives: of a histogram: (labels, histogram in exponential buckets) of each series.
+    """
+
+    __slots__ = ("documentation", "name", "natives", "samples", "type", "unit")
+
+    def __init__(self, name: str, documentation: str, kind: str) -> None:
+        self.name = name
+        self.documentation = documentation
+        self.type = kind
+        self.unit = ""
+        self.samples: list[Sample] = []
+        self.natives: list[tuple[dict[str, str], Native]] = []
+
+    def add(
+        self,
+        ending: str,
+        labels: dict[str, str],
+        value: float,
+        exemplar: Exemplar | None = None,
+    ) -> None:
+        """Add a sample.
+
+        :param ending: what its name has after the family's.
+        :param labels: its labels.
+        :param value: the figure.
+        :param exemplar: one of the values that it counts.
+        """
+        self.samples.append(Sample(self.name + ending, labels, value, None, exemplar))
+
+    def __repr__(self) -> str:
+        return f"<{self.type} {self.name}: {len(self.samples)} samples>"

@@ -1,0 +1,111 @@
+"""Reads the delimited protobuf format of Prometheus, by the fields of the schema that its authors publish.
+
+https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf import (  # type: ignore[import-untyped]
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+)
+
+# Message → field → (number, type); in brackets, it is repeated.
+SCHEMA = {
+    "LabelPair": {"name": (1, "string"), "value": (2, "string")},
+    "Gauge": {"value": (1, "double")},
+    "Counter": {"value": (1, "double"), "exemplar": (2, "Exemplar")},
+    "Timestamp": {"seconds": (1, "int64"), "nanos": (2, "int32")},
+    "Exemplar": {"label": (1, "[LabelPair]"), "value": (2, "double"), "timestamp": (3, "Timestamp")},
+    "BucketSpan": {"offset": (1, "sint32"), "length": (2, "uint32")},
+    "Bucket": {
+        "cumulative_count": (1, "uint64"),
+        "upper_bound": (2, "double"),
+        "exemplar": (3, "Exemplar"),
+    },
+    "Histogram": {
+        "sample_count": (1, "uint64"),
+        "sample_sum": (2, "double"),
+        "bucket": (3, "[Bucket]"),
+        "schema": (5, "sint32"),
+        "zero_threshold": (6, "double"),
+        "zero_count": (7, "uint64"),
+        "negative_span": (9, "[BucketSpan]"),
+        "negative_delta": (10, "[sint64]"),
+        "positive_span": (12, "[BucketSpan]"),
+        "positive_delta": (13, "[sint64]"),
+        "exemplars": (16, "[Exemplar]"),
+    },
+    "Metric": {
+        "label": (1, "[LabelPair]"),
+        "gauge": (2, "Gauge"),
+        "counter": (3, "Counter"),
+        "histogram": (7, "Histogram"),
+    },
+    "MetricFamily": {
+        "name": (1, "string"),
+        "help": (2, "string"),
+        "type": (3, "int32"),
+        "metric": (4, "[Metric]"),
+    },
+}
+_PACKAGE = "io.prometheus.client"
+_TYPES = {"double": 1, "int64": 3, "uint64": 4, "int32": 5, "string": 9, "uint32": 13, "sint32": 17, "sint64": 18}
+
+
+def _family_class() -> Any:
+    file = descriptor_pb2.FileDescriptorProto(name="metrics.proto", package=_PACKAGE, syntax="proto3")
+    for name, fields in SCHEMA.items():
+        message = file.message_type.add(name=name)
+        for field, (number, kind) in fields.items():
+            plain = kind.strip("[]")
+            added = message.field.add(name=field, number=number)
+            added.label = 3 if kind.startswith("[") else 1
+            if plain in SCHEMA:
+                added.type, added.type_name = 11, f".{_PACKAGE}.{plain}"
+            else:
+                added.type = _TYPES[plain]
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.MetricFamily"))
+
+
+MetricFamily = _family_class()
+
+
+def families(body: bytes) -> dict[str, Any]:
+    """The families of a scrape, by their names."""
+    found = {}
+    while body:
+        length = shift = 0
+        for place, byte in enumerate(body):
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        body = body[place + 1 :]
+        family = MetricFamily.FromString(body[:length])
+        assert len(body) >= length
+        assert not family.UnknownFields() if hasattr(family, "UnknownFields") else True
+        found[family.name] = family
+        body = body[length:]
+    return found
+
+
+def buckets(spans: Any, deltas: Any) -> dict[int, int]:
+    """Exponential buckets by their numbers, empty ones left out."""
+    found = {}
+    left = list(deltas)
+    place = count = 0
+    for span in spans:
+        place += span.offset
+        for _ in range(span.length):
+            count += left.pop(0)
+            if count:
+                found[place] = count
+            place += 1
+    assert not left
+    return found

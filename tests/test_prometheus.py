@@ -1,0 +1,358 @@
+"""What Prometheus scrapes: blocks and metrics, as text and as protobuf, over HTTP, ASGI and WSGI."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gzip
+import json
+import math
+import os
+import random
+import threading
+import urllib.error
+import urllib.request
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import prometheus_client
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+import scraped
+from stichotrope import Profiler, _core
+from stichotrope.integrations.prometheus import (
+    ProfilerCollector,
+    exposition,
+    make_asgi_app,
+    make_wsgi_app,
+    start_metrics_server,
+)
+from stichotrope.metrics import Counter, Gauge, Histogram, MetricRegistry
+
+pytestmark = pytest.mark.integration
+
+PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+# What Prometheus 2.42 asks with when it may have native histograms, and what it asks with otherwise.
+NATIVE = f"{PROTOBUF},application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+CLASSIC = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+
+
+def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """What a scrape holds, read by the library's own parser."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def anything(value: Any) -> Any:
+    """A value that no type checker knows the type of."""
+    return value
+
+
+@pytest.fixture
+def registry() -> MetricRegistry:
+    """A registry with a metric of each kind, and texts that are odd."""
+    made = MetricRegistry()
+    Counter("jobs", 'Jobs "done".\n', ["queue"], registry=made).labels('a"b\n\\ ä').inc(3)
+    Gauge("level", registry=made).set(-1.5)
+    fixed = Histogram("fixed", buckets=(1, 2), exemplars=True, registry=made)
+    fixed.observe(0.5, {"trace_id": "abc"})
+    fixed.observe(5)
+    wide = Histogram("wide", "W.", ["a"], registry=made).labels("x")
+    for value in (0, -3, 0.001, 1000):
+        wide.observe(value)
+    return made
+
+
+def test_blocks_are_collected_with_their_profiler_and_track(registry):
+    """Passes, errors, seconds, what is open and the histogram of each block, also through prometheus_client."""
+    profiler = Profiler('my "app"')
+    profiler.set_track_name(0, "I/O")
+
+    def fail() -> None:
+        with profiler.block(0, "read"):
+            raise KeyError
+
+    for _ in range(5):
+        with profiler.block(0, "read"):
+            pass
+    with pytest.raises(KeyError):
+        fail()
+    labels = (("block", "read"), ("profiler", 'my "app"'), ("track", "I/O"))
+    collector = ProfilerCollector([profiler])
+    theirs = prometheus_client.CollectorRegistry()
+    theirs.register(anything(collector))
+    theirs.register(anything(registry))
+    with profiler.block(0, "open"):
+        found = samples(prometheus_client.generate_latest(theirs).decode())
+    results = profiler.get_results()
+    blocks = [block for block in results.tracks[0].blocks if block.name == "read"]
+    assert len(blocks) == 2  # of two lines: one series
+    assert found["stichotrope_block_passes_total", labels] == 6
+    assert found["stichotrope_block_errors_total", labels] == 1
+    assert found["stichotrope_block_cancelled_total", labels] == 0
+    assert found["stichotrope_block_open", labels] == 0
+    total = sum(block.total_time_ns for block in blocks) / 1e9
+    assert found["stichotrope_block_seconds_total", labels] == pytest.approx(total, rel=1e-3)
+    assert found["stichotrope_block_duration_seconds_count", labels] == 6
+    assert found["stichotrope_block_duration_seconds_bucket", tuple(sorted((*labels, ("le", "+Inf"))))] == 6
+    open_labels = (("block", "open"), ("profiler", 'my "app"'), ("track", "I/O"))
+    assert found["stichotrope_block_open", open_labels] == 1
+    assert found["jobs_total", (("queue", 'a"b\n\\ ä'),)] == 3
+
+
+def test_what_is_told_of_blocks_never_goes_down():
+    """From one scrape to the next nothing goes down, and buckets rise along their bounds to the count."""
+    profiler = Profiler("steady")
+    block = profiler.block(0, "work")
+    collector = ProfilerCollector([profiler], buckets=[1e-7, 3e-7, 1e-6, 1e-5])
+    before: dict[str, dict[Any, float]] = {}
+    natives: dict[int, int] = {}
+    for _ in range(30):
+        for _ in range(200):
+            with block:
+                sum(range(random.randrange(50)))
+        now: dict[str, dict[Any, float]] = {}
+        for family in collector.collect():
+            now[family.name] = {(one.name, *one.labels.values()): one.value for one in family.samples}
+        for name in now:
+            if "open" not in name:
+                assert all(now[name][key] >= value for key, value in before.get(name, {}).items())
+        ladder = [value for key, value in now["stichotrope_block_duration_seconds"].items() if key[0].endswith("_bucket")]
+        assert ladder == sorted(ladder)
+        assert ladder[-1] == now["stichotrope_block_passes"]["stichotrope_block_passes_total", "steady", "Track 0", "work"]
+        (native,) = [native for family in collector.collect() for _, native in family.natives]
+        assert sum(native.positive.values()) + native.zero_count == native.values == ladder[-1]
+        assert all(native.positive.get(place, 0) >= count for place, count in natives.items())
+        before, natives = now, native.positive
+
+
+def test_protobuf_holds_what_the_text_does_and_native_histograms(registry):
+    """The delimited protobuf format is read by the published schema, and holds the same figures."""
+    kind, body = exposition(registry, NATIVE)
+    assert kind.startswith("application/vnd.google.protobuf")
+    found = scraped.families(body)
+    assert set(found) == {"jobs_total", "level", "fixed", "wide"}
+    jobs = found["jobs_total"]
+    assert (jobs.type, jobs.help, jobs.metric[0].counter.value) == (0, 'Jobs "done".\n', 3)
+    assert [(pair.name, pair.value) for pair in jobs.metric[0].label] == [("queue", 'a"b\n\\ ä')]
+    assert (found["level"].type, found["level"].metric[0].gauge.value) == (1, -1.5)
+    fixed = found["fixed"].metric[0].histogram
+    assert [(b.upper_bound, b.cumulative_count) for b in fixed.bucket] == [(1, 1), (2, 1), (math.inf, 2)]
+    assert (fixed.sample_count, fixed.sample_sum) == (2, 5.5)
+    assert fixed.bucket[0].exemplar.label[0].value == "abc"
+    assert fixed.bucket[0].exemplar.timestamp.seconds > 0
+    wide = found["wide"].metric[0].histogram
+    assert (wide.sample_count, wide.sample_sum, wide.zero_count, wide.schema) == (4, 998.001 - 1, 1, 3)
+    assert wide.zero_threshold > 0
+    base = 2 ** 2**-3
+    for value, kept in ((3, scraped.buckets(wide.negative_span, wide.negative_delta)),):
+        ((place, count),) = kept.items()
+        assert count == 1
+        assert base ** (place - 1) / 1.04 <= value <= base**place * 1.04
+    positive = scraped.buckets(wide.positive_span, wide.positive_delta)
+    assert list(positive.values()) == [1, 1]
+    assert wide.bucket[-1].cumulative_count == 4
+
+
+def test_native_buckets_are_written_in_spans_that_read_back_as_they_were():
+    """Whatever the values, buckets read back are those that went in, by midpoints within 1/32 of each value."""
+    rng = random.Random(2)
+    for _ in range(30):
+        registry = MetricRegistry()
+        histogram = Histogram("h", registry=registry)
+        values = [rng.choice([-1, 1]) * rng.lognormvariate(0, rng.choice([0.1, 3, 30])) for _ in range(rng.randrange(1, 300))]
+        for value in values:
+            histogram.observe(value)
+        (native,) = [native for family in histogram.collect() for _, native in family.natives]
+        read = scraped.families(exposition(registry, NATIVE)[1])["h"].metric[0].histogram
+        assert scraped.buckets(read.positive_span, read.positive_delta) == native.positive
+        assert scraped.buckets(read.negative_span, read.negative_delta) == native.negative
+        assert sum(native.positive.values()) + sum(native.negative.values()) + native.zero_count == len(values)
+        for value in values:
+            place = math.log2(abs(value)) * 8
+            near = native.positive if value > 0 else native.negative
+            assert any(near.get(math.ceil(place + d), 0) for d in (-0.4, 0, 0.4))
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("", "text/plain"),
+        ("*/*", "text/plain"),
+        ("text/html", "text/plain"),
+        ("garbage;;q=x,,=", "text/plain"),
+        ("text/plain;q=0.9, application/openmetrics-text;q=0.1", "text/plain"),
+        (CLASSIC, "application/openmetrics-text"),
+        (NATIVE, "application/vnd.google.protobuf"),
+        ("application/vnd.google.protobuf;proto=other;encoding=delimited", "text/plain"),
+        (f"{PROTOBUF};q=0, text/plain", "text/plain"),
+        (f"{PROTOBUF};q=0.2, application/openmetrics-text;version=1.0.0;q=0.3", "application/openmetrics-text"),
+    ],
+)
+def test_the_format_is_the_one_that_is_asked_for(registry, accept, kind):
+    """Of the formats that there are, the most wanted is given; text where none is."""
+    assert exposition(registry, accept)[0].startswith(kind)
+
+
+def fetch(url: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of a request."""
+    request = urllib.request.Request(url, method=method, headers=headers)
+    try:
+        with urllib.request.urlopen(request) as response:
+            return response.status, dict(response.headers), response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, dict(error.headers), error.read()
+
+
+def test_the_server_answers_on_a_free_port_until_it_is_stopped(registry):
+    """The server serves all formats, gzip and single samples, and refuses what is no reading."""
+    with start_metrics_server(0, collectors=[registry]) as server:
+        url = f"http://127.0.0.1:{server.port}/metrics"
+        status, headers, body = fetch(url)
+        assert (status, headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+        assert samples(body.decode()) == samples(registry.expose())
+        _, headers, body = fetch(url, **{"Accept-Encoding": "gzip", "Accept": CLASSIC})
+        assert headers["Content-Encoding"] == "gzip"
+        assert len(list(openmetrics(gzip.decompress(body).decode()))) == 4
+        _, _, body = fetch(url, Accept=NATIVE)
+        assert set(scraped.families(body)) == {"jobs_total", "level", "fixed", "wide"}
+        _, _, body = fetch(f"{url}?name[]=level&name[]=fixed_sum")
+        assert set(samples(body.decode())) == {("level", ()), ("fixed_sum", ())}
+        status, headers, body = fetch(url, "HEAD")
+        assert (status, body, int(headers["Content-Length"]) > 0) == (200, b"", True)
+        assert fetch(url, "POST")[0] == 405
+        assert str(server.port) in repr(server)
+    server.stop()
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(url)
+
+
+def test_a_port_that_is_taken_is_an_error_that_names_it(registry):
+    """A taken port, one that is none, and an address of elsewhere are errors that name them."""
+    with start_metrics_server(0, collectors=[registry]) as server:
+        with pytest.raises(OSError, match=f"port {server.port}") as caught:
+            start_metrics_server(server.port, collectors=[registry])
+        assert caught.value.errno == errno.EADDRINUSE
+    for port, error in ((-1, ValueError), (65_536, ValueError), (anything("9000"), TypeError), (anything(True), TypeError)):
+        with pytest.raises(error, match="port"):
+            start_metrics_server(port)
+    with pytest.raises(TypeError, match="address"):
+        start_metrics_server(0, anything(None))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_leaves_the_port_to_its_parent(registry):
+    """A child does not hold the parent's port, may serve on another, and the parent goes on."""
+    with start_metrics_server(0, collectors=[registry]) as server:
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            with start_metrics_server(0, collectors=[registry]) as own:
+                found = samples(fetch(f"http://127.0.0.1:{own.port}/")[2].decode())
+                os.write(write, json.dumps([own.port != server.port, found["level", ()]]).encode())
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert json.loads(os.read(read, 1000)) == [True, 0]
+        assert fetch(f"http://127.0.0.1:{server.port}/")[0] == 200
+
+
+def test_scrapes_and_recording_do_not_disturb_each_other(registry):
+    """While threads record, every scrape is whole, and no count is lost."""
+    counter = Counter("busy", registry=registry)
+    histogram = Histogram("sizes", registry=registry)
+
+    def work() -> None:
+        for number in range(3000):
+            counter.inc()
+            histogram.observe(number)
+
+    with start_metrics_server(0, collectors=[registry]) as server:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            found = samples(fetch(f"http://127.0.0.1:{server.port}/")[2].decode())
+            assert found["sizes_bucket", (("le", "+Inf"),)] == found["sizes_count", ()]
+        for thread in threads:
+            thread.join()
+        assert samples(fetch(f"http://127.0.0.1:{server.port}/")[2].decode())["busy_total", ()] == 12_000
+
+
+def call_wsgi(app: Any, **environ: str) -> tuple[str, dict[str, str], bytes]:
+    """What a WSGI app answers, held against the standard by wsgiref."""
+    from wsgiref.validate import validator
+
+    setup_testing_defaults(environ)
+    started: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], error: Any = None) -> Any:
+        started.extend((status, headers))
+        return lambda data: None
+
+    answer = validator(app)(environ, start_response)
+    body = b"".join(answer)
+    answer.close()
+    return started[0], dict(started[1]), body
+
+
+def call_asgi(app: Any, kind: str = "http", **scope: Any) -> list[dict[str, Any]]:
+    """What an ASGI app sends."""
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}] if kind == "lifespan" else [{"type": "http.request"}])
+
+    async def receive() -> dict[str, Any]:
+        return next(messages)
+
+    asyncio.run(app({"type": kind, "method": "GET", "headers": [], **scope}, receive, send))
+    return sent
+
+
+def test_apps_answer_as_the_server_does(registry):
+    """The WSGI and ASGI apps answer with the same formats."""
+    status, headers, body = call_wsgi(make_wsgi_app(registry), HTTP_ACCEPT=NATIVE)
+    assert status == "200 OK"
+    assert headers["Content-Length"] == str(len(body))
+    assert "wide" in scraped.families(body)
+    start, content = call_asgi(
+        make_asgi_app(registry), headers=[(b"accept", b"text/plain"), (b"accept-encoding", b"gzip")]
+    )
+    assert start["status"] == 200
+    assert (b"content-encoding", b"gzip") in start["headers"]
+    assert samples(gzip.decompress(content["body"]).decode()) == samples(registry.expose())
+    assert call_wsgi(make_wsgi_app(registry), REQUEST_METHOD="DELETE")[0].startswith("405")
+    assert [one["type"] for one in call_asgi(make_asgi_app(registry), "lifespan")] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
+    with pytest.raises(ValueError, match="websocket"):
+        call_asgi(make_asgi_app(registry), "websocket")
+
+
+def test_apps_of_prometheus_client_take_our_registry(registry):
+    """The library's own apps answer with what our registry holds."""
+    status, _, body = call_wsgi(prometheus_client.make_wsgi_app(anything(registry)), QUERY_STRING="name[]=level")
+    assert status == "200 OK"
+    assert samples(body.decode()) == {("level", ()): -1.5}
+
+
+def test_by_default_all_profilers_and_the_default_registry_are_served():
+    """Without collectors, what is served is the default registry and whatever profilers there are."""
+    app = make_wsgi_app()
+    profiler = Profiler("found by itself")
+    with profiler.block(0, "b"):
+        pass
+    found = samples(call_wsgi(app)[2].decode())
+    key = (("block", "b"), ("profiler", "found by itself"), ("track", "Track 0"))
+    assert found["stichotrope_block_passes_total", key] == 1
+    assert _core.unrecorded_values() == 0
