@@ -19,7 +19,11 @@ SCHEMA = {
     "Gauge": {"value": (1, "double")},
     "Counter": {"value": (1, "double"), "exemplar": (2, "Exemplar")},
     "Timestamp": {"seconds": (1, "int64"), "nanos": (2, "int32")},
-    "Exemplar": {"label": (1, "[LabelPair]"), "value": (2, "double"), "timestamp": (3, "Timestamp")},
+    "Exemplar": {
+        "label": (1, "[LabelPair]"),
+        "value": (2, "double"),
+        "timestamp": (3, "Timestamp"),
+    },
     "BucketSpan": {"offset": (1, "sint32"), "length": (2, "uint32")},
     "Bucket": {
         "cumulative_count": (1, "uint64"),
@@ -53,11 +57,22 @@ SCHEMA = {
     },
 }
 _PACKAGE = "io.prometheus.client"
-_TYPES = {"double": 1, "int64": 3, "uint64": 4, "int32": 5, "string": 9, "uint32": 13, "sint32": 17, "sint64": 18}
+_TYPES = {
+    "double": 1,
+    "int64": 3,
+    "uint64": 4,
+    "int32": 5,
+    "string": 9,
+    "uint32": 13,
+    "sint32": 17,
+    "sint64": 18,
+}
 
 
 def _family_class() -> Any:
-    file = descriptor_pb2.FileDescriptorProto(name="metrics.proto", package=_PACKAGE, syntax="proto3")
+    file = descriptor_pb2.FileDescriptorProto(
+        name="metrics.proto", package=_PACKAGE, syntax="proto3"
+    )
     for name, fields in SCHEMA.items():
         message = file.message_type.add(name=name)
         for field, (number, kind) in fields.items():
@@ -80,16 +95,14 @@ def families(body: bytes) -> dict[str, Any]:
     """The families of a scrape, by their names."""
     found = {}
     while body:
-        length = shift = 0
-        for place, byte in enumerate(body):
-            length |= (byte & 0x7F) << shift
+        length = shift = used = 0
+        while not used or body[used - 1] >= 0x80:
+            length |= (body[used] & 0x7F) << shift
             shift += 7
-            if byte < 0x80:
-                break
-        body = body[place + 1 :]
+            used += 1
+        body = body[used:]
         family = MetricFamily.FromString(body[:length])
         assert len(body) >= length
-        assert not family.UnknownFields() if hasattr(family, "UnknownFields") else True
         found[family.name] = family
         body = body[length:]
     return found

@@ -7,6 +7,10 @@ import sys
 
 from .. import _core
 
+TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
+if TYPE_CHECKING:
+    from typing import ClassVar
+
 CHOICES = ("counter", "monotonic")
 _SETTLED_NS = 50_000_000  # of observing, after which the rate is known to 1e-4 at least
 _TRUSTED_SOURCES = {"tsc": ("tsc",), "cntvct": ("arch_sys_counter",)}
@@ -64,7 +68,7 @@ class _Calibration:
 
     origin = (0, 0, 0)
     rate = (0, 1)
-    places: dict[int, int] = {}
+    places: ClassVar[dict[int, int]] = {}
 
     @classmethod
     def begin(cls) -> None:

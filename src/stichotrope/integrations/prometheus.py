@@ -50,14 +50,14 @@ class ProfilerCollector(BlockCollector):
     ) -> None:
         chosen = None if profilers is None else list(profilers)
         super().__init__(
-            lambda: [
-                one.get_results() for one in (live_profilers() if chosen is None else chosen)
-            ],
+            lambda: [one.get_results() for one in (live_profilers() if chosen is None else chosen)],
             buckets,
         )
 
 
-def exposition(registry: Collector, accept: str = "", names: Iterable[str] = ()) -> tuple[str, bytes]:
+def exposition(
+    registry: Collector, accept: str = "", names: Iterable[str] = ()
+) -> tuple[str, bytes]:
     """Return (content type, body) of a scrape.
 
     :param registry: what is collected.
@@ -120,13 +120,16 @@ def _all_of(collectors: tuple[Collector, ...]) -> MetricRegistry:
 class _Response:
     """What answers a request, whichever way it came."""
 
-    def __init__(self, registry: Collector, method: str, query: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self, registry: Collector, method: str, query: str, headers: dict[str, str]
+    ) -> None:
         self.status = "200 OK"
         self.headers: list[tuple[str, str]] = []
         self.body = b""
         if method not in ("GET", "HEAD"):
             self.status = "405 Method Not Allowed"
-            self.headers = [("Allow", "GET, HEAD"), ("Content-Length", "0")]
+            self.headers = [("Allow", "GET, HEAD"), ("Content-Type", text.CONTENT_TYPE)]
+            self.headers.append(("Content-Length", "0"))
             return
         names = parse_qs(query).get("name[]", [])
         kind, body = exposition(registry, headers.get("accept", ""), names)

@@ -69,9 +69,7 @@ def block_families(results: Iterable[ProfilerResults], bounds: tuple[float, ...]
                 if block.was_entered:
                     key = (one.profiler_name, track.track_name, block.name)
                     blocks.setdefault(key, []).append(block)
-    labels = {
-        key: dict(zip(("profiler", "track", "block"), key, strict=True)) for key in blocks
-    }
+    labels = {key: dict(zip(("profiler", "track", "block"), key, strict=True)) for key in blocks}
     families = []
     for ending, field, text in _COUNTERS:
         family = Family(f"{_PREFIX}_{ending}", text, "counter")
