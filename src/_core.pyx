@@ -267,22 +267,6 @@ cdef class Recorder:
         set_gates(self.opened())
         heed_gates(self.store)
 
-    def _track_code(self, code, unsigned int site):
-        """Has each call of what a code object is the body of be a pass of a site, whoever makes it, from now on.
-
-        Gives False, and changes nothing, if this recorder does so already. Raises RuntimeError where the interpreter
-        does not say when code is entered: see `can_track_code`.
-        """
-        if not PyCode_Check(<PyObject*>code):
-            raise TypeError(f"what is tracked here is a code object, not a {type(code).__name__}")
-        if not can_track_code():
-            raise RuntimeError("this interpreter does not say when code is entered")
-        return track_code(<PyObject*>code, <PyObject*>self, self.handle(site))
-
-    def _stop_tracking_code(self, codes):
-        """Records no further call of code objects; what is open is still recorded."""
-        stop_tracking_code(list(codes), self.opened())
-
     cdef int check_track(self, unsigned int track) except -1:
         if track >= self.opened().gate_count:
             raise IndexError(f"track {track} of {self.store.gate_count}")
@@ -409,6 +393,40 @@ def marked(thing):
     if m == NULL:
         raise TypeError(f"what is marked is a tracked callable or a block, not a {type(thing).__name__}")
     return <object>m.callee, (<Handle*>m.handle).site, <object>m.owner
+
+
+def track_code(Recorder recorder, code, unsigned int site):
+    """Has each call of what a code object is the body of be a pass of a recorder's site, whoever makes it, from now on.
+
+    Gives False, and changes nothing, if the recorder records them already. Raises RuntimeError where the interpreter does
+    not say when code is entered: see `can_track_code`.
+    """
+    check_code(code)
+    if not can_track_code():
+        raise RuntimeError("this interpreter does not say when code is entered")
+    return record_code(<PyObject*>code, <PyObject*>recorder, recorder.handle(site))
+
+
+def tracks_code(Recorder recorder, code):
+    """Whether a recorder records the calls of what a code object is the body of."""
+    cdef Mark* m
+    check_code(code)
+    m = <Mark*>st_mark_on(<PyObject*>code)
+    return m != NULL and target_of(m, recorder.opened()) != NULL
+
+
+def stop_tracking_code(Recorder recorder, codes):
+    """Has a recorder record no further call of code objects; what is open is still recorded."""
+    cdef list given = list(codes)
+    for code in given:
+        check_code(code)
+    stop_recording_code(given, recorder.opened())
+
+
+cdef int check_code(code) except -1:
+    if not PyCode_Check(<PyObject*>code):
+        raise TypeError(f"what is tracked here is a code object, not a {type(code).__name__}")
+    return 0
 
 
 def holding(tuple locks, action):

@@ -46,8 +46,8 @@ def anew(function: Callable[..., Any]) -> Any:
 def track(p: Profiler, function: Any, track: int = 0) -> bool:
     """Track a function by its code."""
     code = function.__code__
-    return p._track_code(
-        code, p._intern_block(track, code.co_qualname, code.co_filename, code.co_firstlineno)
+    return _core.track_code(
+        p, code, p._intern_block(track, code.co_qualname, code.co_filename, code.co_firstlineno)
     )
 
 
@@ -189,7 +189,7 @@ def test_a_call_counts_whoever_makes_it(p: Profiler, way: str, before: bool) -> 
     assert track(p, function)
     for _ in range(MANY):
         call(thing)
-    p._stop_tracking_code([function.__code__])
+    _core.stop_tracking_code(p, [function.__code__])
     call(thing)
     assert only(p).hit_count == MANY
 
@@ -382,7 +382,7 @@ def test_code_that_is_off_is_told_of_no_more(p: Profiler) -> None:
     p.set_track_enabled(0, False)
     assert seen() == [0, 0]
     p.set_track_enabled(0, True)
-    p._stop_tracking_code([function.__code__])
+    _core.stop_tracking_code(p, [function.__code__])
     assert seen() == [0, on[1]]
     assert sorted(hits(p).values()) == [1, 2]
 
@@ -746,4 +746,4 @@ def test_what_is_no_code_is_refused(p: Profiler) -> None:
     """With a sentence that says what it is."""
     site = p._intern_block(0, "x", "x", 1)
     with pytest.raises(TypeError, match="a code object, not a function"):
-        p._track_code(plain, site)  # type: ignore[arg-type]
+        _core.track_code(p, plain, site)  # type: ignore[arg-type]

@@ -622,7 +622,7 @@ cdef int add_target(Mark* m, PyObject* owner, Handle* h) except -1:
     st_storep_release(<void**>&m.targets, t)
     return 0
 
-cdef bint track_code(PyObject* code, PyObject* owner, Handle* h) except -1:
+cdef bint record_code(PyObject* code, PyObject* owner, Handle* h) except -1:
     """Has the calls of a code be recorded as passes of a site; False when the site's profiler does so already."""
     cdef Mark* m
     st_lock_marks()
@@ -638,13 +638,13 @@ cdef bint track_code(PyObject* code, PyObject* owner, Handle* h) except -1:
         st_unlock_marks()
     return True
 
-cdef int stop_tracking_code(list codes, Store* s) except -1:
+cdef int stop_recording_code(list codes, Store* s) except -1:
     """Has a store record no further call of some code, and take the events away that nobody needs any more."""
     cdef Mark* m
     cdef Target* t
     st_lock_marks()
     for code in codes:
-        m = <Mark*>st_mark_on(<PyObject*>code) if PyCode_Check(<PyObject*>code) else NULL
+        m = <Mark*>st_mark_on(<PyObject*>code)
         t = target_of(m, s) if m != NULL else NULL
         if t != NULL:
             t.is_over = True

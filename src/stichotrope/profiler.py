@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from . import _core
 from .config import checks
-from .instrumentation import wrapping
+from .instrumentation import codes, wrapping
 from .results import OTHER_BLOCKS, default_track_name
 from .snapshot.aggregate import Site
 from .snapshot.take import View
@@ -20,7 +20,7 @@ from .snapshot.take import View
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
-    from types import ModuleType
+    from types import CodeType, ModuleType
     from typing import Any, ParamSpec, TextIO, TypeVar
 
     from ._text.files import StrPath
@@ -103,6 +103,31 @@ class ThreadData:
         self.next_block_idx = {idx: len(track.blocks) for idx, track in share.tracks.items()}
         self.thread_id = share.os_id
         self.thread_name = share.name
+
+
+class _Tracking:
+    """What tracks functions for a profiler, on one of its tracks."""
+
+    def __init__(self, profiler: Profiler, track: int | str) -> None:
+        self._profiler = profiler
+        self._track = track
+
+    def __call__(self, function: Any, name: str, place: Any, /) -> Any:
+        """Return what stands for a function; the block's place is that of `place`."""
+        return wrapping.wrapped(
+            self._profiler, function, self.register(name, *wrapping.definition(place))
+        )
+
+    def code(self, code: CodeType, name: str, /) -> bool:
+        """Track a function by its code; False when the profiler does so already."""
+        if _core.tracks_code(self._profiler, code):
+            return False
+        site = self.register(name, code.co_filename, code.co_firstlineno)
+        return _core.track_code(self._profiler, code, site)
+
+    def register(self, name: str, file: str, line: int, /) -> int:
+        """Make a block, if there is none yet, and return the number of its call site."""
+        return self._profiler._intern_block(self._track, name, file, line)
 
 
 class Profiler(_core.Recorder):
@@ -292,8 +317,7 @@ class Profiler(_core.Recorder):
         def decorate(cls: C) -> C:
             wrapping.check_class(cls)
             if is_global_enabled():
-                choices = wrapping.choose_in_class(cls, include, self)
-                wrapping.replace(choices, self._wrapper(track))
+                self._track_chosen(track, wrapping.choose_in_class(cls, include, self), cls)
             return cls
 
         return decorate
@@ -325,14 +349,15 @@ class Profiler(_core.Recorder):
         if not is_global_enabled():
             return []
         choices = wrapping.choose_in_module(module, include, self)
-        return wrapping.replace(choices, self._wrapper(track))
+        return self._track_chosen(track, choices, module)
 
-    def _wrapper(self, track: int | str) -> Callable[[Any, str, Any], Any]:
-        def wrap(function: Any, name: str, place: Any) -> Any:
-            site = self._intern_block(track, name, *wrapping.definition(place))
-            return wrapping.wrapped(self, function, site)
+    def _track_chosen(
+        self, track: int | str, choices: list[wrapping.Choice], place: type | ModuleType
+    ) -> list[str]:
+        return codes.track_chosen(choices, self._wrapper(track), place, self)
 
-        return wrap
+    def _wrapper(self, track: int | str) -> _Tracking:
+        return _Tracking(self, track)
 
     def _intern_block(self, track: int | str, name: str, file: str, line: int) -> int:
         """Return the number of a call site, registering it at first sight."""

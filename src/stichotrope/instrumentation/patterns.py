@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import threading
 from types import ModuleType
+from weakref import ref
 
+from .. import _core
 from ..config import checks
-from . import wrapping
+from . import codes, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,14 +21,18 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     class _Recording(Protocol):
-        """What is needed of a profiler, which lies upstream."""
+        """What is needed of a profiler, which lies upstream and is one of the core's recorders."""
 
-        def _wrapper(self, track: int | str) -> Callable[[Any, str, Any], Any]: ...
+        def _wrapper(self, track: int | str) -> codes.Tracking: ...
 
 
 MAIN = "__main__"
 _HOOK = "__stichotrope_track__"  # what the main program's definitions are decorated with
 _PACKAGE = __name__.partition(".")[0]
+NO_NUMBER = (
+    "the interpreter has no number left for a tool, so functions are replaced instead of being "
+    "tracked by their code: what holds one that was there before, holds one that is not tracked"
+)
 _WILD = "*?["
 _NEAREST = 3  # how many names to suggest
 _LIKENESS = 0.75  # from 0 to 1; among all modules, something is always a bit alike
@@ -38,7 +45,9 @@ class Pattern:
 
     Both parts may hold the wildcards of `fnmatch`, which stand for dots too. ``package.*`` is a
     package and all modules below it. Without the part behind the colon, all functions and methods
-    of the module are meant; a class there stands for all its methods.
+    of the module are meant; a class there stands for all its methods, and a function for those
+    inside it, which are called ``outer.<locals>.inner``. A lambda, a generator expression or the
+    body of a class is meant only where the pattern holds ``<lambda>``, ``<genexpr>`` or ``<body>``.
 
     :param text: the pattern, such as ``pkg.mod:function``, ``pkg.mod:Class.*`` or ``pkg.*``.
     :ivar track: the name of the track that its blocks are on: the first part of the module's name.
@@ -78,6 +87,8 @@ class Pattern:
 
         :param name: the function's name in its module, such as ``Class.method``.
         """
+        if codes.is_unnamed(name) and name[name.rindex("<") :] not in self.function:
+            return False
         return self._function(name)
 
 
@@ -87,7 +98,8 @@ def _check_part(pattern: str, part: str, what: str) -> None:
     if "/" in part or "\\" in part or part.endswith(".py"):
         raise ValueError(f"{pattern!r} names a file, not a module as import does; {expected}")
     # A set in brackets may begin with "!", and hold a range.
-    plain = "".join("x" if char in "*?[]!-" else char for char in part)
+    # What has no name is called "<lambda>" and the like.
+    plain = "".join("x" if char in "*?[]!-<>" else char for char in part)
     if not all(piece.isidentifier() or piece.isdecimal() for piece in plain.split(".")):
         raise ValueError(f"{part!r} in {pattern!r} is no name for {what}; {expected}")
 
@@ -107,9 +119,12 @@ def _matcher(parts: list[str]) -> Callable[[str], bool]:
 class Instrumentation:
     """Tracks the functions that patterns choose: those that are there, and as modules come in.
 
-    Functions are replaced where they are defined, and wherever a module has their name by then
-    because it imported them; classes are changed in place. What else holds a function, such as a
-    table of handlers, keeps what it holds.
+    From CPython 3.12 on functions of Python are tracked by their code, as their module's loader
+    gives it: before the module runs, whoever holds them, and nothing is replaced.
+
+    Others, and all of them before that, are replaced where they are defined, and wherever a module
+    has their name by then because it imported them; classes are changed in place. What else holds
+    one of those, such as a table of handlers, keeps what it holds.
 
     :param profiler: what records.
     :param patterns: what to track; of several that choose the same function, the first gives it
@@ -120,7 +135,7 @@ class Instrumentation:
     def __init__(
         self, profiler: _Recording, patterns: Sequence[Pattern], main: Iterable[str] = ()
     ) -> None:
-        self._profiler = profiler
+        self._profiler: Any = profiler
         self._patterns = list(patterns)
         self._main = (MAIN, *main)
         self._matched: dict[Pattern, set[str]] = {}  # → the names of its blocks
@@ -128,9 +143,14 @@ class Instrumentation:
         self._seen: dict[str, list[str]] = {}  # module → what could be tracked in it
         self._hook: Callable[[str], Callable[[Any], Any]] | None = None
         self._undo: list[tuple[dict[str, Any], str, Any, Any] | wrapping.Choice] = []
+        self._by_code = False
+        self._codes: list[ref[CodeType]] = []
 
     def install(self) -> None:
         """Track what is there, and from now on what is imported."""
+        self._by_code = codes.can_track()
+        if not self._by_code and sys.version_info >= (3, 12):
+            self._failures.append(NO_NUMBER)
         _watch(self)
         self._instrument(_modules().items())
 
@@ -139,6 +159,10 @@ class Instrumentation:
         _unwatch(self)
         self._remove_hook()
         with _LOCK:
+            there = [code for code in (one() for one in self._codes) if code is not None]
+            self._codes.clear()
+            if there:
+                _core.stop_tracking_code(self._profiler, there)
             while self._undo:
                 done = self._undo.pop()
                 if isinstance(done, wrapping.Choice):
@@ -152,16 +176,29 @@ class Instrumentation:
         """Return whether a pattern chooses functions of a module."""
         return any(pattern.takes_module(module) for pattern in self._patterns)
 
-    def imported(self, module: ModuleType, name: str, before: set[str]) -> None:
+    def begins(self, name: str, code: CodeType) -> bool:
+        """Track the functions of a module whose code is about to be executed.
+
+        :param name: what it is imported as.
+        :param code: the module's code.
+        :returns: whether that was done, so that they need not be looked for afterwards.
+        """
+        if self._by_code:
+            with _LOCK:
+                self._track_codes(name, self._wanted(name), codes.defined(code))
+        return self._by_code
+
+    def imported(self, module: ModuleType, name: str, before: set[str], *, begun: bool) -> None:
         """Track the functions of a module that has just been executed.
 
         :param module: the module.
         :param name: what it was imported as.
         :param before: the names of the modules that were there when its execution began, which
             cannot have imported from it what it has made since.
+        :param begun: whether its functions were tracked by their code before.
         """
         others = [known for other, known in _modules().items() if other not in before]
-        self._instrument([(name, module)], others)
+        self._instrument([(name, module)], others, begun=begun)
 
     def track_main(self) -> None:
         """Track the functions of the main program, after it has been executed as a module."""
@@ -171,24 +208,74 @@ class Instrumentation:
 
     # The functions of modules
 
+    def _wanted(self, name: str) -> list[Pattern]:
+        """Return the patterns that choose functions of a module."""
+        names = self._main if name == MAIN else (name,)
+        return [
+            pattern
+            for pattern in self._patterns
+            if any(map(pattern.takes_module, names)) and not _is_own(name)
+        ]
+
     def _instrument(
         self,
         modules: Iterable[tuple[str, ModuleType]],
         others: Iterable[ModuleType] | None = None,
+        *,
+        begun: bool = False,
     ) -> None:
+        wanted = {name: module for name, module in modules if self._wanted(name)}
         with _LOCK:
+            if self._by_code:
+                there = (
+                    {name: list(codes.in_classes(module)) for name, module in wanted.items()}
+                    if begun
+                    else codes.alive(wanted)
+                )
+                for name, named in there.items():
+                    self._track_codes(name, self._wanted(name), named)
             replaced: dict[int, tuple[Any, Any]] = {}
-            for name, module in modules:
-                names = self._main if name == MAIN else (name,)
-                wanted = [
-                    pattern
-                    for pattern in self._patterns
-                    if any(map(pattern.takes_module, names)) and not _is_own(name)
-                ]
-                if wanted:
-                    self._track_in(name, wanted, _choices(module, self._profiler), replaced)
+            for name, module in wanted.items():
+                choices = self._to_replace(_choices(module, self._profiler))
+                self._track_in(name, self._wanted(name), choices, replaced)
             if replaced:
                 self._replace_names(replaced, _modules().values() if others is None else others)
+
+    def _to_replace(self, choices: list[wrapping.Choice]) -> list[wrapping.Choice]:
+        """Return those of a module's functions that are not tracked by their code."""
+        if not self._by_code:
+            return choices
+        left = []
+        for choice in choices:
+            python = {
+                suffix
+                for suffix, function in wrapping.functions(choice.found)
+                if codes.is_python(function)
+            }
+            if not python:
+                left.append(choice)
+        return left
+
+    def _track_codes(
+        self, name: str, patterns: list[Pattern], named: Iterable[tuple[CodeType, str]]
+    ) -> None:
+        """Track what patterns choose of a module's code."""
+        seen = self._seen.setdefault(name, [])
+        try:
+            for code, called in named:
+                if not codes.is_unnamed(called):
+                    seen.append(called)
+                takers = [pattern for pattern in patterns if pattern.takes(called)]
+                for pattern in takers:
+                    self._matched.setdefault(pattern, set()).add(called)
+                if takers and self._tracking(takers[0].track).code(code, called):
+                    self._codes.append(ref(code))
+        except Exception as error:  # the program is not to suffer by it
+            self._failures.append(f"{name} could not be instrumented: {error}")
+
+    def _tracking(self, track: str) -> codes.Tracking:
+        tracking: codes.Tracking = self._profiler._wrapper(track)
+        return tracking
 
     def _track_in(
         self,
@@ -202,7 +289,7 @@ class Instrumentation:
         seen += [block for choice in choices for block in choice.blocks.values()]
         for track, chosen in self._chosen(patterns, choices).items():
             try:
-                wrapping.replace(chosen, self._profiler._wrapper(track))
+                wrapping.replace(chosen, self._tracking(track))
             except Exception as error:  # the program is not to suffer by it
                 self._failures.append(f"{name} could not be instrumented: {error}")
                 continue
@@ -236,7 +323,7 @@ class Instrumentation:
     ) -> None:
         """Put tracked functions where modules have the untracked ones."""
         for module in modules:
-            namespace = _namespace(module)
+            namespace = wrapping.namespace(module)
             if _is_own(namespace.get("__name__")):
                 continue
             for name, value in list(namespace.items()):
@@ -250,8 +337,8 @@ class Instrumentation:
     def compiled(self, source: str | bytes, filename: str) -> CodeType | None:
         """Return the main program's code, in which what it defines is tracked as it is made.
 
-        A main program is not there before it runs, and has run when it is there: so its functions
-        and classes get a decorator, around those that they have.
+        A main program is not there before it runs, and has run when it is there: so where functions
+        are not tracked by their code, they and classes get a decorator, around those they have.
 
         :param source: the program.
         :param filename: where it is from.
@@ -261,6 +348,10 @@ class Instrumentation:
         patterns = [one for one in self._patterns if any(map(one.takes_module, self._main))]
         if not patterns:
             return None
+        if self._by_code:
+            code: CodeType = compile(source, filename, "exec", dont_inherit=True)
+            self.begins(MAIN, code)
+            return code
         import ast
         import builtins
 
@@ -277,8 +368,8 @@ class Instrumentation:
         # Not in the program's own names: it may list them.
         self._hook = lambda name: lambda made: self._made(patterns, name, made)
         setattr(builtins, _HOOK, self._hook)
-        code: CodeType = compile(tree, filename, "exec", dont_inherit=True)
-        return code
+        made: CodeType = compile(tree, filename, "exec", dont_inherit=True)
+        return made
 
     def _remove_hook(self) -> None:
         import builtins
@@ -381,13 +472,13 @@ def _is_compiled(module: ModuleType | None) -> bool:
     """Return whether a module is an extension."""
     from importlib.machinery import ExtensionFileLoader
 
-    spec = None if module is None else _namespace(module).get("__spec__")
+    spec = None if module is None else wrapping.namespace(module).get("__spec__")
     return isinstance(getattr(spec, "loader", None), ExtensionFileLoader)
 
 
 def _native(module: ModuleType, name: str) -> Iterable[str]:
     """Give the qualified names of the functions and methods of an extension."""
-    for attribute, value in list(_namespace(module).items()):
+    for attribute, value in list(wrapping.namespace(module).items()):
         if getattr(value, "__module__", None) != name:
             continue
         if not isinstance(value, type):
@@ -404,35 +495,14 @@ def _is_own(name: object) -> bool:
     return isinstance(name, str) and name.partition(".")[0] == _PACKAGE
 
 
-def _namespace(module: ModuleType) -> dict[str, Any]:
-    # A module that is loaded when it is first used would be, if asked in the usual way.
-    namespace: dict[str, Any] = ModuleType.__getattribute__(module, "__dict__")
-    return namespace
-
-
-def _choices(module: ModuleType, profiler: object) -> list[wrapping.Choice]:
+def _choices(module: ModuleType, profiler: _core.Recorder) -> list[wrapping.Choice]:
     """Return all that can be tracked in a module, nested classes included."""
     choices = wrapping.choose_in_module(module, None, profiler)
-    classes = [
-        value
-        for value in list(vars(module).values())
-        if isinstance(value, type) and _home(value) == module.__name__
-    ]
-    known = set(map(id, classes))
-    while classes:
-        outer = classes.pop()
-        for inner in list(vars(outer).values()):
-            nested = isinstance(inner, type) and inner.__qualname__.startswith(outer.__qualname__)
-            if nested and _home(inner) == module.__name__ and id(inner) not in known:
-                known.add(id(inner))
-                classes.append(inner)
-                choices += wrapping.choose_in_class(inner, None, profiler)
+    own = {id(value) for value in list(wrapping.namespace(module).values())}
+    for nested in wrapping.classes_in(module):
+        if id(nested) not in own:
+            choices += wrapping.choose_in_class(nested, None, profiler)
     return choices
-
-
-def _home(cls: type) -> object:
-    """Return the name of a class's module; a class made in C, or by a metaclass, may have none."""
-    return getattr(cls, "__module__", None)
 
 
 def _definitions(body: list[Any]) -> Iterable[Any]:
@@ -478,6 +548,11 @@ def _nearest(name: str, names: Iterable[str]) -> str:
 # The import system
 
 
+_BOOTSTRAP: Any = importlib._bootstrap
+_EXECUTE = _BOOTSTRAP._call_with_frames_removed
+_LOADS_CODE = importlib._bootstrap_external._LoaderBasics.exec_module  # type: ignore[attr-defined]
+
+
 class _Loader:
     """Loads a module as its own loader does, and tells when it has been executed.
 
@@ -501,15 +576,22 @@ class _Loader:
         """Execute a module, and tell."""
         self._step_aside(module)
         before = set(sys.modules) - {self._name}
-        self._loader.exec_module(module)
-        _tell(module, self._name, before)
+        code = None
+        if type(self._loader).exec_module is _LOADS_CODE:  # it does nothing else than this
+            code = self._loader.get_code(module.__name__)
+        if code is None:
+            self._loader.exec_module(module)
+        else:
+            _begin(code, self._name)
+            _EXECUTE(exec, code, module.__dict__)
+        _tell(module, self._name, before, begun=code is not None)
 
     # A module that cannot be imported has the same traceback as without us.
     exec_module.__code__ = exec_module.__code__.replace(co_filename=_IMPORTLIB)
 
     def _step_aside(self, module: ModuleType) -> None:
         """Put the module's own loader where the program may look for it."""
-        namespace = _namespace(module)
+        namespace = wrapping.namespace(module)
         spec: Any = namespace.get("__spec__")
         if getattr(spec, "loader", None) is self:
             spec.loader = self._loader
@@ -613,7 +695,14 @@ def _is_wanted(name: str) -> bool:
     return name in _AFTER or any(one.wants(name) for one in list(_WATCHING))
 
 
-def _tell(module: ModuleType, name: str, before: set[str]) -> None:
+def _begin(code: CodeType, name: str) -> None:
+    """Tell those who wait for a module that its code is about to run."""
+    for instrumentation in list(_WATCHING):
+        if instrumentation.wants(name):
+            instrumentation.begins(name, code)
+
+
+def _tell(module: ModuleType, name: str, before: set[str], *, begun: bool) -> None:
     """Tell those who wait for a module. What they fail at is not the importing program's."""
     # A module may have put something else in its place.
     module = sys.modules.get(name, module)
@@ -622,4 +711,4 @@ def _tell(module: ModuleType, name: str, before: set[str]) -> None:
         action(module)
     if issubclass(type(module), ModuleType):
         for instrumentation in list(_WATCHING):
-            instrumentation.imported(module, name, before)
+            instrumentation.imported(module, name, before, begun=begun)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from functools import (
     cached_property,
     partial,
@@ -98,6 +99,20 @@ def functions(target: Any, suffix: str = "") -> Iterator[tuple[str, Any]]:
         yield suffix, target
     for attribute, part in _parts(target):
         yield from functions(part, suffix + _SUFFIXES.get(attribute, ""))
+
+
+def holds_functions(value: object) -> bool:
+    """Return whether something is a descriptor or the like that functions are inside of."""
+    return _holder(value)[0] is not None
+
+
+def layers(function: Any) -> Iterator[Any]:
+    """Give a callable, and what it says that it stands around, one after the other."""
+    for _ in range(_MOST_LAYERS):
+        yield function
+        function = getattr(function, "__wrapped__", None)
+        if function is None:
+            return
 
 
 def check_target(target: object) -> None:
@@ -390,7 +405,7 @@ def check_module(module: object) -> None:
         raise TypeError(f"track_module takes a module, not {checks.shown(module)}")
 
 
-def choose_in_class(cls: type, include: Include | None, owner: object) -> list[Choice]:
+def choose_in_class(cls: type, include: Include | None, owner: _core.Recorder) -> list[Choice]:
     """Return what `track_class` of a profiler is to replace in a class, in order."""
     return [
         choice
@@ -400,11 +415,13 @@ def choose_in_class(cls: type, include: Include | None, owner: object) -> list[C
     ]
 
 
-def choose_in_module(module: ModuleType, include: Include | None, owner: object) -> list[Choice]:
+def choose_in_module(
+    module: ModuleType, include: Include | None, owner: _core.Recorder
+) -> list[Choice]:
     """Return what `track_module` of a profiler is to replace in a module, in order."""
     choices: list[Choice] = []
     classes: set[int] = set()
-    for attribute, found in list(vars(module).items()):
+    for attribute, found in list(namespace(module).items()):
         is_class = issubclass(type(found), type)
         if not is_class and not _is_function(found) and type(found) is not BuiltinFunctionType:
             continue
@@ -419,7 +436,12 @@ def choose_in_module(module: ModuleType, include: Include | None, owner: object)
 
 
 def _choose(
-    place: Any, attribute: str, found: Any, prefix: str, include: Include | None, owner: object
+    place: Any,
+    attribute: str,
+    found: Any,
+    prefix: str,
+    include: Include | None,
+    owner: _core.Recorder,
 ) -> Iterable[Choice]:
     """Give the choice of one attribute, if anything in it is to be tracked."""
     if attribute in _ANNOTATING:
@@ -458,6 +480,43 @@ def replace(choices: list[Choice], wrap: Wrap) -> list[str]:
     return names
 
 
+def namespace(module: ModuleType) -> dict[str, Any]:
+    """Return what a module holds, without loading one that is loaded when it is first used."""
+    found: dict[str, Any] = ModuleType.__getattribute__(module, "__dict__")
+    return found
+
+
+def home(cls: type) -> object:
+    """Return the name of a class's module; a class made in C, or by a metaclass, may have none."""
+    return getattr(cls, "__module__", None)
+
+
+def home_namespace(place: Any) -> dict[str, Any] | None:
+    """Return what the module holds that a class was defined in, or that is a module itself."""
+    module = place if isinstance(place, ModuleType) else sys.modules.get(str(home(place)))
+    return namespace(module) if isinstance(module, ModuleType) else None
+
+
+def classes_in(module: ModuleType) -> list[type]:
+    """Return the classes that a module defines, nested ones included."""
+    name = namespace(module).get("__name__")
+    found = [
+        value
+        for value in list(namespace(module).values())
+        if issubclass(type(value), type) and home(value) == name
+    ]
+    known = set(map(id, found))
+    for outer in found:
+        for inner in list(vars(outer).values()):
+            nested = issubclass(type(inner), type) and inner.__qualname__.startswith(
+                outer.__qualname__
+            )
+            if nested and home(inner) == name and id(inner) not in known:
+                known.add(id(inner))
+                found.append(inner)
+    return found
+
+
 def _can_change(cls: type) -> bool:
     return cls.__flags__ & (_IMMUTABLE | _MADE_BY_PYTHON) == _MADE_BY_PYTHON
 
@@ -484,10 +543,12 @@ def _is_kept_by_metaclass(cls: type, attribute: str) -> bool:
     return False
 
 
-def _is_tracked_by(function: Any, owner: object) -> bool:
-    """Return whether one of the layers of tracking around a function is a profiler's."""
+def _is_tracked_by(function: Any, owner: _core.Recorder) -> bool:
+    """Return whether one of the layers of tracking around a function is a profiler's, or its code
+    is tracked by that.
+    """
     while is_tracked(function):
         if any(held is owner for held in gc.get_referents(function)):
             return True
         function = getattr(function, "__wrapped__", None)
-    return False
+    return type(function) is FunctionType and _core.tracks_code(owner, function.__code__)

@@ -1,0 +1,294 @@
+"""Functions by their code: what a module defines, before it runs, and what of it is alive."""
+
+from __future__ import annotations
+
+import gc
+from functools import singledispatchmethod
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from weakref import ref
+
+from .. import _core
+from . import wrapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Protocol, TypeAlias
+
+    from .wrapping import Choice
+
+    class Tracking(Protocol):
+        """What tracks functions for a profiler, on one of its tracks."""
+
+        def __call__(self, function: Any, name: str, place: Any, /) -> Any:
+            """Return what stands for a function; the block's place is that of `place`."""
+
+        def code(self, code: CodeType, name: str, /) -> bool:
+            """Track a function by its code; False when the profiler does so already."""
+
+        def register(self, name: str, file: str, line: int, /) -> int:
+            """Make a block, if there is none yet, and return the number of its call site."""
+
+    # a code object, and what it is called
+    Named: TypeAlias = tuple[CodeType, str]
+
+_OPTIMIZED = 0x1  # CO_OPTIMIZED: a function's, not a class body's or a module's
+_BODY = "<body>"
+# What computes annotations is run by the interpreter, not called by the program.
+_ANNOTATING = frozenset({"__annotate__", "__annotate_func__"})
+# What may hold a function that a module has defined, and is looked into.
+_CONTAINERS = (dict, list, tuple, set, frozenset, CellType, MethodType)
+_ACCESSORS = frozenset({"setter", "deleter"})
+
+
+def can_track() -> bool:
+    """Return whether functions are tracked by their code here: from CPython 3.12 on, where the
+    interpreter has a number left for a tool.
+    """
+    return _core.can_track_code()
+
+
+# What code defines
+
+
+def defined(code: CodeType) -> Iterator[Named]:
+    """Give what a module's or function's code defines, nested functions included.
+
+    :param code: the code; what it is the body of is not among them.
+    :returns: each code object and its qualified name. That of a class body ends in ``.<body>``,
+        that of a property's other functions in ``.setter`` and ``.deleter``.
+    """
+    inner = [constant for constant in code.co_consts if type(constant) is CodeType]
+    accessors = _accessors(code, inner)
+    for one in inner:
+        name = name_of(one)
+        if one.co_name not in _ANNOTATING:
+            yield one, name + accessors.get(id(one), "")
+        yield from defined(one)
+
+
+def name_of(code: CodeType) -> str:
+    """Return the qualified name of what a code object is the body of."""
+    return code.co_qualname if _is_functions(code) else f"{code.co_qualname}.{_BODY}"
+
+
+def _is_functions(code: CodeType) -> bool:
+    return bool(code.co_flags & _OPTIMIZED)
+
+
+def is_unnamed(name: str) -> bool:
+    """Return whether a name is one that a lambda, a comprehension or a class body has."""
+    return name.endswith(">")
+
+
+def _accessors(code: CodeType, inner: list[CodeType]) -> dict[int, str]:
+    """Return id → the suffix of functions of properties, which are all named after these."""
+    names = [one.co_name for one in inner]
+    if _is_functions(code) or len(set(names)) == len(names):
+        return {}
+    import dis
+
+    found: dict[int, str] = {}
+    before: list[Any] = []
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("CACHE", "EXTENDED_ARG", "PUSH_NULL"):
+            continue
+        made = instruction.argval
+        if type(made) is CodeType and len(before) > 1:
+            holder, attribute = before[-2:]
+            if attribute in _ACCESSORS and holder == made.co_name:
+                found[id(made)] = f".{attribute}"
+        before.append(made)
+    return found
+
+
+# What is alive
+
+
+def alive(modules: dict[str, ModuleType]) -> dict[str, list[Named]]:
+    """Return module's name → the code of its functions that are alive, and what is in that.
+
+    Those that only a table, a closure or another module holds are among them; a function that runs
+    and that nothing holds is not.
+
+    :param modules: name → module.
+    """
+    found: dict[str, dict[int, Named]] = {name: {} for name in modules}
+    homes = {id(wrapping.namespace(module)): name for name, module in modules.items()}
+    for name, module in modules.items():
+        for code, called in in_classes(module):
+            found[name][id(code)] = code, called
+    for function in _functions_of(modules):
+        home = homes.get(id(function.__globals__))
+        if home is not None:
+            _add(found[home], function)
+    return {name: sorted(named.values(), key=_place) for name, named in found.items()}
+
+
+def _place(named: Named) -> tuple[str, int, str]:
+    code, name = named
+    return code.co_filename, code.co_firstlineno, name
+
+
+def in_classes(module: ModuleType) -> Iterator[Named]:
+    """Give the code in a module's classes that is not called what its code says: what was made of
+    text, as by dataclasses and named tuples, and a property's functions but the first.
+    """
+    for owner in wrapping.classes_in(module):
+        for attribute, value in list(vars(owner).items()):
+            for suffix, function in wrapping.functions(value):
+                code = function.__code__ if type(function) is FunctionType else None
+                if code is None or attribute in _ANNOTATING:
+                    continue
+                if is_generated(code):
+                    yield code, f"{owner.__qualname__}.{attribute}{suffix}"
+                elif suffix and function.__globals__ is wrapping.namespace(module):
+                    yield code, code.co_qualname + suffix
+
+
+def _functions_of(modules: dict[str, ModuleType]) -> Iterator[FunctionType]:
+    namespaces = [wrapping.namespace(module) for module in modules.values()]
+    for one in gc.get_referrers(*namespaces) if namespaces else ():
+        if type(one) is FunctionType:
+            yield one
+    # The collector does not show what a program has frozen.
+    for name, module in modules.items():
+        yield from _reachable(module, name)
+
+
+def _reachable(module: ModuleType, name: str) -> Iterator[FunctionType]:
+    """Give the functions that a module's namespace leads to, by what usually holds one."""
+    namespace = wrapping.namespace(module)
+    seen = {id(namespace)}
+    waiting: list[Any] = list(namespace.values())
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        kind = type(one)
+        if kind is FunctionType:
+            if one.__globals__ is namespace:
+                yield one
+            waiting += [*(one.__closure__ or ()), *vars(one).values(), *(one.__defaults__ or ())]
+        elif issubclass(kind, type):
+            if wrapping.home(one) == name:
+                waiting += vars(one).values()
+        elif kind in _CONTAINERS or wrapping.holds_functions(one):
+            waiting += gc.get_referents(one)
+
+
+def is_generated(code: CodeType) -> bool:
+    """Return whether code was made of text that is in no file."""
+    return code.co_filename.startswith("<")
+
+
+def _add(found: dict[int, Named], function: FunctionType) -> None:
+    code = function.__code__
+    if code.co_name in _ANNOTATING:
+        return
+    called = function.__qualname__ if is_generated(code) else code.co_qualname
+    found.setdefault(id(code), (code, called))
+    for inner, name in defined(code):
+        found.setdefault(id(inner), (inner, name))
+
+
+# What a class or module holds
+
+
+def track_chosen(
+    choices: list[Choice], tracking: Tracking, place: type | ModuleType, recorder: object
+) -> list[str]:
+    """Track functions of a class or module, by their code where that is possible.
+
+    :param choices: the functions; what is inside of those that are tracked by their code is too.
+    :param tracking: what tracks them.
+    :param place: the class or module, which keeps what records its code.
+    :param recorder: what that is.
+    :returns: the names of the blocks, in order.
+    """
+    if not can_track():
+        return wrapping.replace(choices, tracking)
+    found = list(_divided(choices))
+    for name, _, where in found:
+        tracking.register(name, *where)
+    wrapping.replace([choice for choice in choices if choice.blocks], tracking)
+    if any(code is not None for _, code, _ in found):
+        _keep(place, recorder)
+    return [name for name, code, _ in found if code is None or tracking.code(code, name)]
+
+
+def _divided(choices: list[Choice]) -> Iterator[tuple[str, CodeType | None, tuple[str, int]]]:
+    """Give the name of each block, its code, its file and line; and leave in the choices' blocks
+    what is to be replaced, for which there is no code.
+    """
+    codes = {id(code) for choice in choices for _, code in _codes_in(choice) if code is not None}
+    known: set[int] = set()
+    for choice in choices:
+        for suffix, code in list(_codes_in(choice)):
+            name = choice.blocks[suffix]
+            function = dict(wrapping.functions(choice.found))[suffix]
+            if code is None and not any(id(one) in codes for one in _codes_behind(function)):
+                if id(choice.found) not in known:
+                    yield name, None, wrapping.definition(function)
+                continue
+            del choice.blocks[suffix]  # also of what is tracked under the name that it was given
+            for inner, called in () if code is None else ((code, name), *defined(code)):
+                if id(inner) not in known and not is_unnamed(called):
+                    known.add(id(inner))
+                    yield called, inner, (inner.co_filename, inner.co_firstlineno)
+        if choice.blocks:
+            known.add(id(choice.found))
+
+
+def _codes_in(choice: Choice) -> Iterator[tuple[str, CodeType | None]]:
+    """Give the suffix of each function that is chosen, and its code, by which it is tracked.
+
+    That of what a decorator stands around, if that says so. None for what is not in Python, for
+    what other functions share a decorator's code with, and for what comes from elsewhere.
+    """
+    namespace = wrapping.home_namespace(choice.owner)
+    scope = "" if isinstance(choice.owner, ModuleType) else f"{choice.owner.__qualname__}."
+    for suffix, function in wrapping.functions(choice.found):
+        if suffix not in choice.blocks:
+            continue
+        # One block for all implementations of a generic method, of which there will be more.
+        layers = () if type(choice.found) is singledispatchmethod else _functions_behind(function)
+        own = (
+            inner.__code__
+            for inner in layers
+            if (inner.__globals__ is namespace and inner.__code__.co_qualname.startswith(scope))
+            or is_generated(inner.__code__)
+        )
+        yield suffix, next(own, None)
+
+
+def _functions_behind(function: Any) -> Iterator[FunctionType]:
+    """Give a function of Python, and those that it says that it stands around."""
+    for inner in wrapping.layers(function):
+        if wrapping.is_tracked(inner):
+            return
+        if type(inner) is FunctionType:
+            yield inner
+
+
+def _codes_behind(function: Any) -> Iterator[CodeType]:
+    return (inner.__code__ for inner in _functions_behind(function))
+
+
+def is_python(function: Any) -> bool:
+    """Return whether something is a function of Python, or stands around one and says so."""
+    return any(type(inner) is FunctionType for inner in wrapping.layers(function))
+
+
+def _keep(place: type | ModuleType, recorder: object) -> None:
+    """Keep a profiler for as long as a class or module is there whose code it records."""
+    key = id(place)
+    known = _KEPT.get(key)
+    if known is None:
+        known = _KEPT[key] = (ref(place, lambda _: _KEPT.pop(key, None)), [])
+    if not any(one is recorder for one in known[1]):
+        known[1].append(recorder)
+
+
+_KEPT: dict[int, tuple[ref[Any], list[object]]] = {}
