@@ -296,6 +296,11 @@ class Profiler(_core.Recorder):
         blocks are called "Class.method", after the class's ``__qualname__``, with ".setter" and
         ".deleter" for the other two functions of a property.
 
+        From CPython 3.12 on functions of Python are tracked by their code, functions inside them
+        too ("Class.method.<locals>.inner"): nothing is replaced, and whoever calls one is counted.
+        What is no code of the class's own, such as what a decorator without `functools.wraps` made,
+        and all of it before 3.12, is replaced.
+
         Left out are what the class inherits, nested classes, slots, and values that are no
         functions, although they can be called; what this profiler tracks already; and what would
         change the program: functions that ``enum`` and ``typing`` put into a class and recognise
@@ -331,9 +336,11 @@ class Profiler(_core.Recorder):
     ) -> list[str]:
         """Track the functions and classes that are defined in a module, and return their blocks.
 
-        Functions are replaced in the module's namespace, and their blocks are called as they are
-        there; classes are tracked as by `track_class`, those of C left out. What was imported into
-        the module is not its own; what others imported from it before stays untracked with them.
+        Their blocks are called as they are there. From CPython 3.12 on they are tracked by their
+        code, functions inside them too, whoever holds them; before, and where there is no code of
+        Python, they are replaced in the module's namespace, and what others imported from it before
+        stays untracked with them. Classes are tracked as by `track_class`, those of C left out. What
+        was imported into the module is not its own.
 
         :param track: the track's index (from 0 on) or its name.
         :param module: the module.

@@ -114,14 +114,17 @@ def alive(modules: dict[str, ModuleType]) -> dict[str, list[Named]]:
     :param modules: name → module.
     """
     found: dict[str, dict[int, Named]] = {name: {} for name in modules}
-    homes = {id(wrapping.namespace(module)): name for name, module in modules.items()}
     for name, module in modules.items():
         for code, called in in_classes(module):
             found[name][id(code)] = code, called
-    for function in _functions_of(modules):
-        home = homes.get(id(function.__globals__))
-        if home is not None:
-            _add(found[home], function)
+        for function in _reachable(module):
+            _add(found[name], function)
+    # The collector does not show what a program has frozen, and shows the rest wherever it is.
+    homes = {id(wrapping.namespace(module)): name for name, module in modules.items()}
+    namespaces = [wrapping.namespace(module) for module in modules.values()]
+    for function in gc.get_referrers(*namespaces) if namespaces else ():
+        if type(function) is FunctionType and id(function.__globals__) in homes:
+            _add(found[homes[id(function.__globals__)]], function)
     return {name: sorted(named.values(), key=_place) for name, named in found.items()}
 
 
@@ -146,19 +149,10 @@ def in_classes(module: ModuleType) -> Iterator[Named]:
                     yield code, code.co_qualname + suffix
 
 
-def _functions_of(modules: dict[str, ModuleType]) -> Iterator[FunctionType]:
-    namespaces = [wrapping.namespace(module) for module in modules.values()]
-    for one in gc.get_referrers(*namespaces) if namespaces else ():
-        if type(one) is FunctionType:
-            yield one
-    # The collector does not show what a program has frozen.
-    for name, module in modules.items():
-        yield from _reachable(module, name)
-
-
-def _reachable(module: ModuleType, name: str) -> Iterator[FunctionType]:
+def _reachable(module: ModuleType) -> Iterator[FunctionType]:
     """Give the functions that a module's namespace leads to, by what usually holds one."""
     namespace = wrapping.namespace(module)
+    called = namespace.get("__name__")
     seen = {id(namespace)}
     waiting: list[Any] = list(namespace.values())
     while waiting:
@@ -168,11 +162,12 @@ def _reachable(module: ModuleType, name: str) -> Iterator[FunctionType]:
         seen.add(id(one))
         kind = type(one)
         if kind is FunctionType:
-            if one.__globals__ is namespace:
+            # A main program's that was run as a module are in a copy of what it was run in.
+            if one.__globals__ is namespace or one.__globals__.get("__name__") == called:
                 yield one
             waiting += [*(one.__closure__ or ()), *vars(one).values(), *(one.__defaults__ or ())]
         elif issubclass(kind, type):
-            if wrapping.home(one) == name:
+            if wrapping.home(one) == called:
                 waiting += vars(one).values()
         elif kind in _CONTAINERS or wrapping.holds_functions(one):
             waiting += gc.get_referents(one)
