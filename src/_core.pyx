@@ -466,6 +466,14 @@ def set_everything_enabled(bint enabled):
     global everything_enabled
     everything_enabled = enabled
 
+def heed_switches(Recorder recorder):
+    """Opens or closes each track of a recorder by the switches, that for the whole process included."""
+    recorder._set_gates()
+
+def asking_by_name(Recorder recorder):
+    """A function that is `recorder.block` with the name first, and asks for the line that calls it, as that does."""
+    return recorder._block_named
+
 def is_everything_enabled():
     """Whether the switch for the whole process is on."""
     return bool(everything_enabled)

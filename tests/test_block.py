@@ -744,3 +744,17 @@ def test_a_block_left_by_a_thread_that_ends_is_not_recorded(p: Profiler, threads
     block = p.block(0, "abandoned")
     threads.one_by_one(block.__enter__)
     assert hits(p) == {"abandoned": 0}
+
+
+def test_a_block_can_be_asked_for_by_its_place(p: Profiler) -> None:
+    """Whoever asks: of a file and a line, it is one block, and another than that of another line."""
+    for line in (7, 7, 8):
+        with p.block_at("io", "read", "other.py", line):
+            pass
+    blocks = p.get_results().get_track("io").blocks
+    assert [(b.name, b.file, b.line, b.hit_count) for b in blocks] == [
+        ("read", "other.py", 7, 2),
+        ("read", "other.py", 8, 1),
+    ]
+    with pytest.raises(ValueError, match="a block's name must not be empty"):
+        p.block_at(0, "", "other.py", 1)

@@ -43,7 +43,7 @@ ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "_sent": {"_core", "instrumentation", "profiler", "results"},
     "_taught": {"_core", "_sent", "profiler"},
-    "_default": {"profiler"},
+    "_default": {"_core", "profiler"},
     "_log": {"_default", "profiler"},
     "integrations": {"instrumentation", "metrics", "profiler", "report", "results"},
     "__init__": {"export", "profiler", "report", "results", "statistics"},
@@ -56,6 +56,7 @@ LAZY: dict[str, set[str]] = {
     "profiler": {"export", "report", "repetition", "store"},
     "cli": {"_core", "export", "report", "statistics"},
     "_default": {"report"},
+    "_sent": {"store"},
     "integrations": {"cli", "statistics"},
     "__init__": {"_default", "_log", "_taught", "integrations"},
 }
@@ -76,12 +77,8 @@ OUTSIDE: dict[str, set[str]] = {
 # other rooms that it uses. Protocols tell what `profiler` shares with who gathers, sets up and
 # instruments, being downstream of it; its own base class is in the core.
 SHARED: dict[str, set[str]] = {
-    "_default": {"_block_named"},
-    "_sent": {"_gathering", "_intern_block", "_sites", "_track_names", "_tracks"},
-    "config": {"_switch_off_when_made"},
     "instrumentation": {"_wrap", "_wrapper"},
     "metrics": {"_exemplars", "_read", "_restart"},
-    "profiler": {"_set_gates"},
     "store": {"_gathering", "_start_ns", "_state", "_view"},
 }
 

@@ -221,6 +221,7 @@ PATHS: dict[str, Callable[[Profiler, Path], Any]] = {
     "repeat_async": lambda p, tmp_path: asyncio.run(p.repeat_async(nothing, count=2, warmup=0)),
     "repeating": lambda p, tmp_path: [*p.repeating(0, "repeated", count=2)],
     "set_track_enabled": switch_tracks,
+    "block_at": lambda p, tmp_path: p.block_at("named", "elsewhere", "else.py", 7),
     "enable_track": lambda p, tmp_path: p.enable_track("named"),
     "disable_track": lambda p, tmp_path: p.disable_track("off"),
     "set_track_name": lambda p, tmp_path: p.set_track_name(0, "zero"),

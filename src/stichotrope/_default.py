@@ -7,6 +7,7 @@ import sys
 import threading
 from typing import overload
 
+from . import _core
 from .profiler import ON_NEW, Profiler
 
 TYPE_CHECKING = False
@@ -60,7 +61,7 @@ class DefaultProfiler:
                 self._settings = settings
                 self._profiler = profiler
                 # From now on in C, which knows the line that asks without looking at frames.
-                self.block = profiler._block_named  # type: ignore[method-assign]
+                self.block = _core.asking_by_name(profiler)  # type: ignore[method-assign]
                 if not ON_NEW:  # else somebody reports on all profilers, and saves their results
                     self._heed(settings)
             return self._profiler

@@ -14,7 +14,7 @@ from types import FunctionType
 
 from . import _core
 from .instrumentation import wrapping
-from .profiler import Profiler, profilers
+from .profiler import Profiler, described, name_if_free, profilers, site_at
 from .results import default_track_name
 
 TYPE_CHECKING = False
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 def _about(site: int, owner: Profiler) -> dict[str, Any]:
     """Return what the other side needs to know of a block."""
-    block = owner._sites[site]
+    block, track_name = described(owner, site)
     return {
         **_about_profiler(owner),
         "track": block.track_idx,
-        "track_name": owner._tracks[block.track_idx].name,
+        "track_name": track_name,
         "block": block.name,
         "file": block.file,
         "line": block.line,
@@ -40,8 +40,9 @@ def _about(site: int, owner: Profiler) -> dict[str, Any]:
 
 
 def _about_profiler(profiler: Profiler) -> dict[str, Any]:
-    gathering = profiler._gathering
-    return {"profiler": profiler.name, "gather": gathering.folder if gathering else None}
+    from .store.gather import folder_of
+
+    return {"profiler": profiler.name, "gather": folder_of(profiler)}
 
 
 def _by_value(function: Any) -> Any:
@@ -151,8 +152,11 @@ def profiler_named(about: dict[str, Any]) -> Profiler:
         profiler = alive[0] if alive else Profiler(name)
         if not alive:
             _MADE.append(profiler)
-    if about["gather"] is not None and profiler._gathering is None:
-        profiler.gather(about["gather"])
+    if about["gather"] is not None:
+        from .store.gather import has_gathered
+
+        if not has_gathered(profiler):
+            profiler.gather(about["gather"])
     return profiler
 
 
@@ -162,8 +166,7 @@ def _place(about: dict[str, Any]) -> tuple[Profiler, int | str]:
     track, name = about["track"], about["track_name"]
     if name == default_track_name(track):
         return profiler, track
-    if name not in profiler._track_names and track not in profiler._tracks:
-        profiler.set_track_name(track, name)
+    name_if_free(profiler, track, name)
     return profiler, name
 
 
@@ -176,7 +179,7 @@ def arrived(function: Any, about: dict[str, Any]) -> Any:
     if not _core.is_everything_enabled():
         return function
     profiler, track = _place(about)
-    site = profiler._intern_block(track, about["block"], about["file"], about["line"])
+    site = site_at(profiler, track, about["block"], about["file"], about["line"])
     return wrapping.wrapped(profiler, function, site)
 
 

@@ -472,10 +472,6 @@ class Profiler(_core.Recorder):
         known = None if idx is None else self._tracks.get(idx)
         return track not in self._off_by_name if known is None else self._is_enabled(known.gate)
 
-    def _switch_off_when_made(self, names: Iterable[str]) -> None:
-        """Have tracks of these names be off from the start, whatever index they will have."""
-        self._off_by_name = frozenset(names)
-
     def _heed_settings(self, track: _Track) -> None:
         if track.name in self._off_by_name:
             self._set_gate(track.gate, False)
@@ -764,7 +760,11 @@ def set_global_enabled(enabled: bool) -> None:
 def _set_everything(enabled: bool) -> None:
     _core.set_everything_enabled(enabled)
     for profiler in profilers():
-        _holding((profiler._global_lock,), profiler._set_gates)
+        _heed_switches(profiler)
+
+
+def _heed_switches(profiler: Profiler) -> None:
+    _holding((profiler._global_lock,), lambda: _core.heed_switches(profiler))
 
 
 def profilers() -> list[Profiler]:
@@ -782,6 +782,39 @@ def number_tracks(profiler: Profiler, tracks: Iterable[int | str]) -> None:
     :param tracks: indices and names.
     """
     profiler._locked(lambda: [profiler._track(track) for track in tracks])
+
+
+def described(profiler: Profiler, site: int) -> tuple[Site, str]:
+    """Return what a call site is, and the name of its track.
+
+    :param profiler: whose call site.
+    :param site: its number.
+    """
+    known = profiler._sites[site]
+    return known, profiler._tracks[known.track_idx].name
+
+
+def site_at(profiler: Profiler, track: int | str, name: str, file: str, line: int) -> int:
+    """Return the number of the call site of a block, registering it at first sight.
+
+    :param profiler: whose block.
+    :param track: the track's index or name.
+    :param name: the block's name.
+    :param file: where it stands.
+    :param line: likewise.
+    """
+    return profiler._intern_block(track, name, file, line)
+
+
+def name_if_free(profiler: Profiler, track: int, name: str) -> None:
+    """Name a track, unless there is one of that index or that name.
+
+    :param profiler: whose track.
+    :param track: the index.
+    :param name: the name.
+    """
+    if name not in profiler._track_names and track not in profiler._tracks:
+        profiler.set_track_name(track, name)
 
 
 def is_global_enabled() -> bool:

@@ -7,7 +7,7 @@ from .settings import Settings, load
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Protocol, TypeVar
 
     from .._text.files import StrPath
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
         def set_track_name(self, track: int, name: str) -> None: ...
         def set_track_enabled(self, track: int | str, enabled: bool) -> None: ...
-        def _switch_off_when_made(self, tracks: Iterable[str]) -> None: ...
         def stop(self) -> None: ...
         def gather(self, directory: StrPath | None = None, *, period_s: float = 1.0) -> bool: ...
 
@@ -66,16 +65,11 @@ def _use_clock(settings: Settings) -> None:
 
 
 def _set_up(profiler: _Profiler, settings: Settings) -> None:
-    off = []
     for key, track in settings.tracks.items():
-        if isinstance(key, str):
-            off += [] if track.enabled else [key]
-            continue
-        if track.name is not None:
+        if isinstance(key, int) and track.name is not None:
             profiler.set_track_name(key, track.name)
         if not track.enabled:
             profiler.set_track_enabled(key, False)
-    profiler._switch_off_when_made(off)
     if not settings.enabled:
         profiler.stop()
     if settings.gather is not None:

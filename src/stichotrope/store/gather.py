@@ -78,6 +78,22 @@ def gather(profiler: _Recording, directory: StrPath | None, period_s: float) -> 
     return True
 
 
+def has_gathered(profiler: _Recording) -> bool:
+    """Return whether a profiler's results are, or were, kept in a file.
+
+    :param profiler: whose results.
+    """
+    return profiler._gathering is not None
+
+
+def folder_of(profiler: _Recording) -> str | None:
+    """Return the directory of the file that a profiler's results are kept in now, if there is one.
+
+    :param profiler: whose results.
+    """
+    return None if profiler._gathering is None else profiler._gathering.folder
+
+
 def is_gathering(profiler: _Recording) -> bool:
     """Return whether a profiler's results are kept in a file now.
 
