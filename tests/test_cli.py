@@ -12,7 +12,7 @@ import pytest
 import stichotrope as package
 from clihelp import python, stichotrope
 from stichotrope import cli
-from stichotrope.cli import main
+from stichotrope.cli import COMMANDS, main
 
 pytestmark = pytest.mark.integration
 
@@ -179,3 +179,11 @@ def test_completion_without_its_package_is_a_sentence(monkeypatch, capfd):
         "stichotrope completion: completion takes the package argcomplete: "
         "pip install 'stichotrope[completion]'\n",
     )
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_the_help_of_each_command_fits_a_screen(command, capsys):
+    """Of a hundred columns and forty-two lines: what there is more is in the documentation."""
+    with pytest.raises(SystemExit):
+        main([*filter(None, [command]), "--help"])
+    assert len(capsys.readouterr().out.splitlines()) <= 42

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stichotrope._text.format import (
     format_count,
     format_percent,
+    format_rate,
     format_time_ns,
     printable,
     shorten,
@@ -120,10 +121,10 @@ def test_a_share_has_one_decimal(part: int, whole: int, text: str) -> None:
     ("text", "width", "short"),
     [
         ("read", 4, "read"),
-        ("/usr/lib/python3.13/ast.py:54", 20, "/usr/l….13/ast.py:54"),
-        ("C:\\a\\b\\long_directory\\file.py", 18, "C:\\a\\…tory\\file.py"),
-        ("package.module.Class.method", 16, "packa…ass.method"),
-        ("pkg.a_rather_long_function", 24, "p…a_rather_long_function"),
+        ("/usr/lib/python3.13/ast.py:54", 20, "…ast.py:54"),
+        ("C:\\a\\b\\long_directory\\file.py", 18, "…file.py"),
+        ("package.module.Class.method", 16, "…Class.method"),
+        ("pkg.a_rather_long_function", 24, "…a_rather_long_function"),
         ("a_name_without_any_parts", 13, "a_na…ny_parts"),
         ("pkg.a_last_part_that_is_too_long", 13, "pkg.…too_long"),
         ("abcdefghij", 1, "…"),
@@ -132,7 +133,7 @@ def test_a_share_has_one_decimal(part: int, whole: int, text: str) -> None:
         ("", 0, ""),
     ],
 )
-def test_a_long_name_loses_its_middle_and_keeps_its_last_part(
+def test_a_long_name_loses_what_it_is_in_before_its_last_part(
     text: str, width: int, short: str
 ) -> None:
     """The function of a dotted name and the file of a path are what tells names apart."""
@@ -160,3 +161,19 @@ def test_a_name_is_shortened_in_the_units_of_the_measure() -> None:
 def test_what_joins_two_visible_characters_stays_and_what_is_invisible_does_not(text, shown):
     """Emoji of several parts read as one; names cannot hide anything."""
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "ns", "rate"),
+    [
+        (0, 10**9, "0"),
+        (1, 3 * 10**9, "0.333"),
+        (3, 2 * 10**9, "1.5"),
+        (99_949, 10**12, "99.9"),
+        (123_456, 10**9, "123,000"),
+        (1_234_567_890, 10**9, "1,230,000,000"),
+    ],
+)
+def test_a_rate_has_three_digits(count: int, ns: int, rate: str) -> None:
+    """More would change from look to look."""
+    assert format_rate(count, ns) == rate

@@ -368,6 +368,7 @@ def test_facts_of_the_run_are_told() -> None:
         ["Hits", "6"],
         ["Threads", "2"],
         ["Recorded for", "2.50 s"],
+        ["Hits a second", "2.4"],
         ["", "recorded from 2023-11-14 22:13:20 UTC"],
         ["", "CPython 3.13.0"],
         ["", "process 4711"],

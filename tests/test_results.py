@@ -188,6 +188,25 @@ def test_a_percentile_never_leaves_the_range_of_the_passes() -> None:
     assert block("b", (1_003_519,)).percentile(50) == 1_003_519
 
 
+def test_results_are_asked_for_a_track_and_a_block_by_name_or_number() -> None:
+    """As one types it."""
+    results = sample()
+    assert results["I/O"]["read"] is results[0][0] is results.tracks[0].blocks[0]
+    assert [track.track_name for track in results] == ["I/O", "parsing"]
+    assert [one.name for one in results["I/O"]] == ["read", "decode µ"]
+    with pytest.raises(KeyError, match="has no block 'raed'; its blocks are 'decode µ', 'read'"):
+        results["I/O"]["raed"]
+    with pytest.raises(KeyError, match="there is no track 'IO'"):
+        results["IO"]
+
+
+def test_a_name_that_several_blocks_have_is_refused() -> None:
+    """With what tells them apart: one of them would be a wrong number."""
+    results = single(block("q", (1,), line=3), block("q", (1,), idx=1, line=9))
+    with pytest.raises(KeyError, match=r"several blocks 'q': .* 0 \(/srv/app/io.py:3\), 1 \("):
+        results["track 0"]["q"]
+
+
 def test_several_percentiles_at_once_are_those_one_by_one() -> None:
     """In ascending order, which saves a walk over the histogram for each."""
     read = block("read", (100, 200, 300, 70_000))
@@ -244,7 +263,7 @@ def test_a_track_finds_its_blocks_and_sums_their_hits() -> None:
     assert sample().total_hits == 6
 
 
-@pytest.mark.parametrize("number", [2, -1, "read"])
+@pytest.mark.parametrize("number", [2, -1])
 def test_a_block_that_does_not_exist_is_named_in_the_error(number: Any) -> None:
     """With the ones that do."""
     with pytest.raises(IndexError) as caught:

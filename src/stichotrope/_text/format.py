@@ -78,6 +78,19 @@ def format_percent(part: float, whole: float) -> str:
     return "<0.1 %" if 0 < percent < 0.05 else f"{percent:.1f} %"
 
 
+def format_rate(count: int, ns: float) -> str:
+    """Return how many there are in a second, with three significant digits: ``1,230``, ``0.456``.
+
+    :param count: how many there were.
+    :param ns: in how long, more than 0.
+    """
+    rate = count * _SECOND / ns
+    if rate >= 99.95:
+        rounded = round(rate, -max(len(str(int(rate))) - 3, 0))
+        return f"{int(rounded):,}"
+    return f"{rate:.3g}"
+
+
 def format_throughput(bytes_per_s: float) -> str:
     """Return a throughput with three significant digits and the unit that fits: ``81.3 MB/s``.
 
@@ -116,10 +129,11 @@ def _joins(text: str, place: int) -> bool:
 
 
 def shorten(text: str, width: int, ellipsis: str = "…", measure: Callable[[str], int] = len) -> str:
-    """Return a text cut in the middle so that it fits, with as much of its last part as possible.
+    """Return a text cut so that it fits: at the module or the folder, not in the name.
 
-    The last part is what follows the last slash, or else the last dot: the file of a path, the
-    function of a dotted name.
+    What goes first are the parts of a dotted name or a path before its last: of
+    ``shop.orders.Order.total``, ``…Order.total`` stays. A last part that is too long itself, or a
+    text of one part, is cut in the middle.
 
     :param text: the text; it is returned as it is when it fits.
     :param width: the room, in the units of ``measure``.
@@ -131,14 +145,18 @@ def shorten(text: str, width: int, ellipsis: str = "…", measure: Callable[[str
     room = width - measure(ellipsis)
     if room <= 0:
         return _head(ellipsis, width, measure)
-    last = measure(text[_last_part(text) :])
-    tail = _tail(text, max(last if last <= room else 0, room - room // 3), measure)
+    for begin in _begins(text):
+        if measure(text[begin:]) <= room:
+            return ellipsis + text[begin:]
+    tail = _tail(text, room - room // 3, measure)
     return _head(text, room - measure(tail), measure) + ellipsis + tail
 
 
-def _last_part(text: str) -> int:
-    slash = max(text.rfind("/"), text.rfind("\\"))
-    return 1 + (slash if slash >= 0 else text.rfind("."))
+def _begins(text: str) -> list[int]:
+    """Return where the parts of a path or a dotted name begin, but for the first."""
+    separators = "/\\" if "/" in text or "\\" in text else "."
+    places = [place + 1 for place, char in enumerate(text) if char in separators]
+    return [place for place in places if text[place : place + 1].strip()]
 
 
 def _head(text: str, width: int, measure: Callable[[str], int]) -> str:

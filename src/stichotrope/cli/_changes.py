@@ -43,7 +43,8 @@ def configure(parser: argparse.ArgumentParser, confidence: float) -> None:
     :param confidence: of the intervals, unless another is given.
     """
     add = parser.add_argument
-    add("-f", "--format", choices=FORMS, default="table", help="the form (table)")
+    forms = f"{', '.join(FORMS)} (table)"
+    add("-f", "--format", choices=FORMS, default="table", metavar="FORM", help=forms)
     add("-o", "--output", metavar="FILE", help="write it to a file")
     all_of = f"show also what has not changed where that is more than {MOST_ALIKE} rows"
     add("--all", action="store_true", help=all_of)

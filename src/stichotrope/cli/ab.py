@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     add = parser.add_argument
     add("old", metavar="OLD_COMMAND", help="what runs the old version, as one argument")
-    add("new", metavar="NEW_COMMAND", nargs="?", help="the same of the new version (OLD_COMMAND)")
+    add("new", metavar="NEW_COMMAND", nargs="?", help="the same of the new one (OLD_COMMAND)")
     often = f"runs of each version (as many as it takes, from {LEAST} to {MOST})"
     add("--rounds", metavar="N", type=int, help=often)
     add("--old-dir", metavar="DIR", default=".", help="where the old version is run (here)")

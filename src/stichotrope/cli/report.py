@@ -51,13 +51,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     form = "one of those below (table, or as the suffix says)"
     add("-f", "--format", choices=_output.FORMS, metavar="FORM", help=form)
     add("-o", "--output", metavar="FILE", help="write it to a file; its suffix can say the form")
-    add("--sort", choices=SORTS, default="total", help="what blocks are sorted by (total)")
+    sorts = f"{', '.join(SORTS)} (total)"
+    add("--sort", choices=SORTS, default="total", metavar="COLUMN", help=sorts)
     add("--limit", metavar="N", type=int, help="show at most N blocks of each track or parent")
     chosen("--track", "only tracks of this name (* and ? are wildcards) or number")
     chosen("--match", "only blocks of this name (* and ? are wildcards)")
     chosen("--thread", "only threads of this name (* and ? are wildcards) or key")
-    colors = ("auto", "always", "never")
-    add("--color", choices=colors, default="auto", help="whether to use colours (auto)")
+    when = ("auto", "always", "never")
+    add("--color", choices=when, default="auto", metavar="WHEN", help=f"{', '.join(when)} (auto)")
 
 
 def main(options: Any) -> int:

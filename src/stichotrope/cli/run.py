@@ -29,9 +29,9 @@ USAGE = """\
        %(prog)s [options] -m MODULE [arguments]
        %(prog)s [options] -c CODE [arguments]"""
 DESCRIPTION = """\
-Run a program as python would, time the functions that patterns choose and the blocks that the
-program itself marks, and print a report to standard error when it ends. The exit status is the
-program's."""
+Run a program (a script, directory, archive, or - for standard input) as python would, time the
+functions that patterns choose and the blocks that the program itself marks, and print a report to
+standard error when it ends. The exit status is the program's."""
 EXAMPLES = """\
 patterns:
   shop.orders:price         one function
@@ -60,24 +60,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     :param parser: the command's parser.
     """
+    from argparse import SUPPRESS
+
     from .._text.columns import SORTS
     from ..config import FORMATS
 
     add = parser.add_argument
     add("-t", "--target", metavar="PATTERN", action="append", help="time what it chooses")
     add("-o", "--output", metavar="FILE", help="save the results; JSON, or what the suffix says")
-    add("--format", choices=FORMATS, help="the form of the report (table)")
-    add("--sort", choices=SORTS, help="what the report is sorted by (total)")
+    forms = f"the form of the report: {' or '.join(FORMATS)} (table)"
+    add("--format", choices=FORMATS, metavar="FORM", help=forms)
+    add("--sort", choices=SORTS, metavar="COLUMN", help=f"{', '.join(SORTS)} (total)")
     add("--limit", metavar="N", type=int, help="show at most N blocks of each track or parent")
     add("-q", "--no-report", action="store_true", help="print no report")
     often = "show a table meanwhile, renewed each second, or as often as --live=SECONDS says"
     add("--live", metavar="SECONDS", nargs="?", type=float, const=_LIVE_SECONDS, help=often)
     add("--gather", metavar="DIR", help="have each process keep its results in a file there")
-    # What they stand for is taken apart by `_split`.
-    add("-m", dest="module", metavar="MODULE", help="run a module, as python -m does")
-    add("-c", dest="code", metavar="CODE", help="run code, as python -c does")
-    add("program", nargs="?", metavar="SCRIPT", help="a script, directory or archive; - for input")
-    add("arguments", nargs="*", metavar="…", help="what the program gets")
+    # What they stand for is taken apart by `_split`, and told by the usage.
+    add("-m", dest="module", metavar="MODULE", help=SUPPRESS)
+    add("-c", dest="code", metavar="CODE", help=SUPPRESS)
+    add("program", nargs="?", metavar="SCRIPT", help=SUPPRESS)
+    add("arguments", nargs="*", metavar="…", help=SUPPRESS)
 
 
 def main(parser: argparse.ArgumentParser, given: list[str]) -> int:

@@ -7,7 +7,7 @@ entry per row take a third of the room that objects would.
 from __future__ import annotations
 
 from .._text.columns import FIGURES, OF_PASSES
-from .._text.format import format_count, format_time_ns, printable
+from .._text.format import format_count, format_rate, format_time_ns, printable
 from ..results import ProfilerResults, is_mostly_overhead
 from . import _passes
 from ._source import excerpts
@@ -142,6 +142,8 @@ def _facts(results: ProfilerResults) -> list[list[str]]:
     duration = _number(metadata.get("duration_ns"))
     if duration is not None:
         facts.append(["Recorded for", format_time_ns(duration)])
+    if duration:
+        facts.append(["Hits a second", format_rate(results.total_hits, duration)])
     begin = _moment(metadata.get("start_ns"))
     said = [
         *([f"recorded from {begin}"] if begin else []),

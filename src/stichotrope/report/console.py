@@ -5,7 +5,14 @@ from __future__ import annotations
 import sys
 
 from .._text.columns import FIGURES, HEADINGS, OF_PASSES, SORTS
-from .._text.format import format_count, format_percent, format_time_ns, printable, shorten
+from .._text.format import (
+    format_count,
+    format_percent,
+    format_rate,
+    format_time_ns,
+    printable,
+    shorten,
+)
 from ..results import OVERHEAD_FACTOR, is_mostly_overhead, results_of
 from . import _passes
 
@@ -347,6 +354,7 @@ class _Page:
             _counted(results.total_hits, "hit"),
             *(f"{format_count(number)} {what}" for what, number in _passes.facts(results)),
             _counted(_thread_count(results), "thread"),
+            *_rate(results, glyphs),
             *_origin(results),
         ]
         return [[(name, "bold")], *self._facts(facts)]
@@ -477,6 +485,15 @@ def _thread_count(results: ProfilerResults) -> int:
         return len(lines)
     folded = [_number(run.get("folded_threads")) for run in runs if isinstance(run, dict)]
     return len(lines) + sum(int(number) - 1 for number in folded if number)
+
+
+def _rate(results: ProfilerResults, glyphs: _Glyphs) -> list[str]:
+    """Return for how long it was recorded, and how many passes ended in a second of that."""
+    duration_ns = _number(results.metadata.get("duration_ns"))
+    if not duration_ns:
+        return []
+    rate = format_rate(results.total_hits, duration_ns)
+    return [f"recorded for {glyphs.time(duration_ns)}", f"{rate} hits a second"]
 
 
 def _origin(results: ProfilerResults) -> list[str]:

@@ -244,19 +244,34 @@ class ProfileTrack(Record, Totals):
     def _sum(self, name: str) -> int:
         return sum(getattr(block, name) for block in self.blocks)
 
-    def get_block(self, block_idx: int) -> ProfileBlock:
-        """Return a block by its number.
+    def get_block(self, block: int | str) -> ProfileBlock:
+        """Return a block by its number within this track, or by its name.
 
-        :param block_idx: the number of the block within this track.
-        :raises IndexError: when there is no such block.
+        :param block: the number, or the name.
+        :raises IndexError: when there is no block of this number.
+        :raises KeyError: when there is none of this name, or when several have it.
         """
-        for block in self.blocks:
-            if block.block_idx == block_idx:
-                return block
+        found = [one for one in self.blocks if block in (one.block_idx, one.name)]
+        if len(found) == 1:
+            return found[0]
+        track = f"track {self.track_idx} ({self.track_name!r})"
+        if found:
+            places = ", ".join(f"{one.block_idx} ({one.file}:{one.line})" for one in found)
+            raise KeyError(f"{track} has several blocks {block!r}: take one by number, of {places}")
+        if isinstance(block, str):
+            names = _listed(repr(one.name) for one in self.blocks)
+            raise KeyError(f"{track} has no block {block!r}; its blocks are {names}")
         raise IndexError(
-            f"track {self.track_idx} ({self.track_name!r}) has no block {block_idx!r}; "
-            f"its blocks are {_listed(block.block_idx for block in self.blocks)}"
+            f"{track} has no block {block!r}; "
+            f"its blocks are {_listed(one.block_idx for one in self.blocks)}"
         )
+
+    def __getitem__(self, block: int | str) -> ProfileBlock:
+        """Return a block by its number or its name, as `get_block` does: ``results["db"]["q"]``."""
+        return self.get_block(block)
+
+    def __iter__(self) -> Iterator[ProfileBlock]:
+        return iter(self.blocks)
 
 
 class CallNode(Record, _Passes):
@@ -387,6 +402,13 @@ class Figures(Totals):
             except (KeyError, TypeError):
                 known = _listed(self.tracks)
         raise KeyError(f"there is no track {track!r}; the tracks are {known}")
+
+    def __getitem__(self, track: int | str) -> ProfileTrack:
+        """Return a track by its number or its name, as `get_track` does: ``results["db"]``."""
+        return self.get_track(track)
+
+    def __iter__(self) -> Iterator[ProfileTrack]:
+        return (track for _, track in sorted(self.tracks.items()))
 
 
 class ProcessResults(Record):
