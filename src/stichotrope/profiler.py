@@ -339,8 +339,8 @@ class Profiler(_core.Recorder):
         Their blocks are called as they are there. From CPython 3.12 on they are tracked by their
         code, functions inside them too, whoever holds them; before, and where there is no code of
         Python, they are replaced in the module's namespace, and what others imported from it before
-        stays untracked with them. Classes are tracked as by `track_class`, those of C left out. What
-        was imported into the module is not its own.
+        stays untracked with them. Classes are tracked as by `track_class`, those of C left out.
+        What was imported into the module is not its own.
 
         :param track: the track's index (from 0 on) or its name.
         :param module: the module.
