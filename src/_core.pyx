@@ -28,11 +28,12 @@ offset from its start, and never moves.
 """
 
 import _thread
+import os as _os
 
 from cpython.object cimport PyObject
 from cpython.mem cimport PyMem_RawMalloc, PyMem_RawCalloc, PyMem_RawRealloc, PyMem_RawFree
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memcmp, memcpy, memmove, memset
 
 cdef extern from "_platform.h" nogil:
     # Nothing, from a function that is inlined wherever it is called, and from one that is out of the way.
@@ -66,6 +67,7 @@ cdef extern from "_platform.h" nogil:
     uint32_t st_clock_kind
     uint64_t st_manual_ticks
     uint64_t st_ticks()
+    uint64_t st_ticks_of(uint32_t kind)
     uint64_t st_monotonic_ns()
     const char* st_counter_name()
     int st_counter_is_invariant()
@@ -99,6 +101,24 @@ cdef extern from "_platform.h" nogil:
     unsigned long PyThread_get_thread_ident()
     const int WAIT_LOCK, NOWAIT_LOCK
 
+cdef extern from "_mapped.h" nogil:
+    const bint ST_HAS_FILES
+    const int ST_MAP_SHARED, ST_MAP_TO_READ, ST_MAP_PRIVATE
+    size_t st_page_size()
+    int st_allocate(int fd, uint64_t at, uint64_t size)
+    int st_map_piece(void* to, int fd, uint64_t at, size_t size, int how)
+    int st_make_private(void* at, size_t size)
+    int st_read_at(int fd, void* to, size_t size, uint64_t at)
+    int st_write_at(int fd, const void* data, size_t size, uint64_t at)
+    void st_close_file(int fd)
+    bint st_at_fork(void (*before)() noexcept nogil, void (*parent)() noexcept nogil, void (*child)() noexcept nogil)
+    uint64_t st_real_ns()
+    bint st_start_pulse(void (*beat)() noexcept nogil)
+    void st_stop_pulse()
+    void st_hold_pulse()
+    void st_let_pulse_go()
+    void st_forget_pulse()
+
 cdef extern from "_platform.h":
     PyObject* st_calling_code(int* offset)
     PyObject* st_code_of_frame(void*) nogil
@@ -131,6 +151,7 @@ cdef extern from *:
 # In the order in which they build on each other.
 include "_core/layout.pxi"
 include "_core/map.pxi"
+include "_core/file.pxi"
 include "_core/buffer.pxi"
 include "_core/thread.pxi"
 include "_core/tree.pxi"
@@ -155,6 +176,7 @@ include "_core/snapshot.pxi"
 include "_core/open.pxi"
 include "_core/metric.pxi"
 include "_core/series.pxi"
+include "_core/kept.pxi"
 
 
 # ---- the C half of a profiler
@@ -216,7 +238,9 @@ cdef class Recorder:
         """
         if track.idx in tracks or (names is not None and track.name in names):
             return False
+        said = track.name.encode("utf-8", "surrogatepass") if self.opened().file != NULL else b""
         track.gate = self._add_track()
+        say_track(self.store, track.gate, track.idx, said, len(said))
         tracks[track.idx] = track
         if names is not None:
             names[track.name] = track.idx
@@ -230,17 +254,78 @@ cdef class Recorder:
         cdef Py_ssize_t known_sites = len(sites), known_blocks = len(blocks)
         if key in cache or known_blocks != value[1] or known_sites != self.opened().site_count:
             return False
+        name = said = b""
+        if self.store.file != NULL:
+            name = site.name.encode("utf-8", "surrogatepass")
+            said = name + site.file.encode("utf-8", "surrogatepass")
         try:
             cache[key] = value
             sites.append(site)
             blocks.append(known_sites)
             self._add_site(track)
+            say_site(self.store, known_sites, track, site.line, name, len(name), said, len(said))
         except BaseException:
             cache.pop(key, None)
             del sites[known_sites:]
             del blocks[known_blocks:]
             raise
         return True
+
+    def _say_track(self, unsigned int track, unsigned int index, bytes name):
+        """Says in the file what a track is called from now on."""
+        self.check_track(track)
+        say_track(self.store, track, index, name, len(name))
+
+    def _say_site(self, unsigned int site, unsigned int track, unsigned int line, bytes name, bytes file):
+        """Says in the file what a call site is."""
+        said = name + file
+        say_site(self.opened(), site, track, line, name, len(name), said, len(said))
+
+    def _open_file(self, int descriptor, bytes about):
+        """Keeps what is recorded in a file, which is empty and then the core's, from now on: all but what other threads
+        have recorded already. `about`: JSON, for readers.
+
+        Raises OSError when it cannot be mapped, or there is no room; then the descriptor stays the caller's.
+        """
+        cdef Store* s = self.opened()
+        cdef int error = 0
+        cdef File* f
+        if s.file != NULL:
+            raise RuntimeError("a recorder has one file")
+        f = new_file(descriptor, &error)
+        if f == NULL:
+            if error:
+                raise OSError(error, _os.strerror(error))
+            raise MemoryError("no memory for a file of what is recorded")
+        f.header.process = <uint64_t>_os.getpid()
+        append(f, SAID_ABOUT, NULL, 0, about, len(about), NULL)
+        s.file = f
+        show_session(s)
+        st_start_pulse(beat)
+        return self._keep_own_buffer()
+
+    def _keep_own_buffer(self):
+        """Moves what the calling thread has recorded into the file."""
+        cdef Buffer* b = known_buffer(self.opened())
+        if b != NULL and b.file == NULL and self.store.file != NULL:
+            return bool(adopt_buffer(self.store.file, b))
+        return True
+
+    def _file_error(self):
+        """None while there is a file and room in it; the system's number of what has come between; 0 without a file."""
+        cdef Store* s = self.opened()
+        if s.file == NULL:
+            return 0
+        return s.file.header.error or None
+
+    def _end_file(self):
+        """Says in the file that nothing is recorded any more."""
+        cdef Store* s = self.opened()
+        if s.file != NULL:
+            st_hold_pulse()
+            beat()
+            st_let_pulse_go()
+            st_store32(&s.file.header.has_ended, 1)
 
     def _switch(self, bint started):
         """Starts or stops all tracks."""
@@ -554,17 +639,27 @@ def set_manual_ticks(unsigned long long ticks):
 
 def read_clocks():
     """(ticks, monotonic ns, how far apart they may be in ns) of one moment: the closest of several readings."""
-    cdef uint64_t before, ticks, after, best_ticks = 0, best_ns = 0, closest = <uint64_t>-1
+    cdef uint64_t ticks, ns
+    cdef uint64_t apart = read_pair(&ticks, &ns)
+    return ticks, ns, apart
+
+cdef uint64_t read_pair(uint64_t* ticks_then, uint64_t* ns_then) noexcept nogil:
+    cdef uint64_t before, ticks, after, closest = <uint64_t>-1
     cdef int i
+    ticks_then[0] = ns_then[0] = 0
     for i in range(16):
         before = st_monotonic_ns()
         ticks = st_ticks()
         after = st_monotonic_ns()
         if after - before < closest:
             closest = after - before
-            best_ticks = ticks
-            best_ns = before + (after - before) // 2
-    return best_ticks, best_ns, closest
+            ticks_then[0] = ticks
+            ns_then[0] = before + (after - before) // 2
+    return closest
+
+def ticks_of(str source):
+    """What a clock shows now, whichever is in use: "counter", "monotonic" or "manual"."""
+    return st_ticks_of(("counter", "monotonic", "manual").index(source))
 
 def tick_resolution():
     """The smallest step other than 0 between readings of the clock, in ticks."""
@@ -631,6 +726,23 @@ def after_fork_in_child():
         t.os_id = PyThread_get_thread_ident()
     cells_after_fork()
 
+def stop_pulse():
+    """Ends the thread that notes in files until when this process has lived, before a fork."""
+    with nogil:
+        st_stop_pulse()
+
+cdef extern from "Python.h":
+    int Py_AddPendingCall(int (*function)(void*) noexcept, void* argument)
+
+cdef int start_pulse(void* unused) noexcept:
+    if all_files != NULL:
+        st_start_pulse(beat)
+    return 0
+
+def resume_pulse():
+    """Has it go on, soon: who has just forked counts the threads, to warn of them."""
+    Py_AddPendingCall(start_pulse, NULL)
+
 def memory():
     """Counts of live C objects: {"stores", "buffers", "threads"}."""
     return {"stores": st_load64(&live_stores), "buffers": st_load64(&live_buffers),
@@ -660,5 +772,7 @@ def _learn_frames():
 
 exec("def outer():\n    inner()\ndef inner():\n    learn()\nouter()", {"learn": _learn_frames})
 exec("def body():\n    learn(me)\n    yield\nme = body()\nnext(me)", {"learn": _learn_frame_offset})
+if not st_at_fork(before_fork, forked_parent, forked):
+    raise ImportError("stichotrope._core: the system takes no more handlers of forks")
 if not st_on_thread_exit(end_thread):
     raise ImportError("stichotrope._core: the system gives no more thread-exit hooks")

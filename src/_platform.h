@@ -231,6 +231,11 @@ static ST_NOINLINE uint64_t st_ticks_other(void) {
     return st_load32(&st_clock_kind) == ST_CLOCK_MANUAL ? st_manual_ticks : st_monotonic_ns();
 }
 
+/* What a clock shows, whichever is in use. */
+static inline uint64_t st_ticks_of(uint32_t kind) {
+    return kind == ST_CLOCK_COUNTER ? st_counter() : kind == ST_CLOCK_MONOTONIC ? st_monotonic_ns() : st_manual_ticks;
+}
+
 static inline uint64_t st_ticks(void) {
     if (ST_LIKELY(st_load32(&st_clock_kind) == ST_CLOCK_COUNTER)) return st_counter();
     return st_ticks_other();

@@ -62,6 +62,7 @@ def test_without_anything_there_are_the_defaults() -> None:
         "sort": "total",
         "limit": None,
         "report_at_exit": False,
+        "store": None,
         "gather": None,
         "gather_period_s": 1.0,
         "retain_threads": None,
@@ -340,7 +341,7 @@ FILE_MISTAKES = [
     (
         "[tracks]\n0 = 'x'\n[colour]\na = 1",
         "line 3: unknown setting 'colour'; it can be enabled, name, tracks, clock, targets, "
-        "output, format, sort, limit, report_at_exit, gather, gather_period_s, retain_threads, "
+        "output, format, sort, limit, report_at_exit, store, gather, gather_period_s, retain_threads, "
         "max_nodes, max_blocks",
     ),
     ("enabled = 1", "line 1: enabled must be true or false, not 1 of type int"),

@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "instrumentation": {"_core"},
     "repetition": {"_core", "instrumentation", "statistics"},
     "snapshot": {"_core", "results"},
-    "store": {"results", "snapshot"},
+    "store": {"_core", "results", "snapshot"},
     "metrics": {"_core", "results"},
     "profiler": {"_core", "instrumentation", "results", "snapshot"},
     "_ended": set(),
@@ -79,7 +79,10 @@ OUTSIDE: dict[str, set[str]] = {
 SHARED: dict[str, set[str]] = {
     "instrumentation": {"_wrap", "_wrapper"},
     "metrics": {"_exemplars", "_read", "_restart"},
-    "store": {"_gathering", "_start_ns", "_state", "_view"},
+    "store": {
+        *("_end_file", "_gathering", "_open_file", "_say_site", "_say_track"),
+        *("_start_ns", "_state", "_view"),
+    },
 }
 
 

@@ -39,6 +39,18 @@ cdef inline Node* node_at(Buffer* b, uint32_t offset) noexcept nogil:
 cdef inline uint32_t offset_of(Buffer* b, void* item) noexcept nogil:
     return <uint32_t>(<char*>item - <char*>b)
 
+cdef bint commit(Buffer* b, uint32_t* committed, uint32_t start, uint32_t limit) noexcept nogil:
+    """Makes more of a buffer's stack or data usable, in its file if it has one; False when there is no memory."""
+    cdef uint32_t step = 1 << 16
+    if b.file != NULL and not b.is_lost:
+        step = min(max(committed[0] - start, <uint32_t>b.file.page), <uint32_t>(1 << 20))
+        step = min(step, limit - committed[0])
+        b.is_lost = not grow_file(b.file, <char*>b, committed[0], step, OF_BUFFER, b.number)
+    if (b.file == NULL or b.is_lost) and not st_commit(<char*>b + committed[0], step):
+        return False
+    committed[0] += step
+    return True
+
 cdef uint32_t take_data(Buffer* b, size_t size) noexcept nogil:
     """Offset of that many zeroed bytes, or 0."""
     cdef uint32_t offset = b.data_used
@@ -46,9 +58,8 @@ cdef uint32_t take_data(Buffer* b, size_t size) noexcept nogil:
     if wanted > b.size - offset:
         return 0
     if offset + wanted > b.committed_data:
-        if not st_commit(<char*>b + b.committed_data, 1 << 16):
+        if not commit(b, &b.committed_data, b.data_start, b.size):
             return 0
-        b.committed_data += 1 << 16
     b.data_used = offset + wanted
     return offset
 
@@ -72,9 +83,8 @@ cdef uint32_t take_activation(Buffer* b) noexcept nogil:
     if offset + sizeof(Activation) > b.data_start:
         return 0
     if offset + sizeof(Activation) > b.committed_stack:
-        if not st_commit(<char*>b + b.committed_stack, 1 << 16):
+        if not commit(b, &b.committed_stack, OWN, b.data_start):
             return 0
-        b.committed_stack += 1 << 16
     b.stack_used = offset + <uint32_t>sizeof(Activation)
     return offset
 
@@ -112,9 +122,11 @@ cdef uint32_t new_node(Buffer* b, uint32_t parent, uint32_t site, uint32_t track
         st_store32(&n.older, b.newest)
         b.nodes += 1
         st_store32_release(&b.newest, offset)
+        if not b.is_lost:
+            st_store32_release(&b.newest_kept, offset)
     return offset
 
-cdef Buffer* new_buffer(size_t size, uint32_t max_nodes) noexcept nogil:
+cdef Buffer* new_buffer(size_t size, uint32_t max_nodes, File* file) noexcept nogil:
     """An empty buffer of no thread and no session, or NULL."""
     cdef Buffer* b = <Buffer*>st_reserve(size)
     while b == NULL and size > SMALLEST_RESERVE:  # a limit on address space
@@ -123,17 +135,21 @@ cdef Buffer* new_buffer(size_t size, uint32_t max_nodes) noexcept nogil:
     if b == NULL:
         return NULL
     cdef size_t data_start = size // 16 * 3
-    if not (st_commit(b, OWN + (1 << 16)) and st_commit(<char*>b + data_start, 1 << 16)):
+    b.committed_stack = OWN
+    b.committed_data = <uint32_t>data_start
+    b.size = <uint32_t>size
+    if file != NULL:
+        b.file = file
+        b.number = <uint32_t>st_add64(&file.buffers, 1)
+    if not (st_commit(b, OWN) and commit(b, &b.committed_stack, OWN, <uint32_t>data_start)
+            and commit(b, &b.committed_data, <uint32_t>data_start, <uint32_t>size)):
         st_release(b, size)
         return NULL
-    b.size = <uint32_t>size
     b.layout = LAYOUT
     b.sites = b.inline_sites
     b.site_capacity = INLINE_SITES
     b.stack_used = FIRST_ACTIVATION + <uint32_t>sizeof(Activation)
     b.data_start = b.data_used = <uint32_t>data_start
-    b.committed_stack = OWN + (1 << 16)
-    b.committed_data = <uint32_t>data_start + (1 << 16)
     b.max_nodes = max_nodes
     b.top = take_bottom(b)
     new_node(b, 0, NO_SITE, 0)
@@ -239,6 +255,8 @@ cdef void reset_buffer(Buffer* b, uint64_t session) noexcept nogil:
     st_fence_release()
     st_store32(&b.newest, 0)
     st_store32(&b.newest_scope, 0)
+    st_store32(&b.newest_kept, 0)
+    st_store32(&b.newest_scope_kept, 0)
     for offset in range(b.data_start, b.data_used, 8):
         st_store64(<uint64_t*>(<char*>b + offset), 0)
     b.data_used = b.data_start

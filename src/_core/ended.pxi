@@ -10,7 +10,7 @@ cdef void fold_oldest(Store* s) noexcept nogil:
     cdef Ended* e
     while s.ended_count > s.retain_threads:
         if s.folded == NULL:
-            s.folded = new_buffer(MERGE_RESERVE, NO_LIMIT)
+            s.folded = new_buffer(MERGE_RESERVE, NO_LIMIT, NULL)
             if s.folded == NULL:
                 return
         e = s.ended_first
@@ -21,7 +21,41 @@ cdef void fold_oldest(Store* s) noexcept nogil:
             s.ended_last = NULL
         s.ended_count -= 1
         s.folded_threads += 1
+        s.folded_until = max(s.folded_until, e.number)
         free_ended(e)
+
+cdef void keep_folded(Store* s, uint64_t before) noexcept nogil:
+    """Has the file have the older ended threads together, if there are more of them than before."""
+    cdef Packed packed
+    cdef Kept about
+    if s.file == NULL or s.folded == NULL or s.folded_threads == before:
+        return
+    memset(&packed, 0, sizeof(Packed))
+    memset(&about, 0, sizeof(Kept))
+    about.session = s.session
+    about.threads = s.folded_threads
+    if pack_buffer(s.folded, 0, &packed) and keep_packed(s.file, OF_FOLDED, &packed, &about, s.folded_until, 0):
+        free_kept(s.file, s.folded_until, False)
+    PyMem_RawFree(packed.words)
+
+cdef void keep_ended(Store* s, Buffer* b, Ended* e) noexcept nogil:
+    """Has the file have a thread that ended compactly, in place of its buffer. Without room, that one stays."""
+    cdef Kept about
+    if s.file == NULL or b.file == NULL:
+        return
+    if e != NULL:
+        memset(&about, 0, sizeof(Kept))
+        about.session = s.session
+        about.thread_key = b.thread.key
+        about.os_id = b.thread.os_id
+        about.threads = 1
+        memcpy(about.name, b.name, NAME_BYTES)
+        s.file.ended += 1
+        e.number = s.file.ended
+        if not keep_packed(s.file, OF_ENDED, &e.packed, &about, e.number, b.number):
+            return
+    set_kind(s.file, b.number, OF_OTHERS)
+    b.is_replaced = True
 
 cdef bint retire(Store* s, Buffer* b, Ended** batch) noexcept nogil:
     """Puts what an ended thread recorded in front of a batch, compactly; False when there is no memory."""
@@ -81,14 +115,18 @@ cdef void sweep(Store* s) noexcept nogil:
     cdef Buffer* b = <Buffer*>st_loadp_acquire(<void**>&s.buffers)
     cdef Buffer* following
     cdef Ended* batch = NULL
+    cdef Ended* newest
+    cdef uint64_t folded = s.folded_threads
     if is_swept(s):
         return
     st_store64(&s.swept, st_load64_acquire(&threads_ended))
     while b != NULL:
         following = b.next
         if not b.retired and st_load64_acquire(&b.thread.ended):
+            newest = batch
             if retire(s, b, &batch):
                 keep_orphans(s, b)
+                keep_ended(s, b, batch if batch != newest else NULL)
                 b.retired = True
                 st_store64(&s.retired, s.retired + 1)
             else:
@@ -96,10 +134,13 @@ cdef void sweep(Store* s) noexcept nogil:
         if b.retired and st_load64_acquire(&b.released) == b.held:
             st_store64(&s.retired, s.retired - 1)
             detach(s, b)
+            if b.is_replaced and b.file != NULL:
+                set_kind(b.file, b.number, OF_NOTHING)
             free_buffer(b)
         b = following
     keep_batch(s, batch)  # the list had the newest first, the batch has the oldest first
     fold_oldest(s)
+    keep_folded(s, folded)
 
 cdef void sweep_if_free(Store* s) noexcept nogil:
     if not is_swept(s) and PyThread_acquire_lock(s.lock, NOWAIT_LOCK):

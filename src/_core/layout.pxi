@@ -6,7 +6,7 @@ cdef enum:
     LINE = 64                  # a cache line; every allocation in a buffer is a multiple of it
     INLINE_SITES = 128         # of which a thread remembers where it was entered from, in its buffer
     NAME_BYTES = 128
-    BUFFER_OWN = 2272          # what a Buffer is made of, before its gap and after it
+    BUFFER_OWN = 2312          # what a Buffer is made of, before its gap and after it
     BUFFER_SHARED = 512
     NEAR_PAGES = 34            # octaves whose histogram page a node finds directly: up to 2**38 ticks
     OCTAVES = 60
@@ -75,6 +75,7 @@ cdef extern from *:
 cdef struct Store
 cdef struct Thread
 cdef struct Buffer
+cdef struct File
 
 cdef struct Handle:            # what a call needs to know of its site
     uint64_t* gate
@@ -180,6 +181,10 @@ cdef struct Buffer:
     uint32_t missed            # blocks that are open but found no room on the stack: left first, being innermost
     uint32_t aside             # suspended generators whose open blocks are put aside
     uint32_t site_capacity
+    uint32_t foreign           # of another process: its clock's kind, and 1; else 0
+    uint32_t number            # in its file
+    bint is_lost               # the file had no room any more: what it has grown by since is nobody else's
+    bint is_replaced           # in its file its figures are kept compactly
     bint retired               # its thread has ended, and its figures are kept elsewhere: it stays for what is held
     SiteState* sites
     void* context              # the current flow's; a flow that is not empty holds a reference to its context
@@ -199,6 +204,9 @@ cdef struct Buffer:
     Buffer* next
     Store* store
     uint64_t store_id
+    File* file                 # where it is mapped, or NULL
+    char* before_fork          # what it held then, for as long as a fork is being made
+    uint64_t over_at           # of a foreign one: what is open counts until then; or NOT_YET
     SiteState inline_sites[INLINE_SITES]
     char gap[OWN - BUFFER_OWN]
     # What readers need, in this process or another: no pointer from here on, and nothing whose size depends on the
@@ -220,10 +228,12 @@ cdef struct Buffer:
     uint64_t clamped           # passes whose clock went backwards
     uint64_t untimed           # passes that could not be given memory
     uint64_t unbinned          # passes whose place in the histogram could not be
+    uint32_t newest_kept       # the same, of those that are in the file
+    uint32_t newest_scope_kept
     uint32_t leaving           # 1 while the pass that is being recorded is noted in the spare activation
     uint32_t unused
     char name[NAME_BYTES]      # of the thread: UTF-8, cut where it is longer
-    uint64_t reserved[34]
+    uint64_t reserved[33]
 
 cdef struct Packed:            # a buffer's figures without the gaps
     uint64_t* words
@@ -244,11 +254,13 @@ cdef struct Orphan:            # a block that its thread left open in a generato
 cdef struct Ended:             # what is kept of a thread that ended
     Thread* thread
     Packed packed
+    uint64_t number            # in its file
     Ended* next
 
 cdef struct Gate:              # in a line of its own: a switch must not disturb who reads another track's
     uint64_t session           # atomic: the store's while all three switches are on, else OFF
     bint enabled
+    uint32_t* kept             # the same, in the file; or NULL
 
 cdef struct CallSite:          # where a block was asked for: what was given, and what it came to
     PyObject* code
@@ -279,6 +291,7 @@ cdef struct Store:
     uint64_t retain_threads
     Buffer* folded             # all older ended threads in one
     uint64_t folded_threads
+    uint64_t folded_until      # the number of the newest of them
     Orphan* orphans
     uint64_t untimed           # atomic: passes that had no buffer
     uint32_t max_nodes
@@ -288,6 +301,7 @@ cdef struct Store:
     Gate** gates               # per track; likewise
     bint started
     CallSites* call_sites      # atomic
+    File* file                 # where it is kept, or NULL
     void* targets              # the newest Target of code that is tracked
     Store* next                # all stores, under stores_lock
 
@@ -302,21 +316,3 @@ cdef PyThread_type_lock stores_lock = PyThread_allocate_lock()
 cdef uint64_t live_stores = 0
 cdef uint64_t live_buffers = 0
 cdef uint64_t live_threads = 0
-
-cdef extern from *:
-    """
-    #if !defined(__cplusplus) && !defined(static_assert)
-    #define static_assert _Static_assert
-    #endif
-    #define ST_ASSERT(condition) static_assert(condition, "a layout that its readers do not expect")
-    """
-    void ST_ASSERT(bint) nogil
-
-cdef void check_layout() noexcept nogil:
-    """Never called: the compiler looks at it."""
-    ST_ASSERT(sizeof(Count) == 16)
-    ST_ASSERT(2 * sizeof(Scope) == LINE)
-    ST_ASSERT(sizeof(Node) == 4 * LINE)
-    ST_ASSERT(sizeof(Activation) == 2 * LINE)
-    ST_ASSERT(sizeof(Extra) == 4 * (2 * OCTAVES - NEAR_PAGES))
-    ST_ASSERT(sizeof(Buffer) == OWN + BUFFER_SHARED)

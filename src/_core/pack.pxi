@@ -42,7 +42,8 @@ cdef struct Sum:               # a scope, by what is within it
 
 cdef struct Reading:           # of one buffer
     Buffer* b
-    uint64_t until             # what is open counts until then, as its thread has ended, or NOT_YET
+    uint64_t until             # what is open counts until then, its thread or process having ended, or NOT_YET
+    bint has_ended             # its thread has
     Map sums                   # key + 1 of a scope -> place of its Sum
     Sum* scopes
     size_t scopes_used
@@ -153,19 +154,23 @@ cdef bint add_posted(Reading* r, Activation* a) noexcept nogil:
 cdef uint32_t base_of_chain(Buffer* b, Activation* low) noexcept nogil:
     """Offset of the open pass that waits for what is suspended, or 0."""
     cdef uint32_t offset = low.prev
+    cdef int most = 100_000
     if not is_activation(b, offset) or not st_load32(&activation_at(b, offset).flags) & BASED:
         return 0
     offset = activation_at(b, offset).base
-    while is_activation(b, offset) and st_load32(&activation_at(b, offset).flags) & LEFT:
+    while is_activation(b, offset) and st_load32(&activation_at(b, offset).flags) & LEFT and most:
         offset = activation_at(b, offset).prev
+        most -= 1
     return offset if is_activation(b, offset) else 0
 
 cdef bint read_endings(Reading* r) noexcept nogil:
     """Finds what other threads have ended; False when there is no memory."""
     cdef uint32_t offset = <uint32_t>st_load64_acquire(&r.b.posted)
     cdef size_t i = 0
+    cdef int most = 100_000
     r.used = 0
-    while is_activation(r.b, offset):
+    while is_activation(r.b, offset) and most:
+        most -= 1
         if not add_posted(r, activation_at(r.b, offset)):
             return False
         offset = activation_at(r.b, offset).posted
@@ -197,7 +202,11 @@ cdef bint pass_on(Reading* r, Ending ending) noexcept nogil:
             return True
         return add_ending(r, a.node | UNCOVERED, ending.at)
     above = st_load32(&count_at(r.b, ending.offset).above)
-    return not above or add_ending(r, above, ending.at)
+    return not is_counting(r.b, above) or add_ending(r, above, ending.at)
+
+cdef inline uint64_t ticks_for(Buffer* b) noexcept nogil:
+    """What the clock shows that a buffer is written with."""
+    return st_ticks() if ST_LIKELY(b.foreign == 0) else st_ticks_of(b.foreign - 1)
 
 cdef inline uint64_t until_now(uint64_t word, uint64_t now) noexcept nogil:
     """The ticks that a word of what counts once stands for. Never less than none, whatever the clock did."""
@@ -215,7 +224,7 @@ cdef void read_words(Reading* r, const uint64_t* first, const uint64_t* second, 
         one = st_load64_acquire(first)
         two = st_load64_acquire(second)
         if (one | two) & 1:
-            now = st_ticks() if until == NOT_YET else until
+            now = ticks_for(r.b) if until == NOT_YET else until
         st_fence_acquire()
         if st_load64(first) == one and st_load64(second) == two:
             break
@@ -248,7 +257,7 @@ cdef void pack_figures(Reading* r, Node* n, uint64_t* words) noexcept nogil:
     words[W_MAXIMUM] = st_load64(&n.maximum)
     words[W_FAILED] = st_load64(&n.failed)
     words[W_CANCELLED] = st_load64(&n.cancelled)
-    if r.until != NOT_YET:
+    if r.has_ended:
         open = 0  # nothing is open on a thread that ended
     words[W_OPEN] = open if ending == NULL else open - min(open, ending.count)
     words[W_TRACK] = st_load32(&n.track)
@@ -300,15 +309,63 @@ cdef void trim_histogram(uint64_t* words, uint64_t* before) noexcept nogil:
                 surplus -= grown
         page += PAGE_WORDS
 
+cdef void finish_half_done(Reading* r, Node* n, uint64_t* words) noexcept nogil:
+    """Makes whole what was read of a node while a pass was being written into it by a thread that does not go on, because its
+    process was killed or stopped: see `record`."""
+    cdef Activation* a = half_done(r.b)
+    cdef uint64_t* page
+    cdef uint64_t ticks, low, high
+    cdef uint32_t octave, sub
+    words[W_PASSES] = st_load64(&n.started)
+    if a == NULL:
+        return
+    ticks = st_load64(&a.start) & ~LEFT_AFTER
+    words[W_TOTAL] = st_load64(&a.total_before) + ticks
+    words[W_MINIMUM] = min(words[W_MINIMUM], ticks)
+    words[W_MAXIMUM] = max(words[W_MAXIMUM], ticks)
+    low = st_load64(&a.squares_before)
+    high = 0
+    st_add_square(&low, &high, ticks)
+    if words[W_SQUARES_LOW] != low:
+        words[W_SQUARES_HIGH] += high
+        words[W_SQUARES_LOW] = low
+    if packed_count(words) + 1 == words[W_PASSES]:
+        octave = st_top_bit(ticks + SUB_BUCKETS) - 4
+        sub = <uint32_t>((ticks + SUB_BUCKETS) >> octave) & (SUB_BUCKETS - 1)
+        page = words + NODE_WORDS
+        while page < words + NODE_WORDS + words[W_PAGES] * PAGE_WORDS and page[0] != octave:
+            page += PAGE_WORDS
+        if page == words + NODE_WORDS + words[W_PAGES] * PAGE_WORDS:
+            memset(page, 0, PAGE_WORDS * sizeof(uint64_t))
+            page[0] = octave
+            words[W_PAGES] += 1
+        if (<uint32_t*>(page + 1))[sub] != <uint32_t>-1:
+            (<uint32_t*>(page + 1))[sub] += 1
+
+cdef Activation* half_done(Buffer* b) noexcept nogil:
+    """The activation of the pass that was being written, or NULL when that cannot be told."""
+    cdef uint32_t top = st_load32(&b.top), offset
+    if st_load32(&b.leaving):
+        return scratch(b)
+    if not is_activation(b, top):
+        return NULL
+    offset = st_load32(&activation_at(b, top).next)
+    if not is_activation(b, offset) or is_since(st_load64(&activation_at(b, offset).start)):
+        return NULL
+    return activation_at(b, offset)
+
 cdef uint64_t steady_figures(Reading* r, Node* n, uint64_t* words) noexcept nogil:
     """Reads a node's figures, without the histogram, at a moment between two passes: the passes until then."""
-    cdef uint64_t passes
-    while True:
+    cdef uint64_t passes = 0
+    cdef int attempt = 0
+    while not r.b.foreign or attempt < 10_000:
         passes = st_load64_acquire(&n.finished)
         pack_figures(r, n, words)
         if is_steady(n, passes):
             return passes
+        attempt += 1
         st_pause()
+    return passes
 
 cdef bint pack_node(Reading* r, Node* n, Packed* p) noexcept nogil:
     """Appends a node: its figures and its histogram after the same pass; False when there is no memory."""
@@ -330,6 +387,10 @@ cdef bint pack_node(Reading* r, Node* n, Packed* p) noexcept nogil:
         if is_steady(n, passes):
             return True
         st_pause()
+    if b.foreign and st_load64(&n.finished) == passes:
+        finish_half_done(r, n, words)
+        p.used = start + NODE_WORDS + words[W_PAGES] * PAGE_WORDS
+        return True
     # Its thread passes here faster than a histogram can be read: the figures alone, between two of the histogram.
     second = p.used
     p.used += NODE_WORDS
@@ -344,7 +405,7 @@ cdef bint pack_node(Reading* r, Node* n, Packed* p) noexcept nogil:
 
 cdef uint32_t* node_offsets(Buffer* b, size_t* count) noexcept nogil:
     """Offsets of a buffer's nodes below the root, oldest first; NULL when there is no memory."""
-    cdef uint32_t offset = st_load32_acquire(&b.newest)
+    cdef uint32_t offset = st_load32_acquire(&b.newest if not b.foreign else &b.newest_kept)
     cdef uint32_t newest = offset
     cdef size_t n = 0
     cdef uint32_t* offsets
@@ -425,7 +486,7 @@ cdef bint pack_nodes(Reading* r, Packed* p, uint32_t* offsets, size_t count) noe
         ok = pack_node(r, node_at(r.b, offsets[i]), &read)
         if ok:
             ok = add_node(r, read.words + starts[i])
-            read.words[starts[i] + W_PARENT] = number_of(offsets, count, st_load32(&node_at(r.b, offsets[i]).parent))
+            read.words[starts[i] + W_PARENT] = number_of(offsets, i, st_load32(&node_at(r.b, offsets[i]).parent))
     ok = ok and reserve_words(p, read.used)
     if ok:
         length = read.used
@@ -439,7 +500,7 @@ cdef bint pack_nodes(Reading* r, Packed* p, uint32_t* offsets, size_t count) noe
 
 cdef void read_scopes(Reading* r, int kind) noexcept nogil:
     """Reads the scopes of a kind that are counted apart: what is within them need not add up."""
-    cdef uint32_t offset = st_load32_acquire(&r.b.newest_scope), older
+    cdef uint32_t offset = newest_scope_of(r.b), older
     cdef uint64_t words[2]
     cdef uint64_t* slot
     cdef Scope* scope
@@ -468,7 +529,7 @@ cdef bint sum_up(Reading* r, int kind) noexcept nogil:
 
 cdef void read_active(Reading* r) noexcept nogil:
     """Reads how long sites were active that are not whenever they are open, into the sums of their keys."""
-    cdef uint32_t offset = st_load32_acquire(&r.b.newest_scope), older
+    cdef uint32_t offset = newest_scope_of(r.b), older
     cdef uint64_t words[2]
     cdef uint64_t* slot
     cdef uint64_t* active
@@ -508,6 +569,13 @@ cdef bint pack_scopes(Reading* r, Packed* p) noexcept nogil:
     p.scopes = r.scopes_used
     return True
 
+cdef inline uint32_t newest_scope_of(Buffer* b) noexcept nogil:
+    return st_load32_acquire(&b.newest_scope if not b.foreign else &b.newest_scope_kept)
+
+cdef inline bint is_counting(Buffer* b, uint32_t offset) noexcept nogil:
+    """Whether a Count can be at an offset."""
+    return offset >= b.data_start and offset % 8 == 0 and offset + sizeof(Count) <= b.size
+
 cdef inline bint is_scope(Buffer* b, uint32_t offset) noexcept nogil:
     return offset >= b.data_start and offset % (LINE // 2) == 0 and offset + sizeof(Scope) <= b.size
 
@@ -532,7 +600,8 @@ cdef bint pack_buffer(Buffer* b, uint64_t session, Packed* p) noexcept nogil:
         return True
     memset(&reading, 0, sizeof(Reading))
     reading.b = b
-    reading.until = b.thread.ended_at if b.thread != NULL and st_load64_acquire(&b.thread.ended) else NOT_YET
+    reading.has_ended = b.thread != NULL and st_load64_acquire(&b.thread.ended)
+    reading.until = b.thread.ended_at if reading.has_ended else b.over_at if b.foreign else NOT_YET
     for attempt in range(20):
         p.used = start
         drains = st_load64_acquire(&b.drains)

@@ -194,7 +194,7 @@ cdef class Snapshot:
     def merged(self):
         """(nodes, scopes) of all threads together, path by path, in the shapes of `nodes()` and `scopes()`."""
         cdef Packed packed
-        cdef Buffer* b = new_buffer(MERGE_RESERVE, NO_LIMIT)
+        cdef Buffer* b = new_buffer(MERGE_RESERVE, NO_LIMIT, NULL)
         cdef size_t i
         cdef bint ok = b != NULL
         memset(&packed, 0, sizeof(Packed))

@@ -9,6 +9,8 @@ cdef void forget_ended(Store* s) noexcept nogil:
     s.ended_last = NULL
     s.ended_count = 0
     s.folded_threads = 0
+    if s.file != NULL:
+        free_kept(s.file, <uint64_t>-1, True)
     if s.folded != NULL:
         free_buffer(s.folded)
         s.folded = NULL
@@ -45,11 +47,28 @@ cdef void set_gates(Store* s) noexcept nogil:
         if session == OFF:
             note_exits(s, UNMATCHED)
         st_store64_release(&s.gates[i].session, session)
+        if s.gates[i].kept != NULL:
+            st_store32(s.gates[i].kept, s.gates[i].enabled)
 
 cdef void set_session(Store* s) noexcept nogil:
     """Starts a new session: whatever was recorded before belongs to none."""
     st_store64_release(&s.session, st_add64(&last_session, 1))
+    show_session(s)
     set_gates(s)
+
+cdef void show_session(Store* s) noexcept nogil:
+    """Has the file say which session is the store's."""
+    if s.file != NULL:
+        st_store64(&s.file.header.began_ns, st_real_ns())
+        st_store64(&s.file.header.began_ticks, st_ticks())
+        st_store64(&s.file.header.untimed, 0)
+        st_store64_release(&s.file.header.session, s.session)
+
+cdef void count_untimed(Store* s) noexcept nogil:
+    """One more pass had no buffer."""
+    st_add64(&s.untimed, 1)
+    if s.file != NULL:
+        st_add64(&s.file.header.untimed, 1)
 
 cdef Store* new_store(uint64_t retain_threads, uint32_t max_nodes) noexcept nogil:
     cdef Store* s = <Store*>PyMem_RawCalloc(1, sizeof(Store))
@@ -82,8 +101,12 @@ cdef void unlist_store(Store* s) noexcept nogil:
 cdef void free_store(Store* s) noexcept nogil:
     """Frees a store that nobody can record into any more."""
     cdef uint32_t i
+    cdef File* file = s.file
     unlist_store(s)
+    s.file = NULL  # what was recorded stays in it
     free_buffers(s)
+    if file != NULL:
+        close_file(file)
     forget_ended(s)
     for i in range(s.gate_count):
         PyMem_RawFree(s.gates[i])
@@ -128,3 +151,25 @@ cdef bint add_gate(Store* s) noexcept nogil:
     s.gate_count += 1
     set_gates(s)
     return True
+
+cdef void say_track(Store* s, uint32_t track, uint32_t index, const char* name, size_t length) noexcept nogil:
+    """Says in the file what a track is called, and from then on whether it is enabled."""
+    cdef uint32_t[3] numbers
+    cdef uint32_t* where = NULL
+    if s.file != NULL:
+        numbers[0] = s.gates[track].enabled
+        numbers[1] = track
+        numbers[2] = index
+        if append(s.file, SAID_TRACK, numbers, 3, name, length, &where):
+            s.gates[track].kept = where
+
+cdef void say_site(Store* s, uint32_t site, uint32_t track, uint32_t line, const char* name, size_t name_length,
+                   const char* said, size_t length) noexcept nogil:
+    """Says in the file what a call site is: its name, then its file."""
+    cdef uint32_t[4] numbers
+    if s.file != NULL:
+        numbers[0] = site
+        numbers[1] = track
+        numbers[2] = line
+        numbers[3] = <uint32_t>name_length
+        append(s.file, SAID_SITE, numbers, 4, said, length, NULL)

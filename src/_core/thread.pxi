@@ -9,11 +9,25 @@ cdef void end_thread(void* thread) noexcept nogil:
     st_cells = NULL
     for i in range(SEATS):
         st_seats[i].session = 0
-    map_free(&t.buffers)
     t.ended_at = st_ticks()
+    tell_files(t)
+    map_free(&t.buffers)
     st_store64_release(&t.ended, 1)
     st_add64(&threads_ended, 1)
     drop_thread(t)
+
+cdef void tell_files(Thread* t) noexcept nogil:
+    """Has the files of an ending thread's buffers say so, unless stores come and go at this very moment: then it is said
+    when its figures are kept."""
+    cdef Buffer* b
+    cdef uint64_t i
+    if all_files == NULL or t.buffers.slots == NULL or not PyThread_acquire_lock(stores_lock, NOWAIT_LOCK):
+        return
+    for i in range(t.buffers.mask + 1):
+        if t.buffers.slots[2 * i] and store_lives(t.buffers.slots[2 * i]):
+            b = <Buffer*><uintptr_t>t.buffers.slots[2 * i + 1]
+            st_store64(&b.ended_at, t.ended_at)
+    PyThread_release_lock(stores_lock)
 
 cdef void name_thread(Thread* t) noexcept:
     """Notes the name that `threading` knows the thread by, without running any Python code.
@@ -107,7 +121,7 @@ cdef Buffer* join_store(Store* s, int who) noexcept nogil:
     if t.buffers.slots == NULL or 4 * t.buffers.used >= 3 * (t.buffers.mask + 1):
         forget_dead_stores(t)
     sweep_if_free(s)
-    b = new_buffer(RESERVE, s.max_nodes)
+    b = new_buffer(RESERVE, s.max_nodes, s.file)
     if b == NULL:
         return NULL
     b.context = b.expected = context
@@ -134,7 +148,7 @@ cdef Buffer* settle(Handle* h, int who) noexcept nogil:
     if b == NULL:
         b = join_store(s, who)
         if b == NULL:
-            st_add64(&s.untimed, 1)
+            count_untimed(s)
             note_exits(s, UNMATCHED)
             return NULL
     cdef uint64_t session = st_load64_acquire(&s.session)

@@ -18,6 +18,8 @@ cdef Scope* new_scope(Buffer* b, uint64_t key) noexcept nogil:
     st_store64(&scope.key, key)
     st_store32(&scope.older, b.newest_scope)
     st_store32_release(&b.newest_scope, offset)
+    if not b.is_lost:
+        st_store32_release(&b.newest_scope_kept, offset)
     return scope
 
 cdef Scope* scope_of(Buffer* b, uint64_t key) noexcept nogil:

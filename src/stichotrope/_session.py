@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 _MOST_KEPT = 256  # profilers that the program let go of; others are in the registry
 _SPAWN = "multiprocessing.spawn"
 # Of the settings, what a child is sent.
-_SENT = ("enabled", "clock", "gather_period_s", "retain_threads", "max_nodes", "max_blocks")
+_SENT = (
+    "enabled",
+    "clock",
+    "gather_period_s",
+    "retain_threads",
+    "max_nodes",
+    "max_blocks",
+    "store",
+)
 _KEY = "stichotrope"  # in what `multiprocessing` sends to a child
 # Executed when a child reads what it is sent. A child that does not find the package goes on
 # without it.
@@ -95,6 +103,8 @@ class Session:
     def _is_made(self, made: Profiler) -> None:
         """Keep a profiler that the program has made: its results are wanted when it is gone."""
         self._made.append(made)
+        if self._settings.store is not None and made.store is None:
+            made.keep_in(self._settings.store)
         if os.getpid() != self._pid or self._settings.gather is not None:
             self._gather_into(made)
 

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from . import _core
 from .config import checks
 from .instrumentation import codes, wrapping
-from .results import OTHER_BLOCKS, default_track_name
+from .results import OTHER_BLOCKS, OTHER_KINDS, default_track_name
 from .snapshot.aggregate import Site
 from .snapshot.take import View
 
@@ -143,6 +143,9 @@ class Profiler(_core.Recorder):
         "(other paths)".
     :param max_blocks: how many blocks there may be; those of names that are made up beyond it are
         recorded as "(other blocks)", one of each track.
+    :param store: a directory in which all that is recorded is kept in a mapped file, which other
+        processes read live (``stichotrope top``), and which is still there when this one was
+        killed. Where that cannot be, it is a `RuntimeWarning`, and recording goes on without.
     :raises TypeError: when an argument is of the wrong type.
     :raises ValueError: when the name is empty or a limit out of range.
     """
@@ -162,6 +165,9 @@ class Profiler(_core.Recorder):
         "_sites",
         "_start_monotonic_ns",
         "_start_ns",
+        "_store_directory",
+        "_store_failure",
+        "_store_path",
         "_track_names",
         "_tracks",
     )
@@ -173,11 +179,13 @@ class Profiler(_core.Recorder):
         retain_threads: int = 1024,
         max_nodes: int = 65_536,
         max_blocks: int = 65_536,
+        store: StrPath | None = None,
     ) -> None:
         name = checks.checked_text(name, "a profiler's name")
         checks.check_limit(retain_threads, "retain_threads", *checks.RETAIN_THREADS)
         checks.check_limit(max_nodes, "max_nodes", *checks.MAX_NODES)
         checks.check_limit(max_blocks, "max_blocks", *checks.MAX_BLOCKS)
+        directory = None if store is None else _store_directory(store)
         self._open_store(retain_threads, max_nodes)  # refuses to be called twice
         self._name = name
         self._gathering: Gathering | None = None
@@ -187,11 +195,16 @@ class Profiler(_core.Recorder):
         self._track_names: dict[str, int] = {}
         self._sites: list[Site] = []
         self._max_blocks = max_blocks
+        self._store_directory: str | None = None
+        self._store_path: str | None = None
+        self._store_failure: str | None = None
         self._begin()
         self._profiler_id = _next_profiler_id()
         _holding((_REGISTRY_LOCK,), lambda: _PROFILER_REGISTRY.update({self._profiler_id: self}))
         _forget_dead_profilers()
         _prepare()
+        if directory is not None:
+            self.keep_in(directory)
         for tell in list(ON_NEW):
             tell(self)
 
@@ -500,6 +513,7 @@ class Profiler(_core.Recorder):
         self._forget_call_sites()
         self._track_names.pop(named.name, None)
         named.name = name
+        self._say_track(named.gate, track, name.encode("utf-8", "surrogatepass"))
         self._track_names[name] = named.idx
         self._heed_settings(named)
 
@@ -592,7 +606,63 @@ class Profiler(_core.Recorder):
         # The snapshot before the sites: each site that it holds is then sure to be known.
         snapshot = self._snapshot()
         sites, tracks, times = self._locked(self._known)
-        return View(self._name, snapshot, sites, tracks, *times, self._profiler_id)
+        return View(
+            self._name,
+            snapshot,
+            sites,
+            tracks,
+            *times,
+            self._profiler_id,
+            warnings=self._store_warnings(),
+        )
+
+    @property
+    def store(self) -> str | None:
+        """The directory of the store that what is recorded is kept in, or None."""
+        return self._store_directory
+
+    def keep_in(self, store: StrPath) -> None:
+        """Keep what is recorded in a mapped file, as `Profiler(…, store=…)` does.
+
+        What other threads than the calling one have recorded before is not in it. Where it cannot
+        be, it is a `RuntimeWarning`, and recording goes on without.
+
+        :param store: a directory, made for this user alone if it is missing.
+        :raises TypeError: when it is no path.
+        :raises ValueError: when it is empty, or there is a store already.
+        """
+        from .store.file import StoreError, open_file
+
+        directory = _store_directory(store)
+        if self._store_path is not None:
+            raise ValueError(f"what {self._name!r} records is kept in {self._store_path} already")
+        self._store_directory = directory
+        sites, tracks, _ = self._locked(self._known)
+        gates = {track.idx: track.gate for track in list(self._tracks.values())}
+        try:
+            self._store_path = open_file(
+                self,
+                directory,
+                [(gates[idx], idx, name) for idx, name, _ in tracks],
+                [(gates[site.track_idx], site.name, site.file, site.line) for site in sites],
+            )
+        except StoreError as error:
+            from warnings import warn
+
+            self._store_path, self._store_failure = None, str(error)
+            warn(
+                f"what {self._name!r} records is kept in memory only: {error}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    def _store_warnings(self) -> list[str]:
+        """Return what results say of a store that does not have all of it."""
+        number = self._file_error()
+        if self._store_directory is None or number is None:
+            return []
+        reason = os.strerror(number) if number else self._store_failure or "it was left"
+        return [f"not all of it is kept in the store {self._store_directory}: {reason}"]
 
     def gather(self, directory: StrPath | None = None, *, period_s: float = 1.0) -> bool:
         """Keep this process's results in a file of its own, for `ProfilerResults.load_all`.
@@ -832,6 +902,21 @@ def _prepare() -> None:
         first()
 
 
+def _load_kept(path: str) -> ProfilerResults:
+    from .store.reader import load_kept
+
+    return load_kept(path)
+
+
+OTHER_KINDS[".stichotrope"] = _load_kept
+
+
+def _store_directory(given: object) -> str:
+    from .store.file import checked_store
+
+    return checked_store(given)
+
+
 def _forget_dead_profilers() -> None:
     """Drop the cached call sites of profilers that are gone."""
     dead = set()
@@ -857,6 +942,9 @@ def _after_fork_in_child() -> None:
     _core.after_fork_in_child()
     for profiler in alive:
         profiler._begin()
+        if profiler.store is not None:
+            profiler._store_path = None  # that is the parent's
+            profiler.keep_in(profiler.store)
 
 
 if hasattr(os, "register_at_fork"):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from ..results import GATHERED_SUFFIX, ProfilerResults
-from ..results.gathered import readable, results_files
+from .. import profiler  # noqa: F401  # knows of stores' files
+from ..results import GATHERED_SUFFIX, OTHER_KINDS, ProfilerResults
+from ..results.gathered import load_any, readable, results_files, without_repeats
 from ..results.merge import by_profiler
 from . import CommandError, reason, say
 
@@ -26,7 +27,7 @@ def load(paths: Iterable[str]) -> list[ProfilerResults]:
             parts += _in_directory(path)
             continue
         try:
-            parts.append(ProfilerResults.load(path))
+            parts.append(load_any(path))
         except (OSError, ValueError) as error:
             raise CommandError(reason(error)) from None
     return by_profiler(parts)
@@ -37,9 +38,10 @@ def _in_directory(directory: str) -> list[ProfilerResults]:
         files = results_files(directory)
     except OSError as error:
         raise CommandError(reason(error)) from None
-    found = readable(files, left_out)
+    found = without_repeats(readable(files, left_out))
     if not found:
-        expected = f"results files, named *{GATHERED_SUFFIX} or *.json"
+        kinds = ", ".join(f"*{suffix}" for suffix in (GATHERED_SUFFIX, *OTHER_KINDS))
+        expected = f"results files, named {kinds} or *.json"
         kind = "none that can be read" if files else "none"
         raise CommandError(f"{directory} should hold {expected}, but there are {kind}")
     return found

@@ -75,6 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-q", "--no-report", action="store_true", help="print no report")
     often = "show a table meanwhile, renewed each second, or as often as --live=SECONDS says"
     add("--live", metavar="SECONDS", nargs="?", type=float, const=_LIVE_SECONDS, help=often)
+    add("--store", metavar="DIR", help="keep what is recorded in mapped files there: see top")
     add("--gather", metavar="DIR", help="have each process keep its results in a file there")
     # What they stand for is taken apart by `_split`, and told by the usage.
     add("-m", dest="module", metavar="MODULE", help=SUPPRESS)
@@ -123,7 +124,17 @@ def _failed(error: CommandError) -> int:
 
 
 # With one argument after itself; all others have none, or have it behind "=".
-_VALUED = ("-t", "--target", "-o", "--output", "--format", "--sort", "--limit", "--gather")
+_VALUED = (
+    "-t",
+    "--target",
+    "-o",
+    "--output",
+    "--format",
+    "--sort",
+    "--limit",
+    "--gather",
+    "--store",
+)
 
 
 def _split(given: list[str]) -> tuple[list[str], Program | None]:
@@ -157,7 +168,8 @@ def _settings(options: argparse.Namespace) -> Settings:
     """Return the settings, in which the command's options have the last word."""
     from ..config import ConfigError, load
 
-    given = {key: getattr(options, key) for key in ("output", "format", "sort", "limit", "gather")}
+    keys = ("output", "format", "sort", "limit", "gather", "store")
+    given = {key: getattr(options, key) for key in keys}
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:

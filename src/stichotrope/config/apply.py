@@ -40,6 +40,7 @@ def configured(make: Callable[..., P], name: str | None, settings: Settings | No
         "retain_threads": chosen.retain_threads,
         "max_nodes": chosen.max_nodes,
         "max_blocks": chosen.max_blocks,
+        "store": chosen.store,
     }
     profiler = make(**{key: value for key, value in given.items() if value is not None})
     _set_up(profiler, chosen)

@@ -61,6 +61,7 @@ _SETTINGS: dict[str, _Setting] = {
     "sort": _Setting(kinds.Choice(lambda: SORTS), "total"),
     "limit": _Setting(kinds.Count(1)),
     "report_at_exit": _Setting(kinds.Switch(), False, PREFIX + "REPORT"),
+    "store": _Setting(kinds.Path()),
     "gather": _Setting(kinds.Path()),
     "gather_period_s": _Setting(kinds.Seconds(), 1.0),
     "retain_threads": _Setting(kinds.Count(*checks.RETAIN_THREADS)),
@@ -85,6 +86,7 @@ class Settings:
     :ivar sort: what a report is sorted by; see `print_results`.
     :ivar limit: how many blocks a report shows of each track; None for all.
     :ivar report_at_exit: whether the default profiler prints its report when the program ends.
+    :ivar store: the directory in which profilers keep what they record in mapped files, or None.
     :ivar gather: the directory that each process keeps its results in, or None; see
         `Profiler.gather`.
     :ivar gather_period_s: the time between these writes in seconds.
@@ -109,6 +111,7 @@ class Settings:
     sort: str
     limit: int | None
     report_at_exit: bool
+    store: str | None
     gather: str | None
     gather_period_s: float
     retain_threads: int | None

@@ -7,7 +7,7 @@ import os
 from .._text.files import checked_path, files_in
 from .document import load
 from .merge import merged_processes
-from .model import GATHERED_SUFFIX
+from .model import GATHERED_SUFFIX, OTHER_KINDS
 from .plain import ResultsFormatError
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -39,6 +39,31 @@ def load_all(directory: StrPath, name: str | None) -> ProfilerResults:
     return merged_processes(sorted(chosen, key=_first_start), left_out)
 
 
+def load_any(path: str) -> ProfilerResults:
+    """Return the results in a file of any kind, which its name tells.
+
+    :param path: the file.
+    :raises OSError: when it cannot be read.
+    :raises ResultsFormatError: when it holds no results.
+    """
+    kinds = (read for suffix, read in OTHER_KINDS.items() if path.endswith(suffix))
+    return next(kinds, load)(path)
+
+
+def without_repeats(parts: Iterable[ProfilerResults]) -> list[ProfilerResults]:
+    """Return results each once: what a process gathered is also in its store, where it has one.
+
+    :param parts: results of processes.
+    """
+    parts = list(parts)
+    kept = {_source(part) for part in parts if "state" in part.metadata}
+    return [part for part in parts if "state" in part.metadata or _source(part) not in kept]
+
+
+def _source(part: ProfilerResults) -> tuple[str, object]:
+    return part.profiler_name, part.metadata.get("instance", part)
+
+
 def readable(
     paths: Iterable[str], left_out: Callable[[OSError | ResultsFormatError], object]
 ) -> list[ProfilerResults]:
@@ -50,10 +75,15 @@ def readable(
     found = []
     for path in paths:
         try:
-            found.append(load(path))
+            found.append(load_any(path))
         except (OSError, ResultsFormatError) as error:
             left_out(error)
     return found
+
+
+def _left_by_processes(directory: str) -> list[str]:
+    kinds = (GATHERED_SUFFIX, *OTHER_KINDS)
+    return [path for suffix in kinds for path in files_in(directory, suffix)]
 
 
 def results_files(directory: str) -> list[str]:
@@ -65,14 +95,14 @@ def results_files(directory: str) -> list[str]:
     :param directory: the directory.
     :raises OSError: when it cannot be read, or is none.
     """
-    gathered = files_in(directory, GATHERED_SUFFIX)
+    gathered = _left_by_processes(directory)
     if gathered:
         return gathered
     found = []
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
         if os.path.isdir(path):
-            found += files_in(path, GATHERED_SUFFIX)
+            found += _left_by_processes(path)
         elif name.endswith(".json") and not name.startswith(".") and os.path.isfile(path):
             found.append(path)
     return found
@@ -82,17 +112,17 @@ def _load_files(folder: str) -> tuple[list[ProfilerResults], list[str]]:
     """Return the results in a directory's files, and a sentence for each that has none."""
     parts: list[ProfilerResults] = []
     skipped: list[str] = []
-    for path in files_in(folder, GATHERED_SUFFIX):
+    for path in _left_by_processes(folder):
         if not os.path.isfile(path):  # reading a named pipe would wait for who writes to it
             skipped.append(f"{path}: not a regular file")
             continue
         try:
-            parts.append(load(path))
+            parts.append(load_any(path))
         except OSError as error:
             skipped.append(f"{path}: {error.strerror or error}")
         except ResultsFormatError as error:
             skipped.append(str(error))  # it begins with the path
-    return parts, skipped
+    return without_repeats(parts), skipped
 
 
 def _chosen(

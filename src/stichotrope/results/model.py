@@ -21,6 +21,8 @@ FORMAT_VERSION = 3  # a field says since which it is in documents
 GATHERED_SUFFIX = ".stichotrope.json"  # of the files that `ProfilerResults.load_all` reads
 OTHER_PATHS = "(other paths)"
 OTHER_BLOCKS = "(other blocks)"
+# Suffix → what reads such a file, besides those of results: set by who writes them.
+OTHER_KINDS: dict[str, Callable[[str], ProfilerResults]] = {}
 OVERHEAD_FACTOR = 5  # see `is_mostly_overhead`
 PERCENTILES = (50, 95, 99)  # those that documents and reports tell
 

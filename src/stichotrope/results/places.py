@@ -32,7 +32,9 @@ def roots_of(files: Iterable[str]) -> list[str]:
 
     :param files: paths of source files; those that are none, such as ``<stdin>``, have no root.
     """
-    known = {os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)} | _RECEIVED
+    known = {
+        os.path.abspath(entry) for entry in sys.path or () if isinstance(entry, str)
+    } | _RECEIVED
     # Those of one directory have one root.
     folders = {os.path.dirname(file) for file in files if os.path.isabs(file)}
     found = (_deepest(folder, known) for folder in folders)

@@ -80,6 +80,8 @@ def open_blocks(
     waiting: Iterable[tuple[int, int, int]],
     sites: Sequence[aggregate.Site],
     track_names: Mapping[int, str],
+    rate: aggregate.Rate | None = None,
+    labels: Mapping[int, tuple[int, str]] | None = None,
 ) -> list[OpenBlock]:
     """Return what is open, by thread, each flow's outermost first; what no thread runs comes last.
 
@@ -87,9 +89,11 @@ def open_blocks(
     :param waiting: what it says is open in suspended generators and coroutines.
     :param sites: every site, in the order of its number in the core.
     :param track_names: track index → name.
+    :param rate: how long a tick is; by default, here.
+    :param labels: the names of the threads that run, as from `live_labels`; by default, those here.
     """
-    time = aggregate.Rate(*clock.rate()).time
-    labels = live_labels()
+    time = (rate or aggregate.Rate(*clock.rate())).time
+    labels = live_labels() if labels is None else labels
 
     def made(
         number: int, ticks: int, depth: int, suspended: bool, thread: tuple[int, int, str]

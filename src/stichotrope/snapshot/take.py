@@ -22,6 +22,33 @@ _overhead_ns: float | None = None
 _instance = (0, "")  # the process that it was made in, and its name there
 
 
+class Origin:
+    """Where a snapshot was taken.
+
+    :param rate: how long a tick is there.
+    :param labels: OS id → (address of its `threading.Thread`, name) of the threads that run.
+    :param facts: what results say of the process.
+    :param warnings: what they warn of besides.
+    :param lives: whether it goes on.
+    """
+
+    __slots__ = ("facts", "labels", "lives", "rate", "warnings")
+
+    def __init__(
+        self,
+        rate: aggregate.Rate,
+        labels: dict[int, tuple[int, str]],
+        facts: dict[str, Any],
+        warnings: list[str],
+        lives: bool = True,
+    ) -> None:
+        self.rate = rate
+        self.labels = labels
+        self.facts = facts
+        self.warnings = warnings
+        self.lives = lives
+
+
 class View:
     """A snapshot, and what is needed to read it.
 
@@ -33,6 +60,8 @@ class View:
     :param start_ns: when recording began, in ns since the epoch.
     :param duration_ns: for how long it has been going on.
     :param number: the profiler's, which no other of this process has.
+    :param origin: where it was taken; by default, here.
+    :param warnings: what results warn of besides, of a snapshot taken here.
     """
 
     def __init__(
@@ -44,7 +73,15 @@ class View:
         start_ns: int,
         duration_ns: int,
         number: int = 0,
+        origin: Origin | None = None,
+        warnings: Sequence[str] = (),
     ) -> None:
+        self._origin = origin or Origin(
+            aggregate.Rate(*clock.rate(), clock.places()),
+            live_labels(),
+            process_facts(),
+            [*warnings],
+        )
         self._name = name
         self._recording = f"{number}-{start_ns}"
         self._snapshot = snapshot
@@ -52,9 +89,9 @@ class View:
         self._tracks = tracks
         self.start_ns = start_ns
         self._duration_ns = duration_ns
-        self._rate = aggregate.Rate(*clock.rate(), clock.places())
+        self._rate = self._origin.rate
         self._heads = snapshot.threads()
-        self._labels = live_labels()
+        self._labels = self._origin.labels
 
     def results(self) -> ProfilerResults:
         """Return the figures of all threads merged."""
@@ -97,6 +134,7 @@ class View:
         nodes, scopes = self._snapshot.nodes(number), self._snapshot.scopes(number)
         label = self._labels.get(os_id)
         alive = not ended and (address == 0 or (label is not None and label[0] == address))
+        alive = alive and self._origin.lives
         if key == 0:
             name = _FOLDED_NAME
         elif alive and label is not None:
@@ -113,24 +151,14 @@ class View:
 
     def _metadata(self, nodes: Sequence[_core.RawNode]) -> dict[str, Any]:
         return {
-            "clock": clock.description(),
-            "python": sys.version.split()[0],
-            "implementation": sys.implementation.name,
-            "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
-            "platform": sys.platform,
-            "machine": _machine(),
-            "host": host(),
-            "process": os.getpid(),
-            "instance": _instance_name(),
+            **self._origin.facts,
             "recording": self._recording,
             "roots": roots_of({site.file for site in self._sites}),
             "start_ns": self.start_ns,
             "duration_ns": self._duration_ns,
-            "overhead_ns_per_pass": _measured_overhead(),
             "threads": len(self._heads),
             "folded_threads": self._snapshot.folded_threads,
-            "degraded": _core.degraded(),
-            "warnings": self._warnings(nodes),
+            "warnings": [*self._warnings(nodes), *self._origin.warnings],
         }
 
     def _warnings(self, nodes: Sequence[_core.RawNode]) -> list[str]:
@@ -151,6 +179,23 @@ class View:
             ),
         )
         return [f"{count:,} {text}" for count, text in found if count]
+
+
+def process_facts() -> dict[str, Any]:
+    """Return what results say of this process."""
+    return {
+        "clock": clock.description(),
+        "python": sys.version.split()[0],
+        "implementation": sys.implementation.name,
+        "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
+        "platform": sys.platform,
+        "machine": _machine(),
+        "host": host(),
+        "process": os.getpid(),
+        "instance": _instance_name(),
+        "overhead_ns_per_pass": _measured_overhead(),
+        "degraded": _core.degraded(),
+    }
 
 
 def live_labels() -> dict[int, tuple[int, str]]:

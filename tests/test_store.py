@@ -1,0 +1,496 @@
+"""The store: what is recorded stands in a mapped file, which others read live, and which outlives its process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import ManualClock, Threads, hits, outcome, recorded, run_program
+from stichotrope import Profiler, ProfilerResults
+from stichotrope.results import ResultsFormatError
+from stichotrope.store.reader import KeptRecords, load_kept, paths_in
+
+pytestmark = [
+    pytest.mark.unit,
+    pytest.mark.skipif(sys.platform == "win32", reason="files are not mapped there"),
+]
+
+
+def the_file(store: Path) -> str:
+    """The one file that a store has."""
+    (path,) = paths_in(str(store))
+    return path
+
+
+def read(store: Path) -> ProfilerResults:
+    """What the one file of a store holds."""
+    return load_kept(the_file(store))
+
+
+def shape(results: ProfilerResults) -> Any:
+    """All figures of blocks, and the tree."""
+    blocks = [
+        (t.track_idx, t.track_name, t.enabled, t.total_time_ns, list(map(repr, t.blocks)))
+        for t in results.tracks.values()
+    ]
+    return blocks, repr(results.tree), results.total_time_ns
+
+
+# Live
+
+
+def test_another_reader_sees_the_same_figures(
+    tmp_path: Path, threads: Threads, clock: ManualClock
+) -> None:
+    """Blocks, times, histograms, tree and threads read from the file are those of the process."""
+    p = Profiler("app", store=tmp_path)
+    p.set_track_name(3, "disk")
+
+    @p.track("net", "call")
+    def call(n: int) -> int:
+        return call(n - 1) if n else 0
+
+    def work() -> None:
+        for number in range(300):
+            with p.block(3, "read"), p.block("net", f"host {number % 40}"):
+                call(number % 3)
+                clock.advance(number**3)
+            with contextlib.suppress(KeyError), p.block(3, "fails"):
+                raise KeyError
+
+    threads.together(work, work)
+    work()
+    own, kept = p.get_results(), read(tmp_path)
+    assert shape(kept) == shape(own)
+    assert kept.profiler_name == "app"
+    assert {(t.key, t.os_id, t.name) for t in kept.threads} == {
+        (t.key, t.os_id, t.name) for t in own.threads
+    }
+    assert kept.metadata["state"] == "running"
+    for fact in ("process", "instance", "host", "python", "start_ns", "degraded"):
+        assert fact == "start_ns" or kept.metadata[fact] == own.metadata[fact]
+
+
+def test_what_is_open_is_seen(tmp_path: Path, clock: ManualClock) -> None:
+    """What is open counts, and is listed, in order, suspended things too."""
+    p = Profiler("app", store=tmp_path)
+
+    @p.track(0, "generator")
+    def generator() -> Iterator[None]:
+        with p.block(0, "inside"):
+            yield
+
+    suspended = generator()
+    next(suspended)
+    with p.block(0, "outer"):
+        clock.advance(40)
+        with p.block(0, "inner"), KeptRecords(the_file(tmp_path)) as kept:
+            clock.advance(7)
+            opened = [(b.name, b.depth, b.suspended) for b in kept.open_blocks()]
+            assert recorded(kept.results())["inner"].open_count == 1
+    assert sorted(opened) == [
+        ("generator", 0, True),
+        ("inner", 1, False),
+        ("inside", 1, True),
+        ("outer", 0, False),
+    ]
+    suspended.close()
+
+
+def test_a_reader_follows_what_is_made_later(tmp_path: Path) -> None:
+    """One that keeps the file open sees new blocks, threads and sessions."""
+    p = Profiler("app", store=tmp_path)
+    with p.block(0, "first"):
+        pass
+    with KeptRecords(the_file(tmp_path)) as kept:
+        assert hits(kept.results()) == {"first": 1}
+        first = p.block(0, "the first one")
+        for number in range(500):
+            with p.block(1, f"later {number}"):
+                pass
+        assert sum(hits(kept.results()).values()) == 501
+        p.clear()
+        assert sum(hits(kept.results()).values()) == 0
+        with first:
+            pass
+        assert hits(kept.results())["the first one"] == 1
+
+
+def test_threads_that_have_ended_stay(tmp_path: Path, threads: Threads, clock: ManualClock) -> None:
+    """The newest keep a line of their own, older ones share one, and the file does not grow with their number."""
+    p = Profiler("app", store=tmp_path, retain_threads=3)
+    block = p.block(0, "work")
+
+    def work() -> None:
+        with block:
+            pass
+
+    sizes = []
+    for _ in range(5):
+        for _ in range(20):
+            threads.spawn(work)()
+        own, kept = p.get_results(), read(tmp_path)
+        assert shape(kept) == shape(own)
+        assert [t.name for t in kept.threads] == [t.name for t in own.threads]
+        assert kept.metadata["folded_threads"] == own.metadata["folded_threads"]
+        sizes.append(os.path.getsize(the_file(tmp_path)))
+    assert sizes[-1] == sizes[1]
+
+
+def test_a_file_is_small_at_first(tmp_path: Path, threads: Threads) -> None:
+    """It takes no more than 64 KiB a process and 16 KiB a thread, and nobody else may read it."""
+    p = Profiler("app", store=tmp_path / "made")
+    block = p.block(0, "work")
+    ready = threading.Barrier(10)
+
+    def work() -> None:
+        with block:
+            ready.wait()
+
+    threads.together(*[work] * 10)
+    found = os.stat(the_file(tmp_path / "made"))
+    assert found.st_size <= (64 + 10 * 16) << 10
+    assert found.st_mode & 0o777 == 0o600
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o700
+    del p
+
+
+def test_a_store_can_be_had_later(tmp_path: Path, clock: ManualClock) -> None:
+    """What the calling thread has recorded before moves into the file."""
+    p = Profiler("app")
+    with p.block(0, "before"):
+        p.keep_in(tmp_path)
+        with p.block("named", "within"):
+            clock.advance(5)
+    assert shape(read(tmp_path)) == shape(p.get_results())
+    assert hits(read(tmp_path)) == {"before": 1, "within": 1}
+    with pytest.raises(ValueError, match=r"is kept in .* already"):
+        p.keep_in(tmp_path)
+
+
+# The end
+
+PROGRAM = """
+    import os, sys, time, signal
+    from stichotrope import Profiler
+    p = Profiler("app", store={store!r})
+    for _ in range(1000):
+        with p.block("storage", "read"):
+            pass
+    with p.block("storage", "look up"):
+        {end}
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV),
+        ("os._exit(3)", 3),
+        ("os.abort()", -signal.SIGABRT),
+    ],
+)
+def test_what_was_recorded_outlives_the_process(tmp_path: Path, end: str, status: int) -> None:
+    """All passes are there, what was open is named, and it is said that the process was killed."""
+    done = run_program(PROGRAM.format(store=str(tmp_path), end=end))
+    assert done.returncode == status, done.stderr
+    results = read(tmp_path)
+    assert {n: (b.hit_count, b.open_count) for n, b in recorded(results).items()} == {
+        "read": (1000, 0),
+        "look up": (0, 1),
+    }
+    assert results.metadata["state"] == "killed"
+    assert [found["name"] for found in results.metadata["open_at_end"]] == ["look up"]
+    (warning,) = results.metadata["warnings"]
+    assert "was killed, or left without ending; open then: storage / look up for" in warning
+
+
+def test_a_process_that_ends_in_order_says_so(tmp_path: Path) -> None:
+    """It is not marked as killed, whatever it had open."""
+    done = run_program(PROGRAM.format(store=str(tmp_path), end="sys.exit(0)"))
+    assert outcome(done) == (0, "", "")
+    results = read(tmp_path)
+    assert results.metadata["state"] == "ended"
+    assert results.metadata["warnings"] == []
+
+
+def test_reports_show_it(tmp_path: Path) -> None:
+    """`stichotrope report DIR` and `load_all` read files of processes that are gone."""
+    run_program(PROGRAM.format(store=str(tmp_path), end="os._exit(1)"))
+    assert hits(ProfilerResults.load_all(tmp_path))["read"] == 1000
+    done = run_program(
+        f"import sys; from stichotrope.cli import main; sys.exit(main(['report', {str(tmp_path)!r}]))"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "look up" in done.stdout
+    assert "was killed, or left without ending" in " ".join(done.stdout.split())
+
+
+def test_a_forked_child_has_a_file_of_its_own(tmp_path: Path) -> None:
+    """Neither writes into the other's, though it forks within a block."""
+    done = run_program(f"""
+        import os
+        from stichotrope import Profiler
+        p = Profiler("app", store={str(tmp_path)!r})
+        block = p.block(0, "work")
+        with block:
+            pass
+        with p.block(0, "around"):
+            pid = os.fork()
+            for _ in range(10 if pid else 3):
+                with block:
+                    pass
+        if not pid:
+            with p.block(0, "child"):
+                os._exit(0)
+        os.waitpid(pid, 0)
+        print(p.get_results().metadata["warnings"])
+    """)
+    assert outcome(done) == (0, "[]\n", "")
+    found = [
+        {b.name: b.hit_count for b in load_kept(path).tracks[0].blocks}
+        for path in paths_in(str(tmp_path))
+    ]
+    assert sorted(found, key=lambda blocks: blocks["work"]) == [
+        {"work": 3, "around": 0, "child": 0},
+        {"work": 11, "around": 1},
+    ]
+
+
+def test_children_of_multiprocessing_lose_nothing(tmp_path: Path) -> None:
+    """Forked and spawned ones, those that are terminated too."""
+    done = run_program(
+        """
+        import multiprocessing, os, sys
+        from stichotrope.config import load
+        from stichotrope import Profiler
+        p = Profiler.configured("app")
+        def work(kill):
+            for _ in range(100):
+                with p.block(0, "work"):
+                    pass
+            if kill:
+                os.kill(os.getpid(), 9)
+        for kill in (False, True):
+            child = multiprocessing.get_context("fork").Process(target=work, args=(kill,))
+            child.start()
+            child.join()
+        """,
+        STICHOTROPE_STORE=str(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    whole = ProfilerResults.load_all(tmp_path)
+    assert recorded(whole)["work"].hit_count == 200
+    states = sorted(load_kept(path).metadata["state"] for path in paths_in(str(tmp_path)))
+    assert states == ["ended", "ended", "killed"]
+
+
+HAMMER = """
+import os, sys, threading
+from stichotrope import Profiler
+p = Profiler("app", store=sys.argv[1])
+K = p.block("t", "kept")
+@p.track("t", "call")
+def call(): pass
+def work():
+    while True:
+        for _ in range(250):
+            with K: pass
+            call()
+            with p.block("t", "inline"):
+                try:
+                    with p.block("t", "raises"): raise KeyError
+                except KeyError: pass
+        os.write(1, b"x")
+for _ in range(4):
+    threading.Thread(target=work, daemon=True).start()
+threading.Event().wait()
+"""
+
+
+def hammered(store: Path, end: int, wait_s: float) -> tuple[ProfilerResults, int]:
+    """The results of four threads that a signal ends or stops, and how many passes of each block they told of."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", HAMMER, str(store)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert child.stdout is not None
+    told = os.read(child.stdout.fileno(), 1)
+    time.sleep(wait_s)
+    child.send_signal(end)
+    results = None
+    if end == signal.SIGSTOP:
+        os.waitpid(child.pid, os.WUNTRACED)
+        results = read(store)
+        child.kill()
+    child.wait()
+    told += child.stdout.read()
+    child.stdout.close()
+    return results or read(store), 250 * len(told)
+
+
+def check_hammered(results: ProfilerResults, told: int) -> None:
+    """No pass was lost, none is made up, no node is torn."""
+    assert not [text for text in results.metadata["warnings"] if "damaged" in text]
+    for name, block in recorded(results).items():
+        assert told <= block.hit_count <= told + 4 * 250, name
+        assert block.histogram.total == block.hit_count, name
+        assert block.min_time_ns * block.hit_count <= block.sum_time_ns + block.hit_count
+        assert block.sum_time_ns <= block.max_time_ns * block.hit_count + block.hit_count
+        assert block.sum_squares_ns2 * block.hit_count * 1.000_001 >= block.sum_time_ns**2
+        assert block.total_time_ns <= 4 * results.metadata["duration_ns"]
+        if name == "raises":
+            assert block.hit_count - 4 <= block.error_count <= block.hit_count
+
+
+@pytest.mark.parametrize(
+    "end", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP], ids=lambda end: end.name
+)
+@pytest.mark.parametrize("rounds", [2, pytest.param(350, marks=pytest.mark.stress)])
+def test_processes_that_are_killed_at_any_moment(tmp_path: Path, end: int, rounds: int) -> None:
+    """Four threads record as fast as they can: every file opens, has what was told of, and no more than can be."""
+    draw = random.Random(rounds)
+    for _ in range(rounds):
+        check_hammered(*hammered(tmp_path / "store", end, draw.random() / 20))
+        shutil.rmtree(tmp_path / "store")
+
+
+# Bad input
+
+
+def test_a_disk_that_is_full_is_a_warning(tmp_path: Path) -> None:
+    """Recording goes on in memory; the file has what there was room for, and says that there is more."""
+    done = run_program(f"""
+        import resource
+        from stichotrope import Profiler
+        p = Profiler("app", store={str(tmp_path)!r})
+        first = p.block(0, "first")
+        with first:
+            pass
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
+        for number in range(2000):
+            with p.block(0, f"block {{number}}"):
+                pass
+        with first:
+            pass
+        results = p.get_results()
+        print(sum(b.hit_count for b in results.tracks[0].blocks), *results.metadata["warnings"])
+    """)
+    assert done.returncode == 0, done.stderr
+    expected = f"2002 not all of it is kept in the store {tmp_path}: File too large\n"
+    assert (done.stdout, done.stderr) == (expected, "")
+    results = read(tmp_path)
+    assert results.tracks[0].blocks[0].hit_count == 2
+    assert any("had no room any more" in text for text in results.metadata["warnings"])
+
+
+def refused(make: Callable[[], Profiler]) -> str:
+    """The warning when a store cannot be had; the profiler records all the same."""
+    with pytest.warns(RuntimeWarning, match="is kept in memory only") as caught:
+        p = make()
+    with p.block(0, "x"):
+        pass
+    results = p.get_results()
+    assert hits(results) == {"x": 1}
+    assert len(results.metadata["warnings"]) == 1
+    return str(caught[0].message)
+
+
+def test_a_store_that_cannot_be_is_a_warning(tmp_path: Path) -> None:
+    """Where the directory is a file, a link, or on nothing that can be written to."""
+    (tmp_path / "file").write_text("x")
+    assert "File exists" in refused(lambda: Profiler("a", store=tmp_path / "file"))
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    assert "link" in refused(lambda: Profiler("a", store=tmp_path / "link"))
+    assert "proc" in refused(lambda: Profiler("a", store="/proc/none"))
+    assert not list((tmp_path / "there").iterdir())
+
+
+def test_what_is_no_path_is_refused() -> None:
+    """With the sentences of all paths."""
+    with pytest.raises(TypeError, match="path"):
+        Profiler("a", store=3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="empty"):
+        Profiler("a", store="")
+
+
+@pytest.fixture
+def some_file(tmp_path: Path) -> bytes:
+    """The bytes of a file that a killed process has left."""
+    store = tmp_path / "left"
+    run_program(f"""
+        import os, threading
+        from stichotrope import Profiler
+        p = Profiler("app", store={str(store)!r}, retain_threads=1)
+        def work():
+            for number in range(30):
+                with p.block("t", f"b {{number}}"):
+                    with p.block("t", "inner"):
+                        pass
+        for _ in range(3):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+            p.get_results()
+        work()
+        with p.block("t", "open"):
+            os._exit(0)
+    """)
+    return Path(the_file(store)).read_bytes()
+
+
+def test_a_file_that_is_none_is_refused(tmp_path: Path, some_file: bytes) -> None:
+    """A sentence says what is wrong; nothing else is raised."""
+    path = tmp_path / "x.stichotrope"
+    for data, expected in (
+        (b"", "too short"),
+        (b"x" * 5000, "does not begin as one"),
+        (some_file[:8] + b"\x07" + some_file[9:], "of version 7"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(ResultsFormatError, match=expected):
+            load_kept(str(path))
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ResultsFormatError, match="no regular file"):
+        load_kept(str(path))
+
+
+@pytest.mark.parametrize("rounds", [150, pytest.param(20_000, marks=pytest.mark.stress)])
+def test_any_bytes_are_read_or_refused(tmp_path: Path, some_file: bytes, rounds: int) -> None:
+    """Files that are cut, and in which bytes were changed: results or a sentence, never anything else."""
+    draw = random.Random(rounds)
+    path = tmp_path / "x.stichotrope"
+    counts: Counter[str] = Counter()
+    for _ in range(rounds):
+        data = bytearray(some_file)
+        for _ in range(draw.choice((1, 4, 40, 400))):
+            at = draw.choice((draw.randrange(4096), draw.randrange(len(data))))
+            size = draw.choice((1, 4, 8))
+            data[at : at + size] = draw.choice((draw.randbytes(size), b"\xff" * size, bytes(size)))
+        if draw.random() < 0.2:
+            del data[draw.randrange(len(data)) :]
+        path.write_bytes(data)
+        try:
+            load_kept(str(path))
+        except ResultsFormatError as error:
+            counts["refused" if str(path) in str(error) else "refused without a path"] += 1
+        else:
+            counts["read"] += 1
+    assert set(counts) == {"read", "refused"}
