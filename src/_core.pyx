@@ -69,6 +69,9 @@ cdef extern from "_platform.h" nogil:
     uint64_t st_ticks()
     uint64_t st_ticks_of(uint32_t kind)
     uint64_t st_monotonic_ns()
+    uint64_t st_manual_processor_ns
+    uint64_t st_processor_ns()
+    const char* st_processor_clock()
     const char* st_counter_name()
     int st_counter_is_invariant()
     void* st_reserve(size_t)
@@ -158,6 +161,7 @@ include "_core/tree.pxi"
 include "_core/told.pxi"
 include "_core/once.pxi"
 include "_core/pass.pxi"
+include "_core/processor.pxi"
 include "_core/flow.pxi"
 include "_core/aside.pxi"
 include "_core/monitor.pxi"
@@ -346,6 +350,34 @@ cdef class Recorder:
         """Whether a track is switched on."""
         self.check_track(track)
         return bool(self.store.gates[track].enabled)
+
+    def _take_processor_time(self, track, bint taken=True):
+        """Has the passes of a track, or of all (None), take processor time from now on, or not."""
+        self.use_processor_clock(taken)
+        if track is None:
+            self.opened().times = taken
+        else:
+            self.check_track(track)
+            self.store.gates[<unsigned int>track].times = taken
+        self._set_gates()
+
+    def _takes_processor_time(self):
+        """Whether the passes of all tracks take processor time."""
+        return bool(self.opened().times)
+
+    def _take_processor_time_of(self, unsigned int site):
+        """Has the passes of a call site take processor time from now on, whether its track does or not."""
+        self.use_processor_clock(True)
+        if not add_own_gate(self.opened(), self.handle(site)):
+            raise MemoryError("no memory for a block")
+
+    cdef int use_processor_clock(self, bint taken) except -1:
+        if taken and not st_processor_clock()[0]:
+            raise ValueError("this platform has no clock for the processor time of threads")
+        if taken:
+            measure_processor_clock()
+            st_store32(&processor_time_used, 1)
+        return 0
 
     def _set_gates(self):
         """Opens or closes each track by the switches: the process's, the profiler's, its own."""
@@ -637,6 +669,30 @@ def set_manual_ticks(unsigned long long ticks):
     global st_manual_ticks
     st_manual_ticks = ticks
 
+def set_manual_processor_time(unsigned long long ns):
+    """Sets what this thread's processor time is under the manual clock, in nanoseconds."""
+    global st_manual_processor_ns
+    st_manual_processor_ns = ns
+
+def processor_clock():
+    """(what the clock of a thread's processor time is called here, "" where there is none; its smallest step in ns; what
+    reading it takes, in ns): the least of many."""
+    cdef uint64_t before, first, now, wall, step = <uint64_t>-1, cost = <uint64_t>-1
+    cdef int i
+    if not st_processor_clock()[0]:
+        return "", 0, 0
+    if st_clock_kind == ST_CLOCK_MANUAL:
+        return "manual", 1, 0
+    first = before = st_processor_ns()
+    for i in range(200):
+        wall = st_monotonic_ns()
+        now = st_processor_ns()
+        cost = min(cost, st_monotonic_ns() - wall)
+        if 0 < now - before < step:
+            step = now - before
+        before = now
+    return st_processor_clock().decode(), step if now != first else 0, cost
+
 def read_clocks():
     """(ticks, monotonic ns, how far apart they may be in ns) of one moment: the closest of several readings."""
     cdef uint64_t ticks, ns
@@ -674,8 +730,9 @@ def tick_resolution():
             step = now - previous
     return step
 
-def measure_pass(unsigned int passes=500, unsigned int rounds=20):
-    """What recording one pass takes, in ns: the least of several rounds, the call itself not counted."""
+def measure_pass(unsigned int passes=500, unsigned int rounds=20, bint times=False):
+    """What recording one pass takes, in ns: the least of several rounds, the call itself not counted. times: of one that
+    takes processor time, too."""
     cdef Store* s = new_store(0, 16)
     cdef Handle* h
     cdef Buffer* b = NULL
@@ -686,7 +743,8 @@ def measure_pass(unsigned int passes=500, unsigned int rounds=20):
         if s != NULL:
             free_store(s)
         raise MemoryError("no memory to measure a pass")
-    st_store64(&s.gates[0].session, s.session)  # whatever the switch for the process says
+    # Whatever the switch for the process says.
+    st_store64(&s.gates[0].session, s.session | (TIMES if times else 0))
     h = known_handle(s, 0)
     with nogil:
         for i in range(rounds):

@@ -241,6 +241,39 @@ static inline uint64_t st_ticks(void) {
     return st_ticks_other();
 }
 
+/* How long the calling thread has been running on a processor, in ns; 0 where the system does not say. A call into the
+ * system everywhere: some hundreds of ns. */
+static ST_THREAD_LOCAL uint64_t st_manual_processor_ns = 0;
+
+static ST_NOINLINE uint64_t st_processor_ns(void) {
+    if (st_load32(&st_clock_kind) == ST_CLOCK_MANUAL) return st_manual_processor_ns;
+#if defined(_WIN32)
+    FILETIME made, ended, kernel, user;
+    if (!GetThreadTimes(GetCurrentThread(), &made, &ended, &kernel, &user)) return 0;
+    return 100 * ((((uint64_t)kernel.dwHighDateTime << 32) | kernel.dwLowDateTime)
+                  + (((uint64_t)user.dwHighDateTime << 32) | user.dwLowDateTime));
+#elif defined(__APPLE__)
+    return clock_gettime_nsec_np(CLOCK_THREAD_CPUTIME_ID);  /* as clock_gettime, which rounds to microseconds */
+#elif defined(CLOCK_THREAD_CPUTIME_ID)
+    struct timespec ran;
+    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ran)) return 0;
+    return (uint64_t)ran.tv_sec * 1000000000u + (uint64_t)ran.tv_nsec;
+#else
+    return 0;
+#endif
+}
+
+/* What it is called where it is read; "" where there is none. */
+static const char *st_processor_clock(void) {
+#if defined(_WIN32)
+    return "GetThreadTimes";
+#elif defined(__APPLE__) || defined(CLOCK_THREAD_CPUTIME_ID)
+    return "CLOCK_THREAD_CPUTIME_ID";
+#else
+    return "";
+#endif
+}
+
 /* ---- reserved memory: address space now, pages when touched; what is in it never moves ------------------------- */
 
 static void *st_reserve(size_t size) {

@@ -56,6 +56,7 @@ def test_without_anything_there_are_the_defaults() -> None:
         "name": None,
         "tracks": {},
         "clock": None,
+        "cpu": False,
         "targets": [],
         "output": None,
         "format": "table",
@@ -138,7 +139,8 @@ def test_every_setting_can_come_from_a_file_the_environment_and_an_argument(
 ) -> None:
     """With the same result, whoever gives it."""
     text = (
-        'enabled = false\nname = "shop"\nclock = "monotonic"\ntargets = ["a:b", "c.*"]\n'
+        'enabled = false\nname = "shop"\nclock = "monotonic"\ncpu = true\n'
+        'targets = ["a:b", "c.*"]\n'
         'output = "out.json"\nformat = "tree"\nsort = "name"\nlimit = 3\nreport_at_exit = true\n'
         'gather = "kept"\ngather_period_s = 2\nretain_threads = 0\nmax_nodes = 16\n'
         '[tracks]\n1 = "x"\n'
@@ -147,6 +149,7 @@ def test_every_setting_can_come_from_a_file_the_environment_and_an_argument(
         "STICHOTROPE_ENABLED": "no",
         "STICHOTROPE_NAME": "shop",
         "STICHOTROPE_CLOCK": "monotonic",
+        "STICHOTROPE_CPU": "on",
         "STICHOTROPE_TARGETS": "a:b, c.*,",
         "STICHOTROPE_OUTPUT": "out.json",
         "STICHOTROPE_FORMAT": "tree",
@@ -163,6 +166,7 @@ def test_every_setting_can_come_from_a_file_the_environment_and_an_argument(
         "enabled": False,
         "name": "shop",
         "clock": "monotonic",
+        "cpu": True,
         "targets": ("a:b", "c.*"),
         "output": Path("out.json"),
         "format": "tree",
@@ -340,7 +344,7 @@ FILE_MISTAKES = [
     ("\n\nLimit = 3", "line 3: unknown setting 'Limit'; did you mean 'limit'?"),
     (
         "[tracks]\n0 = 'x'\n[colour]\na = 1",
-        "line 3: unknown setting 'colour'; it can be enabled, name, tracks, clock, targets, "
+        "line 3: unknown setting 'colour'; it can be enabled, name, tracks, clock, cpu, targets, "
         "output, format, sort, limit, report_at_exit, store, gather, gather_period_s, retain_threads, "
         "max_nodes, max_blocks",
     ),

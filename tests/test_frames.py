@@ -89,6 +89,9 @@ def test_a_row_of_a_block_has_its_figures() -> None:
         "error_count": 0,
         "cancelled_count": 0,
         "concurrency": 1.0,
+        "cpu_count": 0,
+        "cpu_time_ns": 0,
+        "waiting": 0.0,
     }
     assert (never["block"], never["hit_count"], never["avg_time_ns"]) == ("never", 0, 0.0)
 
@@ -201,6 +204,7 @@ def test_the_names_of_columns_are_those_that_are_documented() -> None:
     where = ["profiler", "track_idx", "track", "block_idx", "block", "file", "line"]
     passes = ["hit_count", "total_time_ns", "self_time_ns"]
     ended = ["open_count", "error_count", "cancelled_count"]
+    cpu = ["cpu_count", "cpu_time_ns", "waiting"]
     since = ["sum_time_ns", *ended, "concurrency"]
     assert list(SCHEMAS["node"]) == [
         "node",
@@ -210,7 +214,8 @@ def test_the_names_of_columns_are_those_that_are_documented() -> None:
         *passes,
         *since,
         "avg_time_ns",
+        *cpu,
     ]
     assert list(SCHEMAS["thread"])[-3:] == ended
-    assert list(SCHEMAS["block"])[-4:] == [*ended, "concurrency"]
+    assert list(SCHEMAS["block"])[-7:] == [*ended, "concurrency", *cpu]
     assert list(SCHEMAS["block"])[:10] == [*where, *passes]

@@ -22,6 +22,7 @@ from handmade import block, node, root, sample, single, thread, troubled
 from stichotrope.results import (
     FORMAT_VERSION,
     CallNode,
+    ProcessorTime,
     ProcessResults,
     ProfileBlock,
     ProfilerResults,
@@ -554,7 +555,7 @@ def test_merging_adds_open_passes_and_how_passes_ended() -> None:
     assert ended == (8, 2, 4, 2)
     assert (handle.sum_time_ns, handle.concurrency, handle.min_time_ns) == (2000, 2.5, 100)
     inner = merged.tree.children[0].children[0]
-    assert inner._values()[-4:] == (2000, 2, 4, 2)
+    assert inner._values()[-5:] == (2000, 2, 4, 2, None)
     (process,) = merged.processes
     assert process._values()[-6:-1] == (8, 1800, 4, 4, 2)
 
@@ -866,6 +867,7 @@ def test_every_field_of_the_document_is_documented() -> None:
     (process,) = whole.processes
     whole.processes.append(ProcessResults("web-2", 5, "other"))
     whole.threads[0].process = process
+    whole.tracks[0].blocks[0].cpu = ProcessorTime(1, 30, 30, 100, 30, 30)
     told = {key for key in re.findall(r"`(\w+)`", text) if key.islower()}
     assert told == set(keys_of(whole.to_dict()))
     of_2 = {

@@ -89,6 +89,7 @@ cdef bint put_aside(Buffer* b, Activation* top, bint waits) noexcept nogil:
 cdef void detach_chain(Buffer* b, Activation* low, Activation* top) noexcept nogil:
     """Takes what is on top of the current flow, from `low` on, off it."""
     cdef Activation* below = activation_at(b, low.prev)
+    pause_any(b, low, top)
     below.next = top.next
     if top.next:
         activation_at(b, top.next).prev = low.prev
@@ -114,6 +115,7 @@ cdef void attach_chain(Buffer* b, Activation* low, Activation* top, uint64_t now
         cover(b, below, now)
     if old.flags & BOTTOM:
         st_hold(b.context)
+    resume_any(b, low, top)
 
 cdef Activation* running_top(Buffer* b, void* frame) noexcept nogil:
     """The top of the current flow, when what suspended generators have open there has been put aside."""

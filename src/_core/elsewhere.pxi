@@ -63,6 +63,7 @@ cdef void drain(Buffer* b) noexcept nogil:
             drain_chain(b, a)
             continue
         if not a.flags & SILENT:
+            forget_processor_time(b, a)
             close(b, a, a.ended)
         st_let_go(take_out(b, a))
     st_store64_release(&b.drains, b.drains + 1)

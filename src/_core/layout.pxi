@@ -6,7 +6,7 @@ cdef enum:
     LINE = 64                  # a cache line; every allocation in a buffer is a multiple of it
     INLINE_SITES = 128         # of which a thread remembers where it was entered from, in its buffer
     NAME_BYTES = 128
-    BUFFER_OWN = 2312          # what a Buffer is made of, before its gap and after it
+    BUFFER_OWN = 2320          # what a Buffer is made of, before its gap and after it
     BUFFER_SHARED = 512
     NEAR_PAGES = 34            # octaves whose histogram page a node finds directly: up to 2**38 ticks
     OCTAVES = 60
@@ -31,6 +31,8 @@ cdef enum:  # activation flags
     PACED = 1024               # of a site whose passes may be idle: counted as active while it is not
     LIDDED = 2048              # it is idle, and the uppermost of what is: `over` counts one more
     SUSPENDED = 4096           # the lowest of what is suspended with a tracked body: its chain is in no flow
+    TIMED = 8192               # its processor time is taken, too
+    PAUSED = 16384             # of a TIMED one: it is suspended
     SILENT = DROPPED | MUTED
     ORDINARY = SUSPENDABLE     # what the straight way out can handle
 
@@ -64,6 +66,8 @@ cdef extern from *:
     #define ST_NOT_YET 0xFFFFFFFFFFFFFFFFu
     #define ST_LEFT_AFTER 0x8000000000000000u
     #define ST_OFF 0xFFFFFFFFFFFFFFFFu
+    #define ST_PROCESSOR 0xFFFFFFFDu
+    #define ST_TIMES 0x8000000000000000u
     """
     const uint32_t NO_SITE "ST_NO_SITE"
     const uint32_t OTHER_PATHS "ST_OTHER_PATHS"
@@ -71,6 +75,8 @@ cdef extern from *:
     const uint64_t NOT_YET "ST_NOT_YET"
     const uint64_t LEFT_AFTER "ST_LEFT_AFTER"
     const uint64_t OFF "ST_OFF"    # of a gate: no thread's session is ever this
+    const uint32_t PROCESSOR "ST_PROCESSOR"  # the site of the node that holds another one's processor time
+    const uint64_t TIMES "ST_TIMES"  # added to a gate's session: no thread's is ever this, so each enter is to look closer
 
 cdef struct Store
 cdef struct Thread
@@ -78,7 +84,7 @@ cdef struct Buffer
 cdef struct File
 
 cdef struct Handle:            # what a call needs to know of its site
-    uint64_t* gate
+    uint64_t* gate             # atomic: its track's; or one of its own, where that one times less than it does
     Store* store
     uint32_t site
     uint32_t track
@@ -145,7 +151,8 @@ cdef struct Activation:
     uint64_t ended             # of what is posted: when it ended here, or 0 when it was forgotten before
     uint32_t posted            # the next that is
     uint32_t gone              # atomic: set when it was left on another thread
-    uint64_t unused[6]
+    uint64_t ran               # of what is TIMED: since when it runs; PAUSED: what it has run
+    uint64_t unused[5]
 
 cdef struct SiteState:         # a thread's memory of a site: where it was entered from last, and the node that led to
     uint32_t parent
@@ -179,6 +186,7 @@ cdef struct Buffer:
     uint32_t half_line         # offset of room for a Scope, or 0
     uint32_t silent            # open activations that will not be recorded
     uint32_t missed            # blocks that are open but found no room on the stack: left first, being innermost
+    uint32_t times             # the site + 1 whose pass begins next, and is to take processor time; or 0
     uint32_t aside             # suspended generators whose open blocks are put aside
     uint32_t site_capacity
     uint32_t foreign           # of another process: its clock's kind, and 1; else 0
@@ -258,8 +266,9 @@ cdef struct Ended:             # what is kept of a thread that ended
     Ended* next
 
 cdef struct Gate:              # in a line of its own: a switch must not disturb who reads another track's
-    uint64_t session           # atomic: the store's while all three switches are on, else OFF
+    uint64_t session           # atomic: the store's while all three switches are on, else OFF; with TIMES or without
     bint enabled
+    bint times
     uint32_t* kept             # the same, in the file; or NULL
 
 cdef struct CallSite:          # where a block was asked for: what was given, and what it came to
@@ -299,13 +308,16 @@ cdef struct Store:
     Handle* handles[HANDLE_CHUNKS]  # each twice as long as the one before; none ever moves
     uint32_t gate_count
     Gate** gates               # per track; likewise
+    uint32_t own_gates         # sites that have one
     bint started
+    bint times                 # all tracks take processor time
     CallSites* call_sites      # atomic
     File* file                 # where it is kept, or NULL
     void* targets              # the newest Target of code that is tracked
     Store* next                # all stores, under stores_lock
 
 cdef uint32_t contexts_wait = 0  # atomic: set once a context knows what it waits in
+cdef uint32_t processor_time_used = 0  # atomic: set once anything takes it
 cdef bint everything_enabled = True  # the switch for the whole process
 cdef uint64_t last_session = 0
 cdef uint64_t last_thread_key = 0

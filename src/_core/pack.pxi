@@ -465,7 +465,7 @@ cdef Sum* sum_of(Reading* r, uint64_t key, uint64_t around) noexcept nogil:
 cdef bint add_node(Reading* r, uint64_t* words) noexcept nogil:
     """Adds a node to its site; False when there is no memory."""
     cdef Sum* site
-    if <uint32_t>words[W_SITE] == OTHER_PATHS:
+    if <uint32_t>words[W_SITE] in (OTHER_PATHS, PROCESSOR):
         return True
     site = sum_of(r, site_key(<uint32_t>words[W_SITE]), track_key(<uint32_t>words[W_TRACK]))
     if site != NULL:

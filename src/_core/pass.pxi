@@ -65,8 +65,11 @@ cdef bint place(Buffer* b, const Handle* h, uint32_t parent, uint32_t* flags) no
     if not find_child(b, parent, h.site, h.track):
         b.untimed += 1
         return False
-    if b.sites[h.site].parent == UNSETTLED:
+    if b.sites[h.site].pace:
         flags[0] = PACED
+    if b.times == h.site + 1:
+        stop_looking(b, h)
+        flags[0] |= TIMED
     return True
 
 cdef inline hot push(Buffer* b, const Handle* h, int who, void* frame, Activation** pushed,
@@ -109,8 +112,14 @@ cdef inline hot begin(Buffer* b, Activation* a, Activation* below, uint64_t now)
     open_node(b, node_at(b, a.node), now)
     if not below.flags & BOTTOM:
         cover(b, below, now)
-    if ST_UNLIKELY(a.flags & PACED):
+    if ST_UNLIKELY(a.flags & (PACED | TIMED)):
+        begin_counted(b, a, now)
+
+cdef cold begin_counted(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
+    if a.flags & PACED:
         start_pace(b, a, now)
+    if a.flags & (TIMED | PAUSED) == TIMED:
+        start_processor_time(b, a)
 
 cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept nogil:
     """Opens a pass that will not be recorded, and stands for what it lies on; NULL when there is no memory."""
@@ -152,6 +161,9 @@ cdef cold miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
         b.missed += 1
     note_exits(h.store, UNMATCHED)
 
+cdef inline uint64_t gate_of(const Handle* h) noexcept nogil:
+    return st_load64(<uint64_t*><uintptr_t>st_load64(<uint64_t*>&h.gate))
+
 cdef inline hot enter(const Handle* h, Buffer** owner, Activation** entered, int who) noexcept nogil:
     """Opens a pass; its clock starts last. NULL when its track is off, or it was counted as untimed."""
     cdef void* frame = NULL
@@ -162,8 +174,8 @@ cdef inline hot enter(const Handle* h, Buffer** owner, Activation** entered, int
     cdef void* context
     cdef bint ready
     entered[0] = NULL
-    if ST_UNLIKELY(seat.session != st_load64(h.gate)):
-        b = settle(<Handle*>h, who) if st_load64(h.gate) != OFF else pass_by(h, who)
+    if ST_UNLIKELY(seat.session != gate_of(h)):
+        b = settle(<Handle*>h, who) if gate_of(h) != OFF else pass_by(h, who)
         if b == NULL:
             return
     if ST_UNLIKELY(is_posted(b)):
@@ -332,9 +344,14 @@ cdef void* take_out(Buffer* b, Activation* a) noexcept nogil:
 
 cdef void leave_irregular(Buffer* b, Activation* a, uint64_t now, int how) noexcept nogil:
     """Closes a pass that is not on top, or has something to settle with other passes first."""
-    cdef uint64_t ticks
+    cdef uint64_t ticks, ran = st_processor_ns() if a.flags & TIMED else 0
     if is_posted(b):
         drain(b)
+    if a.flags & TIMED:
+        end_processor_time(b, a, ran, stretch(a.start, now))
+        if b.top == offset_of(b, a) and not a.flags & ~<uint32_t>ORDINARY:
+            leave_top(b, a, now, how)
+            return
     if not a.flags & SILENT:
         ticks = elapsed(b, a.start, now)
         close(b, a, a.start + ticks)

@@ -46,9 +46,41 @@ cdef void set_gates(Store* s) noexcept nogil:
         session = s.session if everything_enabled and s.started and s.gates[i].enabled else OFF
         if session == OFF:
             note_exits(s, UNMATCHED)
+        elif s.times or s.gates[i].times:
+            session |= TIMES
         st_store64_release(&s.gates[i].session, session)
         if s.gates[i].kept != NULL:
             st_store32(s.gates[i].kept, s.gates[i].enabled)
+    if s.own_gates:
+        set_own_gates(s)
+
+cdef inline bint has_own_gate(Store* s, Handle* h) noexcept nogil:
+    return h.gate != &s.gates[h.track].session
+
+cdef void set_own_gates(Store* s) noexcept nogil:
+    """Opens or closes the gates of sites that have one of their own: with their tracks, to take processor time."""
+    cdef uint64_t session
+    cdef uint32_t i
+    cdef Handle* h
+    for i in range(s.site_count):
+        h = known_handle(s, i)
+        if has_own_gate(s, h):
+            session = s.gates[h.track].session
+            st_store64_release(h.gate, session if session == OFF else session | TIMES)
+
+cdef bint add_own_gate(Store* s, Handle* h) noexcept nogil:
+    """Has a site take processor time whether its track does or not; False when there is no memory. Its caller holds the
+    profiler's lock."""
+    cdef Gate* gate
+    if has_own_gate(s, h):
+        return True
+    gate = <Gate*>PyMem_RawCalloc(1, LINE)
+    if gate == NULL:
+        return False
+    gate.session = OFF if s.gates[h.track].session == OFF else s.gates[h.track].session | TIMES
+    st_storep_release(<void**>&h.gate, gate)
+    s.own_gates += 1
+    return True
 
 cdef void set_session(Store* s) noexcept nogil:
     """Starts a new session: whatever was recorded before belongs to none."""
@@ -108,6 +140,9 @@ cdef void free_store(Store* s) noexcept nogil:
     if file != NULL:
         close_file(file)
     forget_ended(s)
+    for i in range(s.site_count):
+        if has_own_gate(s, known_handle(s, i)):
+            PyMem_RawFree(known_handle(s, i).gate)
     for i in range(s.gate_count):
         PyMem_RawFree(s.gates[i])
     PyMem_RawFree(s.gates)

@@ -257,6 +257,9 @@ cdef Activation* take_over(Buffer* b, Buffer* origin, Activation* a, bint droppe
         b.silent -= 1
         made.node = node
         made.flags = kept
+        if a.flags & PAUSED and processor_node(b, node) != NULL:
+            made.flags |= TIMED | PAUSED
+            made.ran = a.ran
     return made
 
 cdef bint adopt(SuspendedObject* self, Buffer* b, uint64_t now) noexcept nogil:
@@ -285,6 +288,7 @@ cdef bint adopt(SuspendedObject* self, Buffer* b, uint64_t now) noexcept nogil:
     post(origin, low, now if self.session == st_load64_acquire(&origin.session) else 0)
     st_add64(&origin.released, 1)
     hold_buffer(self, b, first)
+    resume_any(b, first, activation_at(b, b.top))
     return True
 
 cdef void begin_at(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
@@ -321,6 +325,8 @@ cdef bint put_on_stack(SuspendedObject* self, Buffer* b, Handle* h) noexcept nog
             return adopt(self, b, moment(self))
         relink(self, b, moment(self))
         return True
+    if gate_of(h) & TIMES:
+        look_closer(b, h)
     push(b, h, CALL, NULL, &a, &below)
     if a == NULL:
         return False
@@ -348,7 +354,7 @@ cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
     cdef bint ok
     if self.over or not st_casp(&self.running, NULL, <void*>self):
         return False
-    if not self.started and st_load64(h.gate) == OFF:
+    if not self.started and gate_of(h) == OFF:
         self.over = True  # it began while its track was off: it is never recorded
         return False
     b = current_buffer(h)
@@ -460,6 +466,7 @@ cdef void suspend(SuspendedObject* self, bint ends, int how, bint waits) noexcep
 
 cdef void leave_unrecorded(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     if not a.flags & SILENT:
+        forget_processor_time(b, a)
         close(b, a, now)
     st_let_go(take_out(b, a))
 
@@ -930,7 +937,7 @@ cdef PyObject* standing_for(Marked* m, PyObject* inner) noexcept:
     """What a call of what suspends gives in place of what it gave: it is timed when it runs, not when it is made."""
     cdef PyTypeObject* kind
     cdef PyObject* made
-    if inner == NULL or st_load64((<Handle*>m.handle).gate) == OFF:
+    if inner == NULL or gate_of(<Handle*>m.handle) == OFF:
         return inner
     kind = kind_for(inner, m.callee)
     if kind == NULL:

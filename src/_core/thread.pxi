@@ -157,4 +157,6 @@ cdef Buffer* settle(Handle* h, int who) noexcept nogil:
     cdef Seat* seat = <Seat*>(<char*>st_seats + h.seat)
     seat.session = session
     seat.buffer = b
+    if gate_of(h) & TIMES:
+        look_closer(b, h)
     return b

@@ -79,10 +79,16 @@ class DefaultProfiler:
     def __call__(self, function: Callable[P, R], /) -> Callable[P, R]: ...
     @overload
     def __call__(
-        self, /, *, track: int | str = 0, name: str | None = None
+        self, /, *, track: int | str = 0, name: str | None = None, cpu: bool = False
     ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
     def __call__(
-        self, function: Any = None, /, *, track: int | str = 0, name: str | None = None
+        self,
+        function: Any = None,
+        /,
+        *,
+        track: int | str = 0,
+        name: str | None = None,
+        cpu: bool = False,
     ) -> Any:
         """Record each call of a function as a pass of one block: ``@profile``.
 
@@ -91,11 +97,12 @@ class DefaultProfiler:
 
         :param track: the track's index (from 0 on) or its name.
         :param name: the block's name; by default the function's own.
+        :param cpu: whether its passes take processor time; see `Profiler.set_track_cpu`.
         :raises TypeError: for an argument of the wrong type, or what cannot be tracked.
         :raises ValueError: for a negative track or an empty name.
         :raises ConfigError: when it is used for the first time, and the settings have a mistake.
         """
-        decorate = self.profiler.track(track, name)
+        decorate = self.profiler.track(track, name, cpu=cpu)
         return decorate if function is None else decorate(function)
 
     def block(self, name: str, track: int | str = 0) -> Block:

@@ -42,7 +42,11 @@ def _about(site: int, owner: Profiler) -> dict[str, Any]:
 def _about_profiler(profiler: Profiler) -> dict[str, Any]:
     from .store.gather import folder_of
 
-    return {"profiler": profiler.name, "gather": folder_of(profiler)}
+    return {
+        "profiler": profiler.name,
+        "gather": folder_of(profiler),
+        "cpu": profiler.takes_cpu,
+    }
 
 
 def _by_value(function: Any) -> Any:
@@ -144,12 +148,13 @@ _MADE: list[Profiler] = []  # kept for what arrives later, and for their results
 def profiler_named(about: dict[str, Any]) -> Profiler:
     """Return the profiler of a name, made when there is none; it gathers where the sender's does.
 
-    :param about: its name, and the directory that the sender gathers in.
+    :param about: its name, the directory that the sender gathers in, and whether it takes processor
+        time.
     """
     name = about["profiler"]
     with _LOCK:
         alive = [each for each in profilers() if each.name == name]
-        profiler = alive[0] if alive else Profiler(name)
+        profiler = alive[0] if alive else Profiler(name, cpu=about["cpu"])
         if not alive:
             _MADE.append(profiler)
     if about["gather"] is not None:

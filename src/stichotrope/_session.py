@@ -26,6 +26,7 @@ _SPAWN = "multiprocessing.spawn"
 _SENT = (
     "enabled",
     "clock",
+    "cpu",
     "gather_period_s",
     "retain_threads",
     "max_nodes",
@@ -105,6 +106,8 @@ class Session:
         self._made.append(made)
         if self._settings.store is not None and made.store is None:
             made.keep_in(self._settings.store)
+        if self._settings.cpu:
+            made.set_cpu(True)
         if os.getpid() != self._pid or self._settings.gather is not None:
             self._gather_into(made)
 

@@ -108,9 +108,10 @@ class ThreadData:
 class _Tracking:
     """What tracks functions for a profiler, on one of its tracks."""
 
-    def __init__(self, profiler: Profiler, track: int | str) -> None:
+    def __init__(self, profiler: Profiler, track: int | str, cpu: bool) -> None:
         self._profiler = profiler
         self._track = track
+        self._cpu = cpu
 
     def __call__(self, function: Any, name: str, place: Any, /) -> Any:
         """Return what stands for a function; the block's place is that of `place`."""
@@ -127,7 +128,10 @@ class _Tracking:
 
     def register(self, name: str, file: str, line: int, /) -> int:
         """Make a block, if there is none yet, and return the number of its call site."""
-        return self._profiler._intern_block(self._track, name, file, line)
+        site = self._profiler._intern_block(self._track, name, file, line)
+        if self._cpu:
+            self._profiler._have_cpu(site)
+        return site
 
 
 class Profiler(_core.Recorder):
@@ -146,8 +150,12 @@ class Profiler(_core.Recorder):
     :param store: a directory in which all that is recorded is kept in a mapped file, which other
         processes read live (``stichotrope top``), and which is still there when this one was
         killed. Where that cannot be, it is a `RuntimeWarning`, and recording goes on without.
+    :param cpu: whether passes take processor time, too: for how long their thread really ran. The
+        system is asked twice a pass, which takes longer than all the rest of it: see `overhead`
+        in the metadata. Passes of coroutines and generators have what they ran themselves.
     :raises TypeError: when an argument is of the wrong type.
-    :raises ValueError: when the name is empty or a limit out of range.
+    :raises ValueError: when the name is empty, a limit out of range, or there is no clock for the
+        processor time of threads.
     """
 
     _profiler_id: int
@@ -180,13 +188,17 @@ class Profiler(_core.Recorder):
         max_nodes: int = 65_536,
         max_blocks: int = 65_536,
         store: StrPath | None = None,
+        cpu: bool = False,
     ) -> None:
         name = checks.checked_text(name, "a profiler's name")
         checks.check_limit(retain_threads, "retain_threads", *checks.RETAIN_THREADS)
         checks.check_limit(max_nodes, "max_nodes", *checks.MAX_NODES)
         checks.check_limit(max_blocks, "max_blocks", *checks.MAX_BLOCKS)
         directory = None if store is None else _store_directory(store)
+        checks.check_switch(cpu, "cpu")
         self._open_store(retain_threads, max_nodes)  # refuses to be called twice
+        if cpu:
+            self._take_processor_time(None)
         self._name = name
         self._gathering: Gathering | None = None
         self._off_by_name: frozenset[str] = frozenset()  # tracks to be made switched off
@@ -256,7 +268,7 @@ class Profiler(_core.Recorder):
     # Marking
 
     def track(
-        self, track: int | str, name: str | None = None
+        self, track: int | str, name: str | None = None, *, cpu: bool = False
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Return a decorator that records each call of a function as a pass of one block.
 
@@ -281,12 +293,16 @@ class Profiler(_core.Recorder):
 
         :param track: the track's index (from 0 on) or its name.
         :param name: the block's name; by default the function's own.
-        :raises TypeError: for a track or name of the wrong type, or when what is decorated cannot
-            be tracked: a class (see `track_class`), a module (see `track_module`), what cannot be
-            called, or a property or the like that cannot be copied.
-        :raises ValueError: for a negative track or an empty name.
+        :param cpu: whether its passes take processor time, even where the track's do not; see
+            `set_track_cpu`.
+        :raises TypeError: for a track, name or switch of the wrong type, or when what is decorated
+            cannot be tracked: a class (see `track_class`), a module (see `track_module`), what
+            cannot be called, or a property or the like that cannot be copied.
+        :raises ValueError: for a negative track or an empty name; or for ``cpu`` on a platform that
+            has no clock for the processor time of threads.
         """
         checks.check_track(track)
+        checks.check_switch(cpu, "cpu")
         if name is not None:
             name = checks.checked_name(name)
 
@@ -294,7 +310,8 @@ class Profiler(_core.Recorder):
             wrapping.check_target(function)
             if not is_global_enabled():
                 return function
-            tracked: Callable[P, R] = wrapping.tracked(function, name, self._wrapper(track))
+            wrap = self._wrapper(track, cpu)
+            tracked: Callable[P, R] = wrapping.tracked(function, name, wrap)
             return tracked
 
         return decorate
@@ -376,8 +393,8 @@ class Profiler(_core.Recorder):
     ) -> list[str]:
         return codes.track_chosen(choices, self._wrapper(track), place, self)
 
-    def _wrapper(self, track: int | str) -> _Tracking:
-        return _Tracking(self, track)
+    def _wrapper(self, track: int | str, cpu: bool = False) -> _Tracking:
+        return _Tracking(self, track, cpu)
 
     def _intern_block(self, track: int | str, name: str, file: str, line: int) -> int:
         """Return the number of a call site, registering it at first sight."""
@@ -400,6 +417,10 @@ class Profiler(_core.Recorder):
                 owner.gate, self._sites, owner.sites, site, _CALL_SITE_CACHE, key, value
             )
         return owner.sites[known[1]]
+
+    def _have_cpu(self, site: int) -> None:
+        """Let the passes of a call site take processor time, whether its track's do or not."""
+        self._locked(lambda: self._take_processor_time_of(site))
 
     def _describe_site(self, site: int) -> str:
         known = self._sites[site]
@@ -479,6 +500,40 @@ class Profiler(_core.Recorder):
         """
         checks.check_track(track)
         return self._locked(lambda: self._is_on(track))
+
+    @property
+    def takes_cpu(self) -> bool:
+        """Whether the passes of all tracks take processor time."""
+        return self._takes_processor_time()
+
+    def set_cpu(self, cpu: bool) -> None:
+        """Let the passes of all tracks take processor time or not, from now on and on all threads.
+
+        What was said of single tracks and functions stays; see `set_track_cpu`.
+
+        :param cpu: whether to take it.
+        :raises TypeError: when it is no bool.
+        :raises ValueError: on a platform that has no clock for the processor time of threads.
+        """
+        checks.check_switch(cpu, "cpu")
+        self._locked(lambda: self._take_processor_time(None, cpu))
+
+    def set_track_cpu(self, track: int | str, cpu: bool) -> None:
+        """Let a track's passes take processor time or not, from now on and on all threads.
+
+        Beside how long a pass took, it is known then for how long its thread ran: ``cpu`` of
+        blocks and nodes, and how much of the time it waited. It costs two calls of the system a
+        pass. Passes that are open stay as they are, and so do blocks that take it by themselves.
+
+        :param track: the track's index or name; one that is not there yet is made.
+        :param cpu: whether to take it.
+        :raises TypeError: for a track or a switch of the wrong type.
+        :raises ValueError: for a negative index or an empty name, or on a platform that has no
+            clock for the processor time of threads.
+        """
+        checks.check_track(track)
+        checks.check_switch(cpu, "cpu")
+        self._locked(lambda: self._take_processor_time(self._track(track).gate, cpu))
 
     def _is_on(self, track: int | str) -> bool:
         idx = self._track_names.get(track) if isinstance(track, str) else track

@@ -71,7 +71,7 @@ class Profilers(Subject):
         self._made: dict[int, tuple[Profiler, Block]] = {}
 
     def make(self, number: int) -> None:
-        p = Profiler(f"profiler {number}", **self._limits)
+        p = Profiler(f"profiler {number}", **self._limits)  # type: ignore[arg-type]
         self._made[number] = (p, p.block(0, f"{number}"))
 
     def open(self, number: int) -> Block:
@@ -97,7 +97,7 @@ class _OfOneProfiler(Subject):
 
     def __init__(self, **limits: int) -> None:
         super().__init__(**limits)
-        self._profiler = Profiler("shared", **limits)
+        self._profiler = Profiler("shared", **limits)  # type: ignore[arg-type]
 
     def profiler(self, number: int) -> Profiler:
         return self._profiler

@@ -10,6 +10,8 @@ OF_PASSES = {
     "errors": "Errors",
     "cancelled": "Cancelled",
     "concurrency": "At a time",
+    "cpu": "CPU",
+    "waiting": "Waiting",
 }
 # Those between a block's name and its place, in their order.
 HEADINGS = {
@@ -33,6 +35,8 @@ FIGURES = {
     "errors": "error_count",
     "cancelled": "cancelled_count",
     "concurrency": "concurrency",
+    "cpu": "cpu_time_ns",
+    "waiting": "waiting",
     "total": "total_time_ns",
     "self": "self_time_ns",
     "mean": "avg_time_ns",

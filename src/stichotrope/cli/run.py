@@ -75,6 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-q", "--no-report", action="store_true", help="print no report")
     often = "show a table meanwhile, renewed each second, or as often as --live=SECONDS says"
     add("--live", metavar="SECONDS", nargs="?", type=float, const=_LIVE_SECONDS, help=often)
+    add("--cpu", action="store_true", help="tell waiting from working: take processor time, too")
     add("--store", metavar="DIR", help="keep what is recorded in mapped files there: see top")
     add("--gather", metavar="DIR", help="have each process keep its results in a file there")
     # What they stand for is taken apart by `_split`, and told by the usage.
@@ -173,7 +174,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
-            settings = load(targets=options.target, **given)
+            settings = load(targets=options.target, cpu=options.cpu or None, **given)
         except ConfigError as error:
             raise CommandError(str(error)) from None
     for warning in said:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
         def set_track_name(self, track: int, name: str) -> None: ...
         def set_track_enabled(self, track: int | str, enabled: bool) -> None: ...
+        def set_cpu(self, cpu: bool) -> None: ...
         def stop(self) -> None: ...
         def gather(self, directory: StrPath | None = None, *, period_s: float = 1.0) -> bool: ...
 
@@ -43,8 +44,17 @@ def configured(make: Callable[..., P], name: str | None, settings: Settings | No
         "store": chosen.store,
     }
     profiler = make(**{key: value for key, value in given.items() if value is not None})
+    if chosen.cpu:
+        _take_processor_time(profiler, chosen)
     _set_up(profiler, chosen)
     return profiler
+
+
+def _take_processor_time(profiler: _Profiler, settings: Settings) -> None:
+    try:
+        profiler.set_cpu(True)
+    except ValueError as error:
+        raise ConfigError(f"cpu ({settings.origins['cpu']}): {error}") from None
 
 
 def _use_clock(settings: Settings) -> None:

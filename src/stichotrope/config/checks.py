@@ -21,10 +21,10 @@ def check_track(track: object) -> None:
         raise ValueError(f"a track's index must be 0 or more, not {track}")
 
 
-def check_switch(value: object) -> None:
+def check_switch(value: object, what: str = "a switch") -> None:
     """Refuse what is not True or False."""
     if not isinstance(value, bool):
-        raise TypeError(f"a switch is True or False, not {shown(value)}")
+        raise TypeError(f"{what} is True or False, not {shown(value)}")
 
 
 def check_limit(value: object, what: str, least: int, most: int) -> None:

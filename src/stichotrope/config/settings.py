@@ -55,6 +55,7 @@ _SETTINGS: dict[str, _Setting] = {
     "name": _Setting(kinds.Text()),
     "tracks": _Setting(kinds.Tracks(), {}),
     "clock": _Setting(kinds.Choice(_clocks)),
+    "cpu": _Setting(kinds.Switch(), False),
     "targets": _Setting(kinds.Texts(), ()),
     "output": _Setting(kinds.Path()),
     "format": _Setting(kinds.Choice(lambda: FORMATS), "table"),
@@ -80,6 +81,7 @@ class Settings:
     :ivar tracks: track index or name → `TrackSettings`. By index a track gets a name, a switch, or
         both; by name a switch, which acts when the program makes that track.
     :ivar clock: "counter" or "monotonic"; None leaves the choice to what the machine offers.
+    :ivar cpu: whether passes take processor time, too; see `Profiler`.
     :ivar targets: patterns of the functions to track without marks, such as "shop.orders:*".
     :ivar output: the file that results are saved in at the end, or None.
     :ivar format: the form of a printed report: "table" or "tree".
@@ -105,6 +107,7 @@ class Settings:
     name: str | None
     tracks: Mapping[int | str, TrackSettings]
     clock: str | None
+    cpu: bool
     targets: tuple[str, ...]
     output: str | None
     format: str

@@ -1,4 +1,5 @@
-"""What reports say of passes beside their times: open ones, how they ended, how many at a time.
+"""What reports say of passes beside their times: open ones, how they ended, how many at a time,
+for how long they ran on a processor.
 
 A column of these appears where it says something, so that the report of a program without errors,
 recursion and tasks has none of them.
@@ -7,18 +8,26 @@ recursion and tasks has none of them.
 from __future__ import annotations
 
 from .._text.columns import FIGURES, OF_PASSES
-from .._text.format import format_count
+from .._text.format import format_count, format_percent, format_time_ns
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import TypeVar
 
     from ..results import CallNode, ProfileBlock, ProfilerResults
 
     _Passes = TypeVar("_Passes", ProfileBlock, CallNode)
 
-STYLES = {"open": "cyan", "errors": "red", "cancelled": "yellow", "concurrency": ""}
+STYLES = {
+    "open": "cyan",
+    "errors": "red",
+    "cancelled": "yellow",
+    "concurrency": "",
+    "cpu": "",
+    "waiting": "magenta",
+}
+_OF_PROCESSOR = ("cpu", "waiting")
 
 
 def figure(one: ProfileBlock | CallNode, column: str) -> float:
@@ -40,6 +49,8 @@ def says(one: ProfileBlock | CallNode, column: str) -> bool:
     """
     if column == "concurrency":
         return _at_a_time(one) != _at_a_time(None)
+    if column in _OF_PROCESSOR:
+        return one.cpu is not None
     return figure(one, column) > 0
 
 
@@ -52,17 +63,27 @@ def columns(them: Iterable[ProfileBlock | CallNode]) -> list[str]:
     return [column for column in OF_PASSES if any(says(one, column) for one in shown)]
 
 
-def cell(one: ProfileBlock | CallNode, column: str, at_least: str) -> str:
+def cell(
+    one: ProfileBlock | CallNode,
+    column: str,
+    at_least: str,
+    time: Callable[[float], str] = format_time_ns,
+) -> str:
     """Return what stands in a column; empty where it says nothing.
 
     :param one: the block or the path.
     :param column: one of `OF_PASSES`.
     :param at_least: what stands before a number that is a lower bound.
+    :param time: how a time in ns is written.
     """
     if not says(one, column):
         return ""
     if column == "concurrency":
         return (at_least if one.open_count else "") + _at_a_time(one)
+    if column == "cpu":
+        return (at_least if one.cpu_count < one.hit_count else "") + time(one.cpu_time_ns)
+    if column == "waiting":
+        return format_percent(one.waiting, 1)
     return format_count(int(figure(one, column)))
 
 

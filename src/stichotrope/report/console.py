@@ -45,8 +45,8 @@ _STYLES = {
 _OF_ENDED_PASSES = ("mean", "p50", "p95", "p99", "min", "max")
 # What goes first when there is little room (the block's place goes before any of these).
 _DROPPED_FIRST = (
-    *("min", "max", "p95", "p50", "p99", "bar", "concurrency", "self", "mean"),
-    *("cancelled", "open", "hits", "errors", "share"),
+    *("min", "max", "p95", "p50", "p99", "bar", "concurrency", "self", "cpu", "mean"),
+    *("cancelled", "open", "hits", "errors", "waiting", "share"),
 )
 
 _NOTHING = (
@@ -70,14 +70,14 @@ def print_results(
 ) -> None:
     """Print a report: the tracks, and in each its blocks with times, shares and percentiles.
 
-    Columns of open passes, of errors (left by an exception), of cancelled ones and of how many were
-    open at a time are there where they say something.
+    Columns of open passes, of errors (left by an exception), of cancelled ones, of how many were
+    open at a time, and of processor time are there where they say something.
 
     :param results: a `ProfilerResults`, or a `Profiler`.
     :param file: the text stream to print to; standard output unless given.
     :param sort: what the blocks of a track are sorted by, most first: ``total``, ``self``,
-        ``hits``, ``mean``, ``max``, ``open``, ``errors``, ``cancelled`` or ``concurrency``; or
-        ``name``. Blocks that were never entered come last.
+        ``hits``, ``mean``, ``max``, ``open``, ``errors``, ``cancelled``, ``concurrency``, ``cpu``
+        or ``waiting``; or ``name``. Blocks that were never entered come last.
     :param limit: how many blocks to show of each track; all unless given.
     :param width: the width in columns; that of the terminal, or 120 elsewhere, unless given.
     :param color: whether to use colours; unless given, on terminals that have them, and not when
@@ -267,7 +267,7 @@ class _Row:
 def _of_all_passes(block: ProfileBlock, whole_ns: int, glyphs: _Glyphs) -> dict[str, str]:
     """Return the cells that a block has also while none of its passes has ended."""
     return {
-        **{key: _passes.cell(block, key, glyphs.at_least) for key in OF_PASSES},
+        **{key: _passes.cell(block, key, glyphs.at_least, glyphs.time) for key in OF_PASSES},
         "total": glyphs.time(block.total_time_ns),
         "self": glyphs.time(block.self_time_ns),
         "share": format_percent(block.total_time_ns, whole_ns),
@@ -461,7 +461,8 @@ def _padded(text: str, width: int) -> str:
 
 
 def _counted(count: int, thing: str) -> str:
-    return f"{format_count(count)} {thing}{'' if count == 1 else 's'}"
+    plural = "es" if thing.endswith("s") else "s"
+    return f"{format_count(count)} {thing}{'' if count == 1 else plural}"
 
 
 # What the metadata tells; each entry may be missing, or of an unknown shape in a later version.
@@ -537,4 +538,15 @@ def _overhead(results: ProfilerResults, glyphs: _Glyphs) -> list[str]:
     in_all = None if overhead is None else _number(overhead * results.total_hits)
     if overhead is None or in_all is None:
         return []
-    return [f"recording took about {glyphs.time(overhead)} per pass, {glyphs.time(in_all)} in all"]
+    facts = [f"recording took about {glyphs.time(overhead)} per pass, {glyphs.time(in_all)} in all"]
+    return [*facts, *_cpu_overhead(results, glyphs)]
+
+
+def _cpu_overhead(results: ProfilerResults, glyphs: _Glyphs) -> list[str]:
+    """Return what those passes cost that took processor time."""
+    cpu = results.metadata.get("cpu")
+    overhead = _number(cpu.get("overhead_ns_per_pass")) if isinstance(cpu, dict) else None
+    passes = sum(block.cpu_count for block in _blocks(results))
+    if overhead is None or not passes:
+        return []
+    return [f"{_counted(passes, 'pass')} with processor time, {glyphs.time(overhead)} each"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # No mean: what a path took is its total. Those of `OF_PASSES` are there where they say something.
 _COLUMNS = ("hits", *OF_PASSES, "total", "self", "share")
 # What goes before a name is cut short.
-_DROPPED_FIRST = ("concurrency", "self", "cancelled", "open", "hits", "errors")
+_DROPPED_FIRST = ("concurrency", "self", "cpu", "cancelled", "open", "hits", "errors", "waiting")
 _LEAST_NAME = 16  # columns; of a name that is deep in the tree, its place there is cut first
 _WHERE_ROOM = 14
 _GAP = 2
@@ -51,7 +51,7 @@ class _Row:
         self.heat = console._heat(node.total_time_ns, whole_ns)
         self.cells = {
             "hits": format_count(node.hit_count),
-            **{key: _passes.cell(node, key, glyphs.at_least) for key in OF_PASSES},
+            **{key: _passes.cell(node, key, glyphs.at_least, glyphs.time) for key in OF_PASSES},
             "total": about + glyphs.time(node.total_time_ns),
             "self": glyphs.time(node.self_time_ns),
             "share": format_percent(node.total_time_ns, whole_ns),

@@ -7,7 +7,9 @@ from .histogram import Histogram
 from .model import (
     FORMAT,
     FORMAT_VERSION,
+    PERCENTILES,
     CallNode,
+    ProcessorTime,
     ProcessResults,
     ProfileBlock,
     ProfilerResults,
@@ -22,7 +24,7 @@ from .plain import ResultsFormatError as ResultsFormatError
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from .._text.files import StrPath
@@ -159,11 +161,14 @@ def _figures_to_dict(figures: Figures) -> dict[str, Any]:
         "total_time_ns": figures.total_time_ns,
         **_totals_to_dict(figures),
         "tracks": [_track_to_dict(track) for _, track in sorted(figures.tracks.items())],
-        "tree": [
-            {"parent": parent, **dict(zip(CallNode.__match_args__, values, strict=True))}
-            for parent, values in tree_rows(figures.tree)
-        ],
+        "tree": [_node_to_dict(*row) for row in tree_rows(figures.tree)],
     }
+
+
+def _node_to_dict(parent: int, values: tuple[Any, ...]) -> dict[str, Any]:
+    node = {"parent": parent, **dict(zip(CallNode.__match_args__, values, strict=True))}
+    cpu = node.pop("cpu")
+    return node if cpu is None else {**node, "cpu": _plain(cpu)}
 
 
 def _totals_to_dict(totals: Totals) -> dict[str, int]:
@@ -182,8 +187,23 @@ def _block_to_dict(block: ProfileBlock) -> dict[str, Any]:
     return {
         **_plain(block),
         **block.computed(),
-        "histogram": [[lower, count] for lower, _, count in block.histogram],
+        "histogram": _histogram_to_list(block.histogram),
+        **({} if block.cpu is None else {"cpu": _cpu_to_dict(block, block.cpu)}),
     }
+
+
+def _cpu_to_dict(block: ProfileBlock, cpu: ProcessorTime) -> dict[str, Any]:
+    return {
+        **_plain(cpu),
+        "avg_ns": cpu.avg_ns,
+        "waiting": cpu.waiting,
+        **{f"p{q}_ns": block.cpu_percentile(q) for q in PERCENTILES},
+        "histogram": _histogram_to_list(cpu.histogram),
+    }
+
+
+def _histogram_to_list(histogram: Histogram) -> list[list[int]]:
+    return [[lower, count] for lower, _, count in histogram]
 
 
 def _thread_to_dict(thread: ThreadResults, places: Mapping[object, int]) -> dict[str, Any]:
@@ -269,11 +289,29 @@ def _track_from(document: Document) -> ProfileTrack:
 
 
 def _block_from(document: Document, track_idx: int) -> ProfileBlock:
+    return ProfileBlock(
+        **_values_from(document, ProfileBlock),
+        track_idx=track_idx,
+        histogram=_histogram_from(document),
+        cpu=_cpu_from(document, _histogram_from),
+    )
+
+
+def _histogram_from(document: Document) -> Histogram:
     histogram = Histogram()
     for lower, passes in document.pairs("histogram"):
         histogram.add(lower, passes)
-    values = _values_from(document, ProfileBlock)
-    return ProfileBlock(**values, track_idx=track_idx, histogram=histogram)
+    return histogram
+
+
+def _cpu_from(
+    document: Document, histogram: Callable[[Document], Histogram]
+) -> ProcessorTime | None:
+    """Return the processor time of a block or a node, where it has any."""
+    if "cpu" not in document.value:
+        return None
+    cpu = document.object("cpu")
+    return ProcessorTime(**_values_from(cpu, ProcessorTime), histogram=histogram(cpu))
 
 
 def processes_from(document: Document) -> list[ProcessResults] | None:
@@ -323,7 +361,8 @@ def _tree_from(document: Document) -> CallNode:
                 f'field "parent" at {node.where} must be the number of a node before it '
                 f"(-1 for the first), not {parent}"
             )
-        rows.append((parent, tuple(_values_from(node, CallNode).values())))
+        values = _values_from(node, CallNode).values()
+        rows.append((parent, (*values, _cpu_from(node, lambda _: Histogram()))))
     if not rows:
         raise ResultsFormatError(f'field "tree"{document.place()} must have at least a root')
     return tree_from_rows(rows)

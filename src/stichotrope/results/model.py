@@ -30,6 +30,63 @@ PERCENTILES = (50, 95, 99)  # those that documents and reports tell
 Identity = tuple[int, str, int, str]
 
 
+class ProcessorTime(Record):
+    """For how long threads ran on a processor in passes of a block, or of a path.
+
+    Of the passes that ended and whose processor time was taken. A coroutine or generator has what
+    it ran itself, not what ran while it was suspended.
+
+    :ivar count: how many passes these are.
+    :ivar time_ns: what they took, recursion counted once.
+    :ivar sum_ns: what each took added up, recursive ones included.
+    :ivar wall_ns: for how long they were open, added up in the same way.
+    :ivar min_ns: the least that one took.
+    :ivar max_ns: the most.
+    :ivar histogram: what they took; empty for a path.
+    """
+
+    count: int = field(read="count", is_summed=True)
+    time_ns: int = field(read="count", is_summed=True)
+    sum_ns: int = field(read="count", is_summed=True)
+    wall_ns: int = field(read="count", is_summed=True)
+    min_ns: int = field(read="count")
+    max_ns: int = field(read="count")
+    histogram: Histogram = field(factory=Histogram)
+
+    @property
+    def avg_ns(self) -> float:
+        """The mean of a pass, in nanoseconds."""
+        return self.sum_ns / self.count if self.count else 0.0
+
+    @property
+    def waiting(self) -> float:
+        """The share of the passes' time in which they did not run, from 0.0 to 1.0.
+
+        That is 1 − ``sum_ns`` ÷ ``wall_ns``: they waited for input, a lock, the interpreter's
+        lock, a processor, or were suspended.
+        """
+        return max(1 - self.sum_ns / self.wall_ns, 0.0) if self.wall_ns else 0.0
+
+    def add(self, other: ProcessorTime) -> None:
+        """Take in other passes.
+
+        :param other: the passes; they stay as they are.
+        """
+        self.min_ns = min(self.min_ns, other.min_ns)
+        self.max_ns = max(self.max_ns, other.max_ns)
+        self._add_sums(other)
+        self.histogram.merge(other.histogram)
+
+
+def _percentile(q: float, histogram: Histogram, least: int, most: int) -> int:
+    exact = exact_quantile(q)
+    if exact == 0:
+        return least
+    if exact == 1:
+        return most
+    return min(max(histogram.quantile(q), least), most)
+
+
 class _Passes:
     """What a block and a node of the call tree have in common."""
 
@@ -43,6 +100,39 @@ class _Passes:
     open_count: int
     total_time_ns: int
     sum_time_ns: int
+    cpu: ProcessorTime | None
+
+    @property
+    def cpu_time_ns(self) -> int:
+        """The processor time of the passes that ended and took it, recursion counted once, in ns.
+
+        0 where none did. What else is known of it is in ``cpu``.
+        """
+        return self.cpu.time_ns if self.cpu is not None else 0
+
+    @property
+    def waiting(self) -> float:
+        """The share of the passes' time in which they did not run; 0.0 where it is not known.
+
+        See `ProcessorTime.waiting`.
+        """
+        return self.cpu.waiting if self.cpu is not None else 0.0
+
+    @property
+    def cpu_count(self) -> int:
+        """The passes whose processor time was taken."""
+        return self.cpu.count if self.cpu is not None else 0
+
+    def _of_cpu(self) -> dict[str, float]:
+        """Return the figures of processor time by name, 0 where there is none."""
+        return {name: getattr(self, name) for name in ("cpu_count", "cpu_time_ns", "waiting")}
+
+    def _add_cpu(self, other: _Passes) -> None:
+        if other.cpu is None:
+            return
+        if self.cpu is None:
+            self.cpu = ProcessorTime(0, 0, 0, 0, other.cpu.min_ns, other.cpu.max_ns)
+        self.cpu.add(other.cpu)
 
     @property
     def identity(self) -> Identity:
@@ -106,6 +196,7 @@ class ProfileBlock(Record, _Passes):
     :ivar error_count: those of the hits that were left by an exception, cancellation apart.
     :ivar cancelled_count: those of the hits that were cancelled: left by a ``CancelledError``, a
         ``GeneratorExit``, trio's ``Cancelled`` or a group of nothing else.
+    :ivar cpu: their processor time, where any of them took it; else None.
     """
 
     name: str = field(read="text")
@@ -126,6 +217,7 @@ class ProfileBlock(Record, _Passes):
     open_count: int = field(read="count", since=2, is_summed=True, default=0)
     error_count: int = field(read="count", since=2, is_summed=True, default=0)
     cancelled_count: int = field(read="count", since=2, is_summed=True, default=0)
+    cpu: ProcessorTime | None = field(default=None)
 
     @property
     def stddev_time_ns(self) -> float:
@@ -179,7 +271,22 @@ class ProfileBlock(Record, _Passes):
 
     def figures(self) -> dict[str, float]:
         """Return all counts and times in ns by name: the fields, then what is computed of them."""
-        return {**{name: getattr(self, name) for name in self._figures}, **self.computed()}
+        fields = {name: getattr(self, name) for name in self._figures}
+        return {**fields, **self.computed(), **self._of_cpu()}
+
+    def cpu_percentile(self, q: float) -> int:
+        """Return the processor time in ns that ``q`` percent of the passes do not exceed.
+
+        Of those passes that took it, and as coarse as `percentile`. 0 when none did.
+
+        :param q: a number from 0 to 100.
+        :raises TypeError: when ``q`` is not a real number.
+        :raises ValueError: when ``q`` lies outside 0 to 100.
+        """
+        exact_quantile(q)
+        if self.cpu is None:
+            return 0
+        return _percentile(q, self.cpu.histogram, self.cpu.min_ns, self.cpu.max_ns)
 
     def add(self, other: ProfileBlock) -> None:
         """Take in the passes of another block.
@@ -192,6 +299,7 @@ class ProfileBlock(Record, _Passes):
             self.max_time_ns = max(self.max_time_ns, other.max_time_ns)
         self._add_sums(other)
         self.histogram.merge(other.histogram)
+        self._add_cpu(other)
 
 
 class Totals:
@@ -297,6 +405,7 @@ class CallNode(Record, _Passes):
     :ivar open_count: passes that are open on this path.
     :ivar error_count: those of the hits that were left by an exception; see `ProfileBlock`.
     :ivar cancelled_count: those of the hits that were cancelled.
+    :ivar cpu: their processor time, where any of them took it; else None.
     """
 
     name: str = field(read="text")
@@ -312,11 +421,13 @@ class CallNode(Record, _Passes):
     open_count: int = field(read="count", since=2, is_summed=True, default=0)
     error_count: int = field(read="count", since=2, is_summed=True, default=0)
     cancelled_count: int = field(read="count", since=2, is_summed=True, default=0)
+    cpu: ProcessorTime | None = field(default=None)
 
     def figures(self) -> dict[str, float]:
         """Return all counts and times in ns by name: the fields, then what is computed of them."""
         fields = {name: getattr(self, name) for name in self._figures}
-        return {**fields, "avg_time_ns": self.avg_time_ns, "concurrency": self.concurrency}
+        computed = {"avg_time_ns": self.avg_time_ns, "concurrency": self.concurrency}
+        return {**fields, **computed, **self._of_cpu()}
 
     def add(self, other: CallNode) -> None:
         """Take in the passes of another node; each keeps its children.
@@ -324,6 +435,7 @@ class CallNode(Record, _Passes):
         :param other: the node; it stays as it is.
         """
         self._add_sums(other)
+        self._add_cpu(other)
 
     @classmethod
     def root(cls) -> CallNode:

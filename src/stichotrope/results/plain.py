@@ -115,6 +115,10 @@ class Document:
             raise self._wrong(key, "a whole number, 0 or more")
         return value
 
+    def object(self, key: str) -> Document:
+        """Return a field that holds an object."""
+        return Document(self.mapping(key), self._path(key), self.version)
+
     def objects(self, key: str) -> Iterator[Document]:
         for i, item in enumerate(self._take(key, list, "a list")):
             yield Document(item, f"{self._path(key)}[{i}]", self.version)

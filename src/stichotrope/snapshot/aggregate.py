@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..results import OTHER_PATHS, CallNode, ProfileBlock, ProfileTrack
+from ..results import OTHER_PATHS, CallNode, ProcessorTime, ProfileBlock, ProfileTrack
 from ..results.histogram import Histogram, index
 
 TYPE_CHECKING = False
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _SUB_BUCKETS = 16  # of the core's histogram, in each octave
 _OTHER_SITE = -1
+_PROCESSOR = -2  # the site of a node that holds its parent's processor time
 
 
 class Site:
@@ -55,6 +56,9 @@ class Rate:
         return (2 * squared_ticks * self.ns * self.ns + divisor) // (2 * divisor)
 
 
+_NANOSECONDS = Rate(1, 1)  # of processor time
+
+
 class _Sums:
     """What the nodes of one site come to, in ticks."""
 
@@ -69,6 +73,7 @@ class _Sums:
         "failed",
         "cancelled",
         "buckets",
+        "cpu",
     )
 
     def __init__(self) -> None:
@@ -76,6 +81,13 @@ class _Sums:
         self.open = self.failed = self.cancelled = 0
         self.minimum = -1
         self.buckets: list[dict[int, int]] = []
+        self.cpu: _Sums | None = None
+
+    def add_cpu(self, node: RawNode) -> None:
+        """Take in what a node below one of the site's has of their processor time."""
+        if self.cpu is None:
+            self.cpu = _Sums()
+        self.cpu.add(node)
 
     def add(self, node: RawNode) -> None:
         _, _, hits, total, minimum, maximum, squares, *rest, buckets = node
@@ -117,6 +129,25 @@ def _histogram(buckets: Sequence[dict[int, int]], rate: Rate) -> Histogram:
     return Histogram(counts)
 
 
+def _processor_time(sums: _Sums, rate: Rate, places: Rate | None) -> ProcessorTime | None:
+    """Return what the nodes of processor time come to: in them, only one figure is in ticks.
+
+    :param rate: how long a tick is.
+    :param places: for the histogram; None for none.
+    """
+    if not sums.hits:
+        return None
+    return ProcessorTime(
+        sums.hits,
+        sums.failed,
+        sums.total,
+        rate.time(sums.cancelled),
+        sums.minimum,
+        sums.maximum,
+        Histogram() if places is None else _histogram(sums.buckets, places),
+    )
+
+
 def _block(site: Site, sums: _Sums | None, once: tuple[int, int], rate: Rate) -> ProfileBlock:
     block = ProfileBlock(site.name, site.file, site.line, site.track_idx, site.block_idx)
     block.total_time_ns, block.active_time_ns = map(rate.time, once)
@@ -134,6 +165,8 @@ def _block(site: Site, sums: _Sums | None, once: tuple[int, int], rate: Rate) ->
         block.histogram = _histogram(sums.buckets, rate)
         block.error_count = sums.failed
         block.cancelled_count = sums.cancelled
+    if sums.cpu is not None:
+        block.cpu = _processor_time(sums.cpu, rate, _NANOSECONDS)
     return block
 
 
@@ -155,7 +188,9 @@ def blocks_by_track(
     """
     sums: dict[int, _Sums] = {}
     for node in nodes:
-        if node[1] != _OTHER_SITE:
+        if node[1] == _PROCESSOR:
+            sums[nodes[node[0]][1]].add_cpu(node)
+        elif node[1] != _OTHER_SITE:
             sums.setdefault(node[1], _Sums()).add(node)
     site_ticks, track_ticks, _ = scopes
     found = {
@@ -179,7 +214,14 @@ def call_tree(sites: Sequence[Site], nodes: Sequence[RawNode], rate: Rate) -> Ca
     """
     root = CallNode("", -1, -1)
     made: list[CallNode] = []
-    for parent, number, hits, total, _, _, _, once, own, open_, failed, cancelled, _ in nodes:
+    for raw in nodes:
+        parent, number, hits, total, _, _, _, once, own, open_, failed, cancelled, _ = raw
+        if number == _PROCESSOR:
+            sums = _Sums()
+            sums.add(raw)
+            made[parent].cpu = _processor_time(sums, rate, None)
+            made.append(made[parent])
+            continue
         if number == _OTHER_SITE:
             node = CallNode(OTHER_PATHS, -1, -1)
         else:
@@ -204,3 +246,8 @@ def other_passes(nodes: Sequence[RawNode]) -> int:
     """Return how many passes lie under "other paths": a thread's tree had reached its limit."""
     under = (node for node in nodes if node[0] >= 0 and nodes[node[0]][1] == _OTHER_SITE)
     return sum(node[2] for node in under)
+
+
+def has_processor_time(nodes: Sequence[RawNode]) -> bool:
+    """Return whether any pass took processor time."""
+    return any(node[1] == _PROCESSOR for node in nodes)

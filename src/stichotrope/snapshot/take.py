@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _FOLDED_NAME = "ended threads"
-_overhead_ns: float | None = None
+_overhead_ns: dict[bool, float] = {}  # of a pass, by whether it takes processor time
 _instance = (0, "")  # the process that it was made in, and its name there
 
 
@@ -76,6 +76,7 @@ class View:
         origin: Origin | None = None,
         warnings: Sequence[str] = (),
     ) -> None:
+        self._is_here = origin is None
         self._origin = origin or Origin(
             aggregate.Rate(*clock.rate(), clock.places()),
             live_labels(),
@@ -150,12 +151,16 @@ class View:
         )
 
     def _metadata(self, nodes: Sequence[_core.RawNode]) -> dict[str, Any]:
+        cpu = {}
+        if self._is_here and aggregate.has_processor_time(nodes):
+            cpu["cpu"] = _processor_clock()
         return {
             **self._origin.facts,
             "recording": self._recording,
             "roots": roots_of({site.file for site in self._sites}),
             "start_ns": self.start_ns,
             "duration_ns": self._duration_ns,
+            **cpu,
             "threads": len(self._heads),
             "folded_threads": self._snapshot.folded_threads,
             "warnings": [*self._warnings(nodes), *self._origin.warnings],
@@ -226,9 +231,21 @@ def _instance_name() -> str:
     return _instance[1]
 
 
-def _measured_overhead() -> float:
-    """Return what recording one pass costs in this process, in ns, measured once."""
-    global _overhead_ns
-    if _overhead_ns is None:
-        _overhead_ns = _core.measure_pass()
-    return _overhead_ns
+def _measured_overhead(cpu: bool = False) -> float:
+    """Return what recording one pass costs in this process, in ns, measured once.
+
+    :param cpu: of a pass that takes processor time.
+    """
+    if cpu not in _overhead_ns:
+        _overhead_ns[cpu] = _core.measure_pass(passes=100 if cpu else 500, times=cpu)
+    return _overhead_ns[cpu]
+
+
+def _processor_clock() -> dict[str, Any]:
+    """Return what results say of the clock of processor time, and of what a pass under it costs."""
+    source, step_ns, _ = _core.processor_clock()
+    return {
+        "source": source,
+        "resolution_ns": step_ns,
+        "overhead_ns_per_pass": _measured_overhead(cpu=True),
+    }

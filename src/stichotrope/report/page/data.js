@@ -47,11 +47,15 @@ const PASS_COLUMNS = [
   ["errors", "Errors", "Passes left by an exception", "5rem"],
   ["cancelled", "Cancelled", "Passes that were cancelled", "5.8rem"],
   ["concurrency", "At a time", "How many passes were open at a time, on average; ≥ while some are open", "5.5rem"],
+  ["cpu", "CPU", "For how long their threads ran on a processor", "6rem"],
+  ["waiting", "Waiting", "The share of their time in which their threads did not run", "5.5rem"],
 ].filter(([key]) => data.columns.includes(key));
 
 // The text of such a figure of a row or node; empty where it says nothing.
 function passCell(key, figures, place) {
   const value = figures[key][place];
+  if (key === "cpu") return value ? time(value) : "";
+  if (key === "waiting") return value || figures.cpu[place] ? percent(value, 1) : "";
   if (key !== "concurrency") return value ? count(value) : "";
   const text = decimal(value);
   return text === decimal(1) ? "" : `${figures.open?.[place] ? "≥" : ""}${text}`;

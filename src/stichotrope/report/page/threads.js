@@ -1,6 +1,6 @@
 // Who recorded: processes, and the threads of each.
 
-const SHARER_COLUMNS = PASS_COLUMNS.filter(([key]) => key !== "concurrency");
+const SHARER_COLUMNS = PASS_COLUMNS.filter(([key]) => ["open", "errors", "cancelled"].includes(key));
 
 const THREAD_COLUMNS = [
   { label: "Thread", width: "18rem", class: "first" },
