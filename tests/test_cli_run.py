@@ -360,6 +360,25 @@ def test_a_wrong_option_is_one_sentence(tmp_path, arguments, sentence):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("listed", ["", "sys.modules[spec.name] = module"])
+def test_a_module_that_is_loaded_from_a_file_by_hand_is_tracked(folder, listed):
+    """As programs load plugins and settings; its loader is the usual one to whoever looks."""
+    write(
+        folder,
+        loads=f"""
+        import importlib.util, sys
+        spec = importlib.util.spec_from_file_location("plugin", "shop.py")
+        module = importlib.util.module_from_spec(spec)
+        {listed}
+        spec.loader.exec_module(module)
+        print(module.price(1), type(module.__loader__).__name__, type(spec.loader).__name__)
+        """,
+    )
+    done = stichotrope("run", "-q", "-t", "plugin:price", "-o", "out.json", "loads.py", cwd=folder)
+    assert (done.stdout, done.stderr) == (python("loads.py", cwd=folder).stdout, "")
+    assert recorded_hits(folder / "out.json") == {"plugin": {"price": 1}}
+
+
 # Settings
 
 

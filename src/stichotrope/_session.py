@@ -8,7 +8,7 @@ from collections import deque
 
 from . import profiler
 from ._ended import Ending
-from .instrumentation.patterns import Instrumentation, Pattern, after_import
+from .instrumentation.patterns import Instrumentation, Pattern, after_import, watch_files
 from .store.gather import VARIABLE, is_gathering, write_all
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -99,6 +99,7 @@ class Session:
             os.register_at_fork(before=self._make_directory, after_in_child=self._go_on_in_child)
         after_import(_SPAWN, self._send_to_children)
         if self._texts:
+            after_import("importlib.util", watch_files)
             self.instrumentation.install()
 
     def _is_made(self, made: Profiler) -> None:

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import threading
+from functools import update_wrapper
 from types import ModuleType
 from weakref import ref
 
@@ -599,6 +600,29 @@ class _Loader:
             namespace["__loader__"] = self._loader
 
 
+def watch_files(util: ModuleType) -> None:
+    """Have modules seen that are loaded from a file by hand, past the finders.
+
+    :param util: `importlib.util`, whose `spec_from_file_location` begins that.
+    """
+    bare = vars(util)["spec_from_file_location"]
+
+    def spec_from_file_location(name: str, *args: Any, **kwargs: Any) -> ModuleSpec | None:
+        spec: ModuleSpec | None = bare(name, *args, **kwargs)
+        return _watched(spec, name) if spec is not None and _is_wanted(name) else spec
+
+    update_wrapper(spec_from_file_location, bare)
+    vars(util)["spec_from_file_location"] = spec_from_file_location
+
+
+def _watched(spec: ModuleSpec, name: str) -> ModuleSpec:
+    """Have it told when the module of a specification is executed."""
+    loader: Any = spec.loader
+    if hasattr(loader, "exec_module") and type(loader) is not _Loader:
+        spec.loader = _Loader(loader, name)  # type: ignore[assignment]
+    return spec
+
+
 def own_loader(loader: Any) -> Any:
     """Return a module's own loader, for one that may stand around it to track the module.
 
@@ -624,12 +648,7 @@ class _Finder:
             spec = self._found(name, path, target)
         finally:
             self._asking.discard(key)
-        loader = getattr(spec, "loader", None)
-        if spec is None:
-            return None
-        if hasattr(loader, "exec_module") and type(loader) is not _Loader:
-            spec.loader = _Loader(loader, name)  # type: ignore[assignment]
-        return spec
+        return None if spec is None else _watched(spec, name)
 
     def _come_first(self) -> None:
         """Stand before those that came later, such as pytest's: what they find we would not see."""
