@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -224,8 +225,7 @@ def test_a_pattern_that_fits_nothing_is_told(
         ("%stichotrope -l x 3", "-l must be a whole number of 1 or more, not 'x'"),
         ("%stichotrope -s size 3", f"-s must be one of {', '.join(SORTS)}, not 'size'"),
         ("%stichotrope -x 3", "option -x not recognized"),
-        ("%%stichotrope\nimport asyncio\nawait asyncio.sleep(0)", "await outside a function"),
-        ("%%stichotrope\nfor x in [1]:\n    async with x: pass", "await outside a function"),
+        ("%stichotrope await add(1)", "await outside a function can be timed in a cell"),
     ],
 )
 def test_a_mistake_is_told(
@@ -245,6 +245,92 @@ def test_await_inside_a_function_is_no_mistake(shell: Shell) -> None:
     """It is not the cell that awaits."""
     shell("%%stichotrope\nasync def f():\n    await g()\nz = [lambda: 1]")
     assert "z" in shell.names
+
+
+def named(results: ProfilerResults) -> list[str]:
+    """The name of the block of each pass."""
+    return [one.name for track in results for one in track for _ in range(one.hit_count)]
+
+
+AWAITING = """
+
+%%stichotrope -t Shop.* -n "all of it"
+import asyncio
+await asyncio.sleep(0)
+for _ in range(3):
+    await shop.open()
+await shop.open()
+"""
+SHOP = """
+class Shop:
+    async def open(self):
+        self.sweep()
+        return 'open'
+    def sweep(self):
+        pass
+shop = Shop()
+"""
+
+
+def test_a_cell_that_awaits_is_timed(shell: Shell) -> None:
+    """As IPython runs it without us, whatever loop it has; its value is shown, and it is one pass."""
+    shell(SHOP)
+    results = shell(AWAITING.replace("-n", "-r -n"))
+    assert dict(Counter(named(results))) == {
+        "all of it": 1,
+        "Shop.open": 4,
+        "Shop.sweep": 4,
+    }
+    assert shell(AWAITING) == "open"
+    assert shell.names["_"] == "open"
+    (shown,) = shell.shown
+    assert "Shop.sweep" in shown["text/html"]
+
+
+def test_an_error_in_a_cell_that_awaits_is_raised_and_reported_so_far(shell: Shell) -> None:
+    """As in any other."""
+    shell(SHOP)
+    with pytest.raises(ZeroDivisionError):
+        shell("%%stichotrope -t Shop.*\nawait shop.open()\n1 / 0")
+    assert "Shop.open" in shell.shown[0]["text/html"]
+
+
+def test_the_pattern_of_a_class_or_module_is_known_by_its_name_here(shell: Shell) -> None:
+    """Of a class that a cell defines, and of a module by whatever name it was imported."""
+    shell(SHOP + "import json as j")
+    results = shell("%stichotrope -r -t Shop.s* shop.sweep()")
+    assert set(named(results)) == {"shop.sweep()", "Shop.sweep"}
+    results = shell("%stichotrope -r -t j.* j.loads('1')")
+    assert "loads" in set(named(results))
+
+
+def test_the_lines_of_a_block_stand_beside_it(shell: Shell) -> None:
+    """A press on its place opens them; escaped, and with their numbers."""
+    shell("def twice(n):\n    return 2 * n if 1 < 2 else '<b>'\n\ndef other(): pass")
+    shell("%%stichotrope -t twice\ntwice(1)\n")
+    (shown,) = shell.shown
+    lines = re.findall("<pre>(.*?)</pre>", shown["text/html"], re.DOTALL)
+    assert "    1 twice(1)" in lines
+    assert (
+        "    1 def twice(n):\n    2     return 2 * n if 1 &lt; 2 else &#x27;&lt;b&gt;&#x27;"
+        in lines
+    )
+
+
+def test_a_notebook_shows_the_report_while_the_cell_runs(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is renewed in its place, and the last one stays."""
+    monkeypatch.setattr("stichotrope.integrations.ipython._LIVE_SECONDS", 0.01)
+    monkeypatch.setattr(shell.shell, "kernel", object(), raising=False)
+    shell(FUNCTIONS)
+    shell.names["shown"] = shell.shown
+    shell(
+        "%%stichotrope -t add\nimport time\nadd(1)\nwhile len(shown) < 3: time.sleep(0.001)\nadd(2)"
+    )
+    assert len(shell.shown) >= 4
+    assert "<td>1</td>" in shell.shown[0]["text/html"]
+    assert "<td>2</td>" in shell.shown[-1]["text/html"]
 
 
 def test_nothing_stays_behind(shell: Shell) -> None:

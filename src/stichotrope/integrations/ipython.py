@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import sys
+import threading
+from inspect import CO_COROUTINE
 from types import ModuleType
 
 from IPython.core.display_functions import display
 from IPython.core.error import UsageError
+from IPython.core.getipython import get_ipython
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from .._text.columns import SORTS
@@ -18,18 +21,21 @@ from ..results import ProfilerResults
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import CodeType
     from typing import Any, TypeAlias
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .._core import Block
-
-    # The name of a cell, its code without a last expression, and the code of this.
-    _Code: TypeAlias = tuple[str, CodeType, CodeType | None]
+    # The name of a cell, its code, that of a last expression apart, and whether it awaits.
+    _Code: TypeAlias = tuple[str, list[CodeType], bool]
 
 _TRACK = 0
 _TRACK_NAME = "notebook"
+_LIVE_SECONDS = 1.0
+_CELL_MAGIC = "%%stichotrope"
+# What is called in place of the magic, which cannot be awaited.
+_AWAITED = 'get_ipython().magics_manager.registry["StichotropeMagics"].awaited'
 _MOST_NAME = 60  # of a statement as the name of its block
 
 
@@ -39,6 +45,8 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     :param shell: the interactive shell.
     """
     shell.register_magics(StichotropeMagics)
+    if _await_cells not in shell.input_transformers_cleanup:
+        shell.input_transformers_cleanup.append(_await_cells)
     formatters = shell.display_formatter.formatters
     formatters["text/html"].for_type(ProfilerResults, lambda results: Report(results)._repr_html_())
     formatters["text/plain"].for_type(
@@ -51,6 +59,8 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
 
     :param shell: the interactive shell.
     """
+    if _await_cells in shell.input_transformers_cleanup:
+        shell.input_transformers_cleanup.remove(_await_cells)
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("stichotrope", None)
     formatters = shell.display_formatter.formatters
@@ -64,19 +74,25 @@ class Report:
     :param results: the results.
     :param sort: what the blocks of a track are sorted by; see `print_results`.
     :param limit: how many blocks to show of each track, or None for all.
+    :param source: whether each block has the lines of its source beside it, in a notebook.
     """
 
     def __init__(
-        self, results: ProfilerResults, sort: str = "total", limit: int | None = None
+        self,
+        results: ProfilerResults,
+        sort: str = "total",
+        limit: int | None = None,
+        source: bool = False,
     ) -> None:
         self.results = results
         self._sort = sort
         self._limit = limit
+        self._source = source
 
     def _repr_html_(self) -> str:
         from ..report.notebook import render
 
-        return render(self.results, sort=self._sort, limit=self._limit)
+        return render(self.results, sort=self._sort, limit=self._limit, source=self._source)
 
     def __repr__(self) -> str:
         import io
@@ -114,8 +130,8 @@ class StichotropeMagics(Magics):  # type: ignore[misc]
             statements…
 
         -t TARGET  time a function, method, class or module too, given by its name here, or all that
-                   a pattern such as pkg.mod:func or pkg.* fits; may be repeated. They are as they
-                   were afterwards.
+                   a pattern such as pkg.mod:func, pkg.* or Shop.* fits; may be repeated. They are
+                   as they were afterwards.
         -s SORT    sort by total, self, hits, mean, max, open, errors, cancelled,
                    concurrency or name
         -l LIMIT   show so many blocks of each track
@@ -129,50 +145,157 @@ class StichotropeMagics(Magics):  # type: ignore[misc]
             results = %stichotrope -r -t shop.storage:* load(orders)
         """
         __tracebackhide__ = True
-        options = _Options(self, line, cell)
-        patterns = [_pattern(target, self.shell.user_ns) for target in options.targets]
-        code = self._compiled(options.source)
-        profiler = Profiler(options.magic)
-        profiler.set_track_name(_TRACK, _TRACK_NAME)
-        try:
-            value = self._run(code, profiler, options.name, patterns)
-        finally:
-            results = profiler.get_results()
-            if results.was_entered and not options.returns:
-                display(Report(results, options.sort, options.limit))
-        if options.is_cell:
-            sys.displayhook(value)
-        return results if options.returns else None
-
-    def _run(self, code: _Code, profiler: Profiler, name: str, patterns: list[Pattern]) -> Any:
-        """Run code in the user's names, as a pass of a block, and return its value."""
-        __tracebackhide__ = True
-        place, body, last = code
-        block = profiler.block_at(_TRACK, name, place, 1)
-        instrumentation = Instrumentation(profiler, patterns)
-        instrumentation.install()
-        try:
-            return _execute(body, last, self.shell.user_ns, block)
-        finally:
-            instrumentation.remove()
-            for sentence in [*instrumentation.failures(), *instrumentation.unmatched()]:
-                print(f"stichotrope: {sentence}", file=sys.stderr)
-
-    def _compiled(self, source: str) -> _Code:
-        """Return code ready to be run, as IPython itself would run it."""
-        shell = self.shell
-        cell = shell.transform_cell(source)
-        place = shell.compile.cache(cell, shell.execution_count, raw_code=source)
-        tree = shell.transform_ast(shell.compile.ast_parse(cell, filename=place))
-        if any(map(_awaits, tree.body)):
+        timed = _Timed(self, _Options(self, line, cell))
+        if timed.awaits:
             raise UsageError(
-                "code with await outside a function cannot be timed by the magics, which cannot "
-                "wait for it; decorate the coroutine function, and await it in a plain cell"
+                "code with await outside a function can be timed in a cell of its own that begins "
+                "with %%stichotrope"
             )
-        last = None
-        if tree.body and isinstance(tree.body[-1], ast.Expr):
-            last = shell.compile(ast.Expression(tree.body.pop().value), place, "eval")
-        return place, shell.compile(tree, place, "exec"), last
+        with timed:
+            for code in timed.parts:
+                timed.value = eval(code, self.shell.user_ns)
+        return timed.result()
+
+    async def awaited(self, line: str, cell: str) -> Any:
+        """Do what ``%%stichotrope`` does with a cell that awaits outside its functions.
+
+        :param line: what stands in the line of the magic.
+        :param cell: the cell below it.
+        """
+        __tracebackhide__ = True
+        timed = _Timed(self, _Options(self, line, cell))
+        with timed:
+            for code in timed.parts:
+                value = eval(code, self.shell.user_ns)
+                timed.value = await value if code.co_flags & CO_COROUTINE else value
+        return timed.result()
+
+
+def _await_cells(lines: list[str]) -> list[str]:
+    """Let IPython wait for a cell of ours that awaits: a magic cannot.
+
+    :param lines: a cell as it was typed.
+    """
+    first, rest = next(((line, at) for at, line in enumerate(lines) if line.strip()), ("", 0))
+    command, _, options = first.strip().partition(" ")
+    cell = "".join(lines[rest + 1 :])
+    if command != _CELL_MAGIC or not _is_awaiting(cell):
+        return lines
+    return [f"await {_AWAITED}({options!r}, {cell!r})\n"]
+
+
+def _is_awaiting(cell: str) -> bool:
+    """Return whether a cell awaits outside its functions; no Python does not."""
+    shell = get_ipython()  # type: ignore[no-untyped-call]
+    try:
+        tree = ast.parse(shell.transform_cell(cell))
+    except SyntaxError:
+        return False
+    return any(map(_awaits, tree.body))
+
+
+class _Timed:
+    """Code in the user's names, run as a pass of a block, and the report of it.
+
+    :param magics: those that run it.
+    :param options: what stands in their line.
+    :ivar parts: the code, that of a last expression apart.
+    :ivar awaits: whether it awaits outside its functions.
+    :ivar value: that of the last expression.
+    """
+
+    def __init__(self, magics: StichotropeMagics, options: _Options) -> None:
+        self._options = options
+        self._patterns = [_pattern(text, magics.shell.user_ns) for text in options.targets]
+        self._place, self.parts, self.awaits = _compiled(magics.shell, options.source)
+        self.value: Any = None
+        self._profiler = Profiler(options.magic)
+        self._profiler.set_track_name(_TRACK, _TRACK_NAME)
+        self._block = self._profiler.block_at(_TRACK, options.name, self._place, 1)
+        self._instrumentation = Instrumentation(self._profiler, self._patterns)
+        self._live = None if options.returns else _Live.of(magics.shell, self._report)
+
+    def __enter__(self) -> None:
+        self._instrumentation.install()
+        if self._live is not None:
+            self._live.start()
+        self._block.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._block.__exit__(*error)
+        self._instrumentation.remove()
+        for sentence in [*self._instrumentation.failures(), *self._instrumentation.unmatched()]:
+            print(f"stichotrope: {sentence}", file=sys.stderr)
+        if self._options.returns:
+            return
+        report = self._report()
+        if self._live is not None:
+            self._live.end(report)
+        elif report.results.was_entered:
+            display(report)
+
+    def _report(self) -> Report:
+        options = self._options
+        return Report(self._profiler.get_results(), options.sort, options.limit, source=True)
+
+    def result(self) -> ProfilerResults | None:
+        """Show the value of a cell, as IPython does; return the results if that was asked for."""
+        if self._options.is_cell:
+            sys.displayhook(self.value)
+        return self._profiler.get_results() if self._options.returns else None
+
+
+class _Live:
+    """A report that is renewed while the code runs, where there is a page to renew it in.
+
+    :param report: what makes it.
+    """
+
+    def __init__(self, report: Callable[[], Report]) -> None:
+        self._report = report
+        self._ended = threading.Event()
+        self._handle: Any = None
+        self._thread = threading.Thread(target=self._run, name="stichotrope live", daemon=True)
+
+    @classmethod
+    def of(cls, shell: InteractiveShell, report: Callable[[], Report]) -> _Live | None:
+        """Return one for a shell in a notebook; None in a terminal."""
+        return cls(report) if getattr(shell, "kernel", None) is not None else None
+
+    def start(self) -> None:
+        """Show it from the first second on."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ended.wait(_LIVE_SECONDS):
+            report = self._report()
+            if self._handle is None:
+                self._handle = display(report, display_id=True)
+            else:
+                self._handle.update(report)
+
+    def end(self, report: Report) -> None:
+        """Put the last one in its place."""
+        self._ended.set()
+        self._thread.join()
+        if self._handle is not None:
+            self._handle.update(report)
+        elif report.results.was_entered:
+            display(report)
+
+
+def _compiled(shell: InteractiveShell, source: str) -> _Code:
+    """Return code ready to be run, as IPython itself would run it."""
+    cell = shell.transform_cell(source)
+    place = shell.compile.cache(cell, shell.execution_count, raw_code=source)
+    tree = shell.transform_ast(shell.compile.ast_parse(cell, filename=place))
+    awaits = any(map(_awaits, tree.body))
+    flags = shell.compile.flags | (ast.PyCF_ALLOW_TOP_LEVEL_AWAIT if awaits else 0)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    parts = [compile(tree, place, "exec", flags, dont_inherit=True)]
+    if isinstance(last, ast.Expr):
+        parts.append(compile(ast.Expression(last.value), place, "eval", flags, dont_inherit=True))
+    return place, parts, awaits
 
 
 class _Options:
@@ -186,7 +309,7 @@ class _Options:
 
     def __init__(self, magics: Magics, line: str, cell: str | None) -> None:
         self.is_cell = cell is not None
-        self.magic = "%%stichotrope" if self.is_cell else "%stichotrope"
+        self.magic = _CELL_MAGIC if self.is_cell else "%stichotrope"
         # The statement is taken as it is written, with its quotes and blanks.
         given, statement = magics.parse_options(
             line, _OPTIONS, posix=False, strict=False, list_all=True, preserve_non_opts=True
@@ -227,13 +350,20 @@ def _pattern(target: str, names: dict[str, Any]) -> Pattern:
     :raises UsageError: when it is neither.
     """
     try:
-        return Pattern(target if _is_pattern(target) else _text_of(_named(target, names), target))
+        return Pattern(_pattern_text(target, names))
     except ValueError as error:
         raise UsageError(f"-t {error}") from None
 
 
-def _is_pattern(target: str) -> bool:
-    return any(char in target for char in ":*?[")
+def _pattern_text(target: str, names: dict[str, Any]) -> str:
+    if not any(char in target for char in ":*?["):
+        return _text_of(_named(target, names), target)
+    # "Shop.*" with a class or a module that is called Shop here.
+    first, dot, rest = target.partition(".")
+    if ":" in target or not dot or not isinstance(names.get(first), (type, ModuleType)):
+        return target
+    whole = _text_of(names[first], target)
+    return f"{whole}.{rest}"
 
 
 def _named(target: str, names: dict[str, Any]) -> Any:
@@ -246,7 +376,7 @@ def _named(target: str, names: dict[str, Any]) -> Any:
     except (KeyError, AttributeError):
         raise UsageError(
             f"-t {target!r} is no name that is known here, and no pattern such as "
-            "pkg.mod:func or pkg.*"
+            "pkg.mod:func or pkg.*; what a cell defines is known to those after it"
         ) from None
     return value
 
@@ -272,11 +402,3 @@ def _awaits(node: ast.AST) -> bool:
     if isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)):
         return True
     return any(map(_awaits, ast.iter_child_nodes(node)))
-
-
-def _execute(body: CodeType, last: CodeType | None, names: dict[str, Any], block: Block) -> Any:
-    """Run code as a pass of a block, and return the value of its last expression."""
-    __tracebackhide__ = True
-    with block:
-        exec(body, names)
-        return None if last is None else eval(last, names)
