@@ -282,7 +282,6 @@ def test_a_cell_that_awaits_is_timed(shell: Shell) -> None:
         "Shop.sweep": 4,
     }
     assert shell(AWAITING) == "open"
-    assert shell.names["_"] == "open"
     (shown,) = shell.shown
     assert "Shop.sweep" in shown["text/html"]
 

@@ -10,7 +10,6 @@ from types import ModuleType
 
 from IPython.core.display_functions import display
 from IPython.core.error import UsageError
-from IPython.core.getipython import get_ipython
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from .._text.columns import SORTS
@@ -45,8 +44,8 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     :param shell: the interactive shell.
     """
     shell.register_magics(StichotropeMagics)
-    if _await_cells not in shell.input_transformers_cleanup:
-        shell.input_transformers_cleanup.append(_await_cells)
+    _forget_cells(shell)
+    shell.input_transformers_cleanup.append(_AwaitedCells(shell))
     formatters = shell.display_formatter.formatters
     formatters["text/html"].for_type(ProfilerResults, lambda results: Report(results)._repr_html_())
     formatters["text/plain"].for_type(
@@ -59,13 +58,17 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
 
     :param shell: the interactive shell.
     """
-    if _await_cells in shell.input_transformers_cleanup:
-        shell.input_transformers_cleanup.remove(_await_cells)
+    _forget_cells(shell)
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("stichotrope", None)
     formatters = shell.display_formatter.formatters
     for form in ("text/html", "text/plain"):
         formatters[form].pop(ProfilerResults, None)
+
+
+def _forget_cells(shell: InteractiveShell) -> None:
+    transformers = shell.input_transformers_cleanup
+    transformers[:] = [one for one in transformers if not isinstance(one, _AwaitedCells)]
 
 
 class Report:
@@ -171,27 +174,31 @@ class StichotropeMagics(Magics):  # type: ignore[misc]
         return timed.result()
 
 
-def _await_cells(lines: list[str]) -> list[str]:
-    """Let IPython wait for a cell of ours that awaits: a magic cannot.
+class _AwaitedCells:
+    """Lets IPython wait for a cell of ours that awaits, which a magic cannot.
 
-    :param lines: a cell as it was typed.
+    :param shell: the interactive shell.
     """
-    first, rest = next(((line, at) for at, line in enumerate(lines) if line.strip()), ("", 0))
-    command, _, options = first.strip().partition(" ")
-    cell = "".join(lines[rest + 1 :])
-    if command != _CELL_MAGIC or not _is_awaiting(cell):
-        return lines
-    return [f"await {_AWAITED}({options!r}, {cell!r})\n"]
 
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
 
-def _is_awaiting(cell: str) -> bool:
-    """Return whether a cell awaits outside its functions; no Python does not."""
-    shell = get_ipython()  # type: ignore[no-untyped-call]
-    try:
-        tree = ast.parse(shell.transform_cell(cell))
-    except SyntaxError:
-        return False
-    return any(map(_awaits, tree.body))
+    def __call__(self, lines: list[str]) -> list[str]:
+        """Return a cell as it was typed, or in place of the magic what can be awaited."""
+        at = next((at for at, line in enumerate(lines) if line.strip()), 0)
+        command, _, options = "".join(lines[at : at + 1]).strip().partition(" ")
+        cell = "".join(lines[at + 1 :])
+        if command != _CELL_MAGIC or not self._is_awaiting(cell):
+            return lines
+        return [f"await {_AWAITED}({options!r}, {cell!r})\n"]
+
+    def _is_awaiting(self, cell: str) -> bool:
+        """Return whether a cell awaits outside its functions; what is no Python does not."""
+        try:
+            tree = ast.parse(self._shell.transform_cell(cell))
+        except SyntaxError:
+            return False
+        return any(map(_awaits, tree.body))
 
 
 class _Timed:
