@@ -67,6 +67,7 @@ cdef enum:  # what a cell's counts are: the low bits of its shape, above them ho
 
 cdef struct Page:              # the buckets of one power of two, and sign
     Page* older                # of the same cell
+    uint64_t series            # atomic: that of the cell
     uint64_t octave            # a double's upper 12 bits: sign and exponent
     uint64_t counts[SUB_BUCKETS]
 
@@ -210,8 +211,10 @@ cdef void empty_cell(Cell* cell, uint64_t series) noexcept nogil:
     st_store_double(&cell.minimum, INFINITY)
     st_store_double(&cell.maximum, -INFINITY)
     while page != NULL:
+        st_store64(&page.series, 0)
         for i in range(SUB_BUCKETS):
             st_store64(&page.counts[i], 0)
+        st_store64_release(&page.series, series)
         page = page.older
     if counts_of(cell) == FIXED:
         for i in range(room_of(cell)):
@@ -228,7 +231,7 @@ cdef Cell* take_cell(Cells* cells, uint64_t shape) noexcept nogil:
             link[0] = cell.spare
             return cell
         link = &cell.spare
-    cell = <Cell*>PyMem_RawCalloc(1, sizeof(Cell) + (shape >> SHAPE_BITS) * sizeof(uint64_t))
+    cell = <Cell*>take_record(sizeof(Cell) + (shape >> SHAPE_BITS) * sizeof(uint64_t), OF_CELL)
     if cell != NULL:
         cell.shape = shape
     return cell
@@ -244,7 +247,7 @@ cdef Cell* place_cell(Cells* cells, uint64_t series, uint64_t shape) noexcept no
     if cell == NULL or cell.shape != shape:
         # The old one is kept: who reads may be in it.
         if cell != NULL:
-            st_store64(&cell.series, 0)
+            empty_cell(cell, 0)
             cell.spare = cells.spare
             cells.spare = cell
             st_storep_release(<void**>slot, NULL)
@@ -313,11 +316,12 @@ cdef Page* find_page(Cell* cell, uint64_t octave) noexcept nogil:
     return page
 
 cdef Page* new_page(Cell* cell, uint64_t octave) noexcept nogil:
-    cdef Page* page = <Page*>PyMem_RawCalloc(1, sizeof(Page))
+    cdef Page* page = <Page*>take_record(sizeof(Page), OF_PAGE)
     if page == NULL:
         return NULL
     page.octave = octave
     page.older = cell.pages
+    st_store64(&page.series, cell.series)
     if octave - FIRST_NEAR < <uint64_t>NEAR_OCTAVES:
         words_of(cell)[octave - FIRST_NEAR] = <uint64_t><uintptr_t>page
     st_storep_release(<void**>&cell.pages, page)
@@ -433,8 +437,8 @@ cdef void free_cell(Cell* cell) noexcept nogil:
     while cell.pages != NULL:
         page = cell.pages
         cell.pages = page.older
-        PyMem_RawFree(page)
-    PyMem_RawFree(cell)
+        give_record_back(page)
+    give_record_back(cell)
 
 cdef void free_cells(Cells* cells) noexcept nogil:
     """Frees what a thread that ended has left, but for what still runs."""
@@ -500,12 +504,14 @@ cdef void sweep_cells() noexcept nogil:
     while cells != NULL:
         following = cells.next
         if st_load64_acquire(&cells.thread.ended):
+            count_fold()
             if fold_cells(cells):
                 keep_laps(cells)
                 detach_cells(cells)
                 free_cells(cells)
             else:
                 st_store64(&cells_swept, <uint64_t>-1)
+            count_fold()
         cells = following
 
 cdef void sweep_cells_if_free() noexcept nogil:
@@ -791,8 +797,8 @@ cdef inline bint stop_lap(void* timer, Lap* stopped) noexcept nogil:
 
 cdef void cells_after_fork() noexcept nogil:
     """Has the child start from zero. Without the GIL another thread may have been changing what it owns, so that is
-    let go of, not freed; and so is what was being swept."""
-    global cells_lock, all_cells, ended_cells, ended_laps, fork_count, unrecorded
+    let go of, not freed; and so is what was being swept, and what is in the parent's file."""
+    global cells_lock, all_cells, ended_cells, ended_laps, fork_count, unrecorded, st_cells
     cdef Cells* own = <Cells*>st_cells
     cdef uint32_t chunk, i
     cells_lock = PyThread_allocate_lock()
@@ -800,12 +806,101 @@ cdef void cells_after_fork() noexcept nogil:
     unrecorded = 0
     ended_cells = NULL
     ended_laps = NULL
+    if own != NULL:
+        for chunk in range(CHUNKS):
+            if own.chunks[chunk] != NULL:
+                for i in range(<uint32_t>FIRST_CHUNK << chunk):
+                    start_anew(&own.chunks[chunk][i])
+        own.next = NULL
+        own.spare = NULL
     all_cells = own
-    if own == NULL:
+    forget_share()
+
+cdef void start_anew(Cell** slot) noexcept nogil:
+    """Empties a cell in a forked child; one in the parent's file is let go of, and so is one whose page is."""
+    cdef Cell* cell = slot[0]
+    cdef Page* page = cell.pages if cell != NULL else NULL
+    if cell == NULL:
         return
-    own.next = NULL
+    while page != NULL and not is_shared(page):
+        page = page.older
+    if is_shared(cell) or page != NULL:
+        slot[0] = NULL
+    else:
+        empty_cell(cell, cell.series)
+
+# ---- a file that others read
+
+cdef bint move_cell(Cells* cells, Cell** slot) noexcept nogil:
+    """Moves a cell into the file, while nobody writes it; False when there is no memory."""
+    cdef Cell* cell = slot[0]
+    cdef Cell* moved
+    cdef uint64_t i
+    if cell == NULL or cell.series == 0 or is_shared(cell):
+        return True
+    moved = take_cell(cells, cell.shape)
+    if moved == NULL:
+        return False
+    empty_cell(moved, 0)
+    if not make_cell_pages(moved, cell):
+        return False
+    fold_pages(moved, cell)
+    if counts_of(cell) == FIXED:
+        for i in range(room_of(cell)):
+            words_of(moved)[i] = words_of(cell)[i]
+    moved.whole = cell.whole
+    moved.sum = cell.sum
+    moved.minimum = cell.minimum
+    moved.maximum = cell.maximum
+    moved.started = moved.finished = cell.finished
+    set_series(moved, cell.series)
+    slot[0] = moved
+    free_cell(cell)
+    return True
+
+cdef void set_series(Cell* cell, uint64_t series) noexcept nogil:
+    cdef Page* page = cell.pages
+    while page != NULL:
+        st_store64_release(&page.series, series)
+        page = page.older
+    st_store64_release(&cell.series, series)
+
+cdef bint move_cells(Cells* cells) noexcept nogil:
+    cdef uint32_t chunk, i
+    cdef bint ok = True
+    cdef Cell* spare = cells.spare
+    cells.spare = NULL  # those are not in the file
     for chunk in range(CHUNKS):
-        if own.chunks[chunk] != NULL:
+        if cells.chunks[chunk] != NULL:
             for i in range(<uint32_t>FIRST_CHUNK << chunk):
-                if own.chunks[chunk][i] != NULL:
-                    empty_cell(own.chunks[chunk][i], own.chunks[chunk][i].series)
+                ok = move_cell(cells, &cells.chunks[chunk][i]) and ok
+    while spare != NULL:
+        cells_spare_next(&spare)
+    return ok
+
+cdef void cells_spare_next(Cell** spare) noexcept nogil:
+    cdef Cell* cell = spare[0]
+    spare[0] = cell.spare
+    free_cell(cell)
+
+cdef bint share_cells(int fd) noexcept nogil:
+    """Has cells be in a file from now on, and moves there those that are; False when there is no room. Where there is
+    no GIL, those of other threads stay where they are: they may be writing."""
+    global share_fd
+    cdef Cells* cells
+    cdef bint ok = True
+    PyThread_acquire_lock(cells_lock, WAIT_LOCK)
+    sweep_cells()
+    share_fd = fd
+    ok = add_segment(0)
+    if not ok:
+        share_fd = -1
+    cells = <Cells*>st_loadp_acquire(<void**>&all_cells)
+    while ok and cells != NULL:
+        if ST_HAS_GIL or cells == st_cells:
+            ok = move_cells(cells)
+        cells = cells.next
+    if ok and ended_cells != NULL:
+        ok = move_cells(ended_cells)
+    PyThread_release_lock(cells_lock)
+    return ok

@@ -43,6 +43,8 @@ cdef inline int add_amount(Cell* cell, PyObject* amount) except -1:
     return add_slowly(cell, <object>amount)
 
 
+cdef bint series_are_kept = False
+
 cdef class Series:
     """A metric, or one of its label sets. A metric that has labels records nothing itself.
 
@@ -53,6 +55,8 @@ cdef class Series:
     cdef readonly tuple label_names
     cdef readonly dict children  # values of the labels -> what records for them
     cdef uint64_t series
+    cdef Described* described    # in the file that others read, or NULL
+    cdef uint64_t described_forks
 
     def __init__(self, str name, dict label_values, tuple label_names=()):
         if self.name is not None:
@@ -89,7 +93,30 @@ cdef class Series:
         raise ValueError(f"{self.name} has no labels to be chosen, or has its own already")
 
     def __dealloc__(self):
-        give_back(self.series)
+        if not series_are_kept:
+            self.withdraw()
+            give_back(self.series)
+
+    cdef void withdraw(self) noexcept:
+        if self.described != NULL and self.described_forks == fork_count:
+            st_store64_release(&self.described.series, 0)
+            give_record_back(self.described)
+        self.described = NULL
+
+    def _describe(self, bytes text):
+        """Writes what it is into the file that others read, and gives whether there is one, with room."""
+        self.withdraw()
+        self.described_forks = fork_count
+        self.described = <Described*>describe(self.series, text, len(text))
+        return self.described != NULL
+
+    def _withdraw(self):
+        """Has others not see it any more."""
+        self.withdraw()
+
+    def _is_described(self):
+        """Whether others can read what it is."""
+        return self.described != NULL and self.described_forks == fork_count
 
     def __repr__(self):
         labels = ", ".join(f"{name}={value!r}" for name, value in (self.label_values or {}).items())
@@ -101,6 +128,8 @@ cdef class Series:
         if series == 0:
             raise MemoryError(f"no memory for a series of {self.name}")
         st_store64_release(&self.series, series)
+        if self.described != NULL and self.described_forks == fork_count:
+            st_store64_release(&self.described.series, series)
         give_back(old)
 
     cdef int refuse(self) except -1:
@@ -138,13 +167,33 @@ cdef class CounterSeries(Series):
         return whole if tally.sum == 0 else whole + (tally.sum + tally.lost)
 
 
+cdef struct Shown:             # a gauge in the file that others read
+    uint64_t series
+    uint64_t bits
+
 cdef class GaugeSeries(Series):
     """What goes up and down: one value for the whole process."""
     cdef uint64_t bits         # atomic: a double
     cdef uint64_t forks        # that the process came by before it was set
+    cdef Shown* shown          # where others read it, or NULL
+    cdef uint64_t shown_forks
+
+    def __dealloc__(self):
+        if self.shown != NULL and self.shown_forks == fork_count and not series_are_kept:
+            give_record_back(self.shown)
 
     cdef uint64_t current(self) noexcept:
         return st_load64_acquire(&self.bits) if st_load64_acquire(&self.forks) == fork_count else 0
+
+    cdef void show(self) noexcept:
+        """Has others see its value. Two threads that change it at once may come here in the other order, and again."""
+        cdef uint64_t bits
+        if ST_UNLIKELY(self.shown != NULL and self.shown_forks == fork_count):
+            while True:
+                bits = st_load64_acquire(&self.bits)
+                st_store64_release(&self.shown.bits, bits)
+                if st_load64_acquire(&self.bits) == bits:
+                    return
 
     cdef int add(self, double amount) except -1:
         cdef uint64_t bits
@@ -155,14 +204,28 @@ cdef class GaugeSeries(Series):
         while True:
             bits = st_load64_acquire(&self.bits)
             if st_cas64(&self.bits, bits, st_bits_of(st_of_bits(bits) + amount)):
-                return 0
+                break
+        self.show()
+        return 0
 
     cdef int put(self, double value) except -1:
         if ST_UNLIKELY(self.series == 0):
             self.refuse()
         st_store64_release(&self.bits, st_bits_of(value))
         st_store64_release(&self.forks, fork_count)
+        self.show()
         return 0
+
+    def _describe(self, bytes text):
+        if not Series._describe(self, text):
+            return False
+        self.shown = <Shown*>take_record(sizeof(Shown), OF_GAUGE)
+        if self.shown == NULL:
+            return False
+        self.shown_forks = fork_count
+        st_store64_release(&self.shown.series, self.series)
+        st_store64_release(&self.shown.bits, self.current())
+        return True
 
     def set(self, value):
         """Sets it. value: any number.
@@ -189,6 +252,7 @@ cdef class GaugeSeries(Series):
         st_store64_release(&self.bits, 0)
         if self.series == 0:
             Series._restart(self)
+        self.show()
 
     def _read(self):
         """Its value, a float."""
@@ -351,3 +415,31 @@ def set_tick_length(double seconds):
 def unrecorded_values():
     """How many values found no memory, in this process."""
     return st_load64(&unrecorded)
+
+def share_metrics(int fd):
+    """Has counters, gauges and histograms of this process be in a file from now on, for other processes to read.
+
+    fd: of an empty file, open for reading and writing. Nothing else writes it.
+
+    Raises RuntimeError when there is a file already, OSError when there is no room.
+    """
+    cdef bint ok
+    if share_fd >= 0:
+        raise RuntimeError("this process shares its metrics in a file already")
+    with nogil:
+        ok = share_cells(fd)
+    if not ok:
+        raise OSError("there is no room for the file of this process's metrics")
+
+def shares_metrics():
+    """Whether metrics of this process are in a file that others read."""
+    return share_fd >= 0
+
+def unshared_metrics():
+    """How much of this process's metrics found no room in the file that others read."""
+    return st_load64(&unshared)
+
+def keep_series():
+    """Has series stay where others read them though their objects go: the interpreter ends."""
+    global series_are_kept
+    series_are_kept = True

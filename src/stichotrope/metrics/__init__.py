@@ -11,6 +11,10 @@ from .registry import REGISTRY, MetricRegistry
 from .samples import Exemplar, Family, Sample
 from .timer import Timer
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .shared import SharedCollector, share_metrics
+
 __all__ = [
     "DEFAULT_BUCKETS",
     "REGISTRY",
@@ -21,5 +25,16 @@ __all__ = [
     "Histogram",
     "MetricRegistry",
     "Sample",
+    "SharedCollector",
     "Timer",
+    "share_metrics",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # Programs of one process do not need it.
+    if name in ("SharedCollector", "share_metrics"):
+        from . import shared
+
+        return getattr(shared, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)

@@ -38,6 +38,7 @@ class Metric:
     _description: str
     _most: int
     _overflow: list[Any]
+    _told: list[Callable[[Metric, Any], object]]
 
     kind = ""  # as Prometheus calls it
 
@@ -48,6 +49,7 @@ class Metric:
         self._description = description
         self._most = max_series
         self._overflow = []
+        self._told = []
         if registry is not None:
             registry.register(self)
 
@@ -74,7 +76,22 @@ class Metric:
         if len(self.children) >= self._most:
             return self._overflowing()
         made = self._new_child(dict(zip(self.label_names, texts, strict=True)))
-        return self.children.setdefault(texts, made)
+        known = self.children.setdefault(texts, made)
+        if known is made:
+            self._tell_of(made)
+        return known
+
+    def tell(self, listener: Callable[[Metric, Any], object]) -> None:
+        """Have a function be told of each series that is made from now on.
+
+        :param listener: called with the metric and the series.
+        """
+        if listener not in self._told:
+            self._told.append(listener)
+
+    def _tell_of(self, series: Any) -> None:
+        for listener in self._told:
+            listener(self, series)
 
     def _texts(self, values: tuple[object, ...], named: dict[str, object]) -> tuple[str, ...]:
         expected = ", ".join(self.label_names or ())
@@ -105,6 +122,7 @@ class Metric:
                 stacklevel=3,  # what calls it in between is in the core
             )
             self._overflow.append(self._new_child(dict.fromkeys(self.label_names, OVERFLOW)))
+            self._tell_of(self._overflow[0])
         return self._overflow[0]
 
     def series(self) -> list[Any]:
@@ -119,12 +137,16 @@ class Metric:
         :raises ValueError: for other labels than the metric has.
         """
         texts = self._texts(values, named)
-        if self.children.pop(texts, None) is None:
+        gone = self.children.pop(texts, None)
+        if gone is None:
             raise KeyError(f"{self.name} has recorded nothing under {texts}")
+        gone._withdraw()
 
     def clear(self) -> None:
         """Forget all label sets."""
         if self.label_names:
+            for one in self.series():
+                one._withdraw()
             self.children.clear()
             self._overflow.clear()
 
@@ -162,7 +184,7 @@ class Counter(Metric, _core.CounterSeries):
     :raises ValueError: for a name that Prometheus does not take, or one that is registered.
     """
 
-    __slots__ = ("_description", "_most", "_overflow")
+    __slots__ = ("_description", "_most", "_overflow", "_told")
 
     kind = "counter"
 
@@ -199,13 +221,15 @@ class Gauge(Metric, _core.GaugeSeries):
     :param name: its name.
     :param description: what it tells, in a sentence.
     :param labelnames: the names of its labels.
+    :param across: what several processes that share it come to, those that live: "sum", "max" or
+        "min".
     :param max_series: how many label sets it may have; what goes beyond is one, ``(other)``.
     :param registry: where to register it.
     :raises TypeError: for an argument of the wrong type.
     :raises ValueError: for a name that Prometheus does not take, or one that is registered.
     """
 
-    __slots__ = ("_description", "_function", "_most", "_overflow")
+    __slots__ = ("_across", "_description", "_function", "_most", "_overflow", "_told")
 
     kind = "gauge"
 
@@ -215,12 +239,21 @@ class Gauge(Metric, _core.GaugeSeries):
         description: str = "",
         labelnames: Iterable[str] = (),
         *,
+        across: str = "sum",
         max_series: int = MOST_SERIES,
         registry: MetricRegistry | None = None,
     ) -> None:
+        if across not in ("sum", "max", "min"):
+            raise ValueError(f"across is 'sum', 'max' or 'min', not {across!r}")
+        self._across = across
         super().__init__(checked_metric_name(name), {}, checked_label_names(labelnames))
         self._function: Callable[[], float] | None = None
         self._begin(description, max_series, registry)
+
+    @property
+    def across(self) -> str:
+        """What several processes that share it come to."""
+        return self._across
 
     def set_function(self, function: Callable[[], float]) -> None:
         """Have its value be what a function returns whenever it is collected.
@@ -295,7 +328,9 @@ class Histogram(Metric, _core.HistogramSeries):
         bounds that do not rise.
     """
 
-    __slots__ = ("_bounds", "_classic", "_description", "_exemplified", "_most", "_overflow")
+    __slots__ = (
+        *("_bounds", "_classic", "_description", "_exemplified", "_most", "_overflow", "_told"),
+    )
 
     kind = "histogram"
 
@@ -337,6 +372,16 @@ class Histogram(Metric, _core.HistogramSeries):
 
     def _new_child(self, label_values: dict[str, str]) -> HistogramChild:
         return HistogramChild(self.name, label_values, (), self._bounds, *self._exemplified)
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The upper bounds of its fixed buckets; empty where they are log-linear."""
+        return self._bounds
+
+    @property
+    def classic_buckets(self) -> tuple[float, ...]:
+        """The bounds that are shown where native histograms are not known."""
+        return self._classic
 
     def time(self) -> Timer:
         """Return a timer: a context manager, or a decorator; see `Timer`."""

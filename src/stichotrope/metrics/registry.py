@@ -12,8 +12,8 @@ from .text import render
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import Protocol
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any, Protocol
 
     class Collector(Protocol):
         """What can be registered: anything that collects."""
@@ -33,12 +33,13 @@ class MetricRegistry:
     ``generate_latest(registry)``, ``make_wsgi_app(registry)``.
     """
 
-    __slots__ = ("__weakref__", "_by_name", "_collectors", "_failed")
+    __slots__ = ("__weakref__", "_by_name", "_collectors", "_failed", "_watchers")
 
     def __init__(self) -> None:
         # Changed in single steps, never locked: a signal handler may come in between, and a fork.
         self._by_name: dict[str, Collector] = {}
         self._collectors: dict[int, Collector] = {}
+        self._watchers: list[Callable[[Metric, Any], object]] = []
         self._failed = _core.CounterSeries("stichotrope_collector_errors", {})
 
     def register(self, metric: Collector) -> None:
@@ -60,6 +61,27 @@ class MetricRegistry:
                 self._forget(names[:place], metric)
                 raise ValueError(f"the name {name!r} is taken: {holder!r} is registered under it")
         self._collectors[id(metric)] = metric
+        if isinstance(metric, Metric):
+            metric.tell(self.series_made)
+            for series in metric.series():
+                self.series_made(metric, series)
+
+    def watch(self, watcher: Callable[[Metric, Any], object]) -> None:
+        """Have a function be told of each series that is registered or made from now on.
+
+        :param watcher: called with the metric and the series.
+        """
+        self._watchers.append(watcher)
+
+    def series_made(self, metric: Metric, series: Any) -> None:
+        """Tell who watches of a series that is new.
+
+        :param metric: of which metric; nothing is told of one that is not registered any more.
+        :param series: the series.
+        """
+        if self._watchers and id(metric) in self._collectors:
+            for watcher in self._watchers:
+                watcher(metric, series)
 
     def _forget(self, names: Iterable[str], metric: Collector) -> None:
         for name in names:

@@ -1,0 +1,263 @@
+"""Metrics of several processes: added up, whole when one is killed, and no file for ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+
+from stichotrope.metrics import MetricRegistry, SharedCollector
+from stichotrope.metrics.text import render
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
+]
+
+PROGRAM = """
+import os, sys, threading
+from stichotrope.metrics import Counter, Gauge, Histogram, MetricRegistry, SharedCollector, share_metrics
+registry = MetricRegistry()
+early = Counter("early", "E.", registry=registry)
+early.inc(3)
+fixed = Histogram("fixed", buckets=(1, 2), registry=registry)
+fixed.observe(1.5)
+share_metrics(sys.argv[1], registry)
+jobs = Counter("jobs", 'Jobs "ä".', ["queue"], registry=registry)
+level = Gauge("level", registry=registry)
+most = Gauge("most", across="max", registry=registry)
+wide = Histogram("wide", registry=registry)
+def work(times=100):
+    for number in range(times):
+        jobs.labels("a\\nb").inc()
+        fixed.observe(number % 3 + 0.5)
+        wide.observe(number)
+def threads():
+    made = [threading.Thread(target=work) for _ in range(5)]
+    [one.start() for one in made]
+    [one.join() for one in made]
+"""
+
+
+@pytest.fixture(autouse=True)
+def ended():
+    """Every process that a test started is gone, and its pipes are closed, when the test ends."""
+    yield
+    while STARTED:
+        with STARTED.pop() as process:
+            process.kill()
+
+
+STARTED: list[subprocess.Popen[str]] = []
+
+
+def start(directory: Path, body: str) -> subprocess.Popen[str]:
+    """A process that shares its metrics, and runs what is given."""
+    program = PROGRAM + textwrap.dedent(body)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    STARTED.append(process)
+    return process
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """The next line that a process says."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Let a process that waits for its input end by itself."""
+    process.communicate("\n", timeout=60)
+    assert process.returncode == 0
+
+
+def values(directory: Path) -> dict[str, float]:
+    """What all processes come to, by name and labels."""
+    return {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in render(SharedCollector(directory).collect()).splitlines()
+        if not line.startswith("#")
+    }
+
+
+def test_processes_are_added_up_also_one_that_is_killed(tmp_path):
+    """Counters and histograms of all processes add up; what was killed has lost nothing, and leaves no file."""
+    one = start(
+        tmp_path, "threads(); level.set(2); most.set(5); print('ready', flush=True); input()"
+    )
+    two = start(
+        tmp_path, "threads(); level.set(3); most.set(4); print('ready', flush=True); input()"
+    )
+    assert (said(one), said(two)) == ("ready", "ready")
+    found = values(tmp_path)
+    assert found["early_total"] == 6
+    assert found['jobs_total{queue="a\\nb"}'] == 1000
+    assert found["fixed_count"] == found['fixed_bucket{le="+Inf"}'] == 1002
+    assert found['fixed_bucket{le="1.0"}'] == 2 * 5 * 34
+    assert found["wide_count"] == 1000
+    assert found["wide_sum"] == 10 * 4950
+    assert (found["level"], found["most"]) == (5, 5)
+    one.send_signal(signal.SIGKILL)
+    one.wait()
+    after = values(tmp_path)
+    assert {name: value for name, value in after.items() if name not in ("level", "most")} == {
+        name: value for name, value in found.items() if name not in ("level", "most")
+    }
+    assert (after["level"], after["most"]) == (3, 4)
+    end(two)
+    assert values(tmp_path)['jobs_total{queue="a\\nb"}'] == 1000
+    assert [path.name for path in tmp_path.glob("*metrics")] == []
+    third = start(tmp_path, "work(7); print('ready', flush=True); input()")
+    assert said(third) == "ready"
+    assert values(tmp_path)['jobs_total{queue="a\\nb"}'] == 1007
+    end(third)
+
+
+def test_counts_never_go_down_while_workers_come_and_go(tmp_path):
+    """While processes start, record, end and are killed, no count goes down, and the last is exact."""
+    before = 0.0
+    for round_ in range(4):
+        workers = [
+            start(
+                tmp_path,
+                "print('ready', flush=True); threads(); print('done', flush=True); input()",
+            )
+            for _ in range(2)
+        ]
+        for worker in workers:
+            assert said(worker) == "ready"
+        for _ in range(20):
+            now = values(tmp_path).get('jobs_total{queue="a\\nb"}', 0.0)
+            assert now >= before
+            before = now
+        for worker in workers:
+            assert said(worker) == "done"
+        workers[0].kill()
+        workers[0].wait()
+        end(workers[1])
+        before = values(tmp_path)['jobs_total{queue="a\\nb"}']
+        assert before == (round_ + 1) * 1000
+    assert len(list(tmp_path.glob("*metrics"))) == 0
+
+
+def test_forked_children_share_in_files_of_their_own(tmp_path):
+    """Children of a process that shares count from zero, each in its own file, and the parent's stays as it is."""
+    body = """
+    work(10)
+    level.set(1)
+    for number in range(3):
+        if os.fork() == 0:
+            threads()
+            level.inc(10)
+            if number == 2:
+                os.kill(os.getpid(), 9)
+            os._exit(0)
+        os.wait()
+    work(10)
+    print("ready", flush=True)
+    input()
+    """
+    process = start(tmp_path, body)
+    assert said(process) == "ready"
+    found = values(tmp_path)
+    assert found['jobs_total{queue="a\\nb"}'] == 20 + 3 * 500
+    assert found["wide_count"] == 20 + 3 * 500
+    assert found["early_total"] == 3
+    assert found["level"] == 1
+    end(process)
+    assert values(tmp_path)['jobs_total{queue="a\\nb"}'] == 1520
+
+
+def test_removed_and_reset_series_are_gone_for_others_too(tmp_path):
+    """What is reset starts from zero for who reads from elsewhere, and what is removed is not there."""
+    body = """
+    threads()
+    jobs.labels("other").inc(5)
+    jobs.remove("a\\nb")
+    fixed.reset()
+    fixed.observe(9)
+    early.reset()
+    early.inc()
+    level.set(3)
+    level.reset()
+    import gc; gc.collect()
+    print("ready", flush=True)
+    input()
+    """
+    process = start(tmp_path, body)
+    assert said(process) == "ready"
+    found = values(tmp_path)
+    assert found['jobs_total{queue="other"}'] == 5
+    assert 'jobs_total{queue="a\\nb"}' not in found
+    assert (found["fixed_count"], found["fixed_sum"]) == (1, 9)
+    assert (found["early_total"], found["level"]) == (1, 0)
+    end(process)
+
+
+def test_many_series_make_the_file_grow_and_threads_do_not(tmp_path):
+    """A file grows by its series, is used again by later threads, and everything in it is found."""
+    body = """
+    for number in range(1500):
+        jobs.labels(number).inc(number)
+    size = sum(os.path.getsize(os.path.join(sys.argv[1], name)) for name in os.listdir(sys.argv[1]))
+    for _ in range(60):
+        threads()
+        jobs.labels(1).value
+    later = sum(os.path.getsize(os.path.join(sys.argv[1], name)) for name in os.listdir(sys.argv[1]))
+    print(later <= 2 * size, flush=True)
+    input()
+    """
+    process = start(tmp_path, body)
+    assert said(process) == "True"
+    found = values(tmp_path)
+    assert (
+        sum(value for name, value in found.items() if name.startswith("jobs_total"))
+        == sum(range(1500)) + 60 * 500
+    )
+    end(process)
+
+
+def test_files_that_hold_nonsense_hide_nothing_else(tmp_path):
+    """An empty file, a cut one and one of something else are read as far as they go."""
+    process = start(tmp_path, "threads(); print('ready', flush=True); input()")
+    assert said(process) == "ready"
+    (file,) = tmp_path.glob("*.stichotrope-metrics")
+    whole = file.read_bytes()
+    for number, data in enumerate((b"", b"x" * 100, whole[:40], whole[: len(whole) // 2 + 5])):
+        (tmp_path / f"{number}.stichotrope-metrics").write_bytes(data)
+        assert values(tmp_path)["early_total"] >= 3
+    end(process)
+
+
+def test_sharing_twice_is_fine_in_the_same_place_only(tmp_path):
+    """Sharing again in the same directory changes nothing; in another, it is an error that names the first."""
+    body = f"""
+    share_metrics(sys.argv[1], registry)
+    try:
+        share_metrics({str(tmp_path / "other")!r}, registry)
+    except RuntimeError as error:
+        print(sys.argv[1] in str(error), flush=True)
+    """
+    process = start(tmp_path / "one", body)
+    assert said(process) == "True"
+    end(process)
+
+
+def test_collecting_from_nowhere_is_an_error_a_registry_leaves_out(tmp_path, caplog):
+    """A directory that is not there fails when it is collected, and the rest of a registry is given."""
+    registry = MetricRegistry()
+    registry.register(SharedCollector(tmp_path / "missing"))
+    assert "stichotrope_collector_errors_total 1" in registry.expose()
+    assert "missing" in caplog.text
+    assert threading.active_count() >= 1
