@@ -78,7 +78,7 @@ OUTSIDE: dict[str, set[str]] = {
 # instruments, being downstream of it; its own base class is in the core.
 SHARED: dict[str, set[str]] = {
     "instrumentation": {"_wrap", "_wrapper"},
-    "metrics": {"_describe", "_exemplars", "_is_described", "_read", "_restart", "_withdraw"},
+    "metrics": {"_describe", "_exemplars", "_is_described", "_restart", "_withdraw"},
     "store": {
         *("_end_file", "_gathering", "_open_file", "_say_site", "_say_track"),
         *("_start_ns", "_state", "_view"),
