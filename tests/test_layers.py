@@ -54,7 +54,7 @@ for _room, _used in ROOMS.items():
 # What it may import besides, but inside a function only: importing the package must not load it.
 LAZY: dict[str, set[str]] = {
     "profiler": {"export", "report", "repetition", "store"},
-    "cli": {"_core", "export", "report", "statistics"},
+    "cli": {"_core", "export", "report", "statistics", "store"},
     "_default": {"report"},
     "_sent": {"store"},
     "integrations": {"cli", "statistics"},

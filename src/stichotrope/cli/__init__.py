@@ -26,6 +26,7 @@ _WIDEST_HELP = 100
 COMMANDS = {
     "demo": "run a small program and show its report: a first look",
     "run": "run a program and report on it",
+    "top": "show what running processes spend their time on now",
     "report": "show saved results, in one of many forms",
     "compare": "say what became faster or slower between two versions",
     "ab": "run two versions in turns, and say what became faster or slower",
@@ -132,6 +133,10 @@ def _module(name: str) -> ModuleType:
         from . import demo
 
         return demo
+    if name == "top":
+        from . import top
+
+        return top
     if name == "report":
         from . import report
 

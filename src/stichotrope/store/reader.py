@@ -89,6 +89,8 @@ class KeptRecords:
         taken = {track[0] for track in tracks.values()}
         spare = iter(n for n in range(1 << 21) if n not in taken)
         self.tracks = [tracks.get(n) or _nameless(next(spare)) for n in range(count)]
+        if sites and not self.tracks:
+            self.tracks.append(_nameless(0))
         self._sites: list[Site] = []
         self._in_track: dict[int, int] = {}
         for number in range(1 + max((n for n in sites if n < 1 << 24), default=-1)):
@@ -96,14 +98,14 @@ class KeptRecords:
 
     def _add_site(self, said: tuple[int, int, str, str]) -> None:
         track, line, name, file = said
-        if not self.tracks:
-            self.tracks.append(_nameless(0))
         index = self.tracks[track if track < len(self.tracks) else 0][0]
         block = self._in_track[index] = self._in_track.get(index, -1) + 1
         self._sites.append(Site(index, block, name, file, line))
 
     def _know(self, sites: Iterable[int]) -> None:
-        """See to it that all sites are known that records speak of."""
+        """See to it that all sites are known that records speak of, and that there is a track."""
+        if not self.tracks:
+            self.tracks.append(_nameless(0))
         missing = max(sites, default=-1) + 1 - len(self._sites)
         if missing > 1 << 20:
             raise ResultsFormatError(
@@ -117,6 +119,16 @@ class KeptRecords:
         """The profiler's name."""
         name = self.about.get("profiler_name")
         return name if isinstance(name, str) and name else os.path.basename(self.path)
+
+    @property
+    def command(self) -> list[str]:
+        """How the process was started."""
+        command = self.about.get("command")
+        return [str(part) for part in command] if isinstance(command, list) else []
+
+    def still_lives(self) -> bool:
+        """Return whether the process that writes the file goes on."""
+        return self.lives and _is_locked(self._descriptor)
 
     @property
     def process(self) -> int:
@@ -151,20 +163,15 @@ class KeptRecords:
         snapshot = self._snapshot()
         facts = self._kept.head_facts()
         rate = self._rate(facts)
-        nodes = [
-            node for number, _ in enumerate(snapshot.threads()) for node in snapshot.nodes(number)
-        ]
+        nodes = snapshot.merged()[0]
         self._know(node[1] for node in nodes)
-        if any(node[1] >= 0 for node in nodes) and not self.tracks:
-            self.tracks.append(_nameless(0))
-        over = (
-            _core.ticks_of(facts["clock"])
-            if self.lives and facts["clock"] != "manual"
-            else facts["over_ticks"]
-        )
-        # What was recorded since it last said that it lives counts, too.
-        longest = max((snapshot.scopes(n)[2] for n, _ in enumerate(snapshot.threads())), default=0)
-        duration = rate.time(max(over - facts["began_ticks"], longest, 0))
+        if self.lives and facts["clock"] != "manual":
+            lasted = _core.ticks_of(facts["clock"]) - facts["began_ticks"]
+        else:
+            # What was recorded since it last said that it lives counts, too.
+            ends = [snapshot.scopes(n)[2] for n, _ in enumerate(snapshot.threads())]
+            lasted = max(facts["over_ticks"] - facts["began_ticks"], *ends, 0)
+        duration = rate.time(lasted)
         opened = self.open_blocks(rate)
         return View(
             self.name, snapshot, self._sites, self.tracks, facts["began_ns"], duration,

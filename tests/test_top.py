@@ -1,0 +1,174 @@
+"""`stichotrope top`: what running processes do now, read from their store without their help."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clihelp import environment, python
+from conftest import WATCHDOG_SECONDS
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(sys.platform == "win32", reason="there are no stores"),
+]
+
+PROGRAM = """
+import sys, threading, time
+from stichotrope import Profiler
+p = Profiler("shop", store=sys.argv[1])
+def work():
+    while True:
+        with p.block("db", "query"):
+            time.sleep(0.001)
+with p.block("web", "serve"):
+    threading.Thread(target=work, daemon=True).start()
+    while not p.get_results().total_hits:
+        time.sleep(0.001)
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """The directory of a store."""
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def shop(store: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that works, and keeps its records."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(store)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    assert child.stdout is not None
+    assert child.stdin is not None
+    assert child.stdout.readline() == "ready\n"
+    yield child
+    child.kill()
+    child.wait()
+    child.stdin.close()
+    child.stdout.close()
+
+
+def top(store: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    return python(
+        *("-m", "stichotrope", "top", *arguments, "--interval", "0.1"),
+        cwd=store.parent,
+        **variables,
+    )
+
+
+def blocks(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    """Block name → its figures, of the one process."""
+    assert done.returncode == 0, done.stderr
+    (process,) = json.loads(done.stdout)["processes"]
+    return {block["name"]: block for block in process["blocks"]}
+
+
+def test_a_look_has_what_came_since_the_one_before(
+    store: Path, shop: subprocess.Popen[str]
+) -> None:
+    """Hits, shares, means of the interval; what is open, and for how long."""
+    found = blocks(top(store, str(store), "--once", "--json"))
+    query, serve = found["query"], found["serve"]
+    assert query["hits"] > 0
+    assert query["mean_ns"] > 1_000_000
+    assert query["p95_ns"] >= query["mean_ns"] / 2
+    assert (serve["hits"], serve["open"], serve["track"]) == (0, 1, "web")
+    assert serve["longest_open_ns"] > 100_000_000
+    assert serve["mean_ns"] is None
+
+
+def test_a_process_is_found_by_its_number(store: Path, shop: subprocess.Popen[str]) -> None:
+    """Where the system tells what is mapped; else in the store of the settings."""
+    found = blocks(top(store, str(shop.pid), "--once", "--json", STICHOTROPE_STORE=str(store)))
+    assert found["serve"]["open"] == 1
+    only = blocks(top(store, "--once", "--json", "--match", "q*", STICHOTROPE_STORE=str(store)))
+    assert list(only) == ["query"]
+
+
+def test_a_process_that_is_stopped_is_seen(store: Path, shop: subprocess.Popen[str]) -> None:
+    """Nothing comes, and what is open gets older."""
+    shop.send_signal(signal.SIGSTOP)
+    os.waitpid(shop.pid, os.WUNTRACED)
+    found = blocks(top(store, str(store), "--once", "--json"))
+    assert found["serve"]["open"] == 1
+    assert all(block["hits"] == 0 for block in found.values())
+
+
+def test_a_table_is_printed(store: Path, shop: subprocess.Popen[str]) -> None:
+    """For people, with the process above its blocks."""
+    done = top(store, str(store), "--once", "--sort", "name", "--by-process")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"{shop.pid}  ")
+    assert [line.split("  ")[0] for line in lines[2:]] == ["db / query", "web / serve"]
+
+
+def test_it_is_renewed_on_a_terminal(store: Path, shop: subprocess.Popen[str]) -> None:
+    """Until the key that ends it; others sort, pause and group."""
+    pty = pytest.importorskip("pty")
+    shown, given = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "stichotrope", "top", str(store), "--interval", "0.05"],
+        stdin=given,
+        stdout=given,
+        stderr=given,
+        env=environment(TERM="xterm", COLUMNS="100", LINES="30"),
+    )
+    os.close(given)
+    seen = b""
+    while b"db / query" not in seen:
+        seen += os.read(shown, 1 << 16)
+    os.write(shown, b"s")
+    while b"sorted by hits" not in seen:
+        seen += os.read(shown, 1 << 16)
+    os.write(shown, b"p")
+    while b"paused" not in seen:
+        seen += os.read(shown, 1 << 16)
+    os.write(shown, b"gq")
+    try:
+        while os.read(shown, 1 << 16):
+            pass
+    except OSError:  # how Linux says that nobody has the terminal any more
+        pass
+    assert child.wait(WATCHDOG_SECONDS) == 0
+    os.close(shown)
+
+
+def test_what_cannot_be_looked_at_is_a_sentence(store: Path) -> None:
+    """No store, no process, no records, no terminal, a wrong interval."""
+    store.mkdir()
+    (store / "x.stichotrope").write_bytes(b"nothing")
+    for arguments, expected in (
+        (("/nowhere", "--once"), "/nowhere: there is no such directory"),
+        ((), "give the store's directory or a process's number"),
+        (("4000000000", "--once"), "there is no process 4000000000"),
+        ((str(os.getpid()), "--once"), f"process {os.getpid()} keeps its records in no store"),
+        ((str(store), "--once"), "no process that runs keeps its records there"),
+        ((str(store),), "standard output is no terminal: give --once"),
+        ((str(store), "--json"), "--json prints one object: give --once, too"),
+    ):
+        done = top(store, *arguments)
+        assert done.returncode == 2
+        assert expected in done.stderr
+        assert "Traceback" not in done.stderr
+    done = top(store, str(store), "--once")
+    assert "x.stichotrope: it is too short for a store's file" in done.stderr
+    done = python("-m", "stichotrope", "top", "--interval", "0", cwd=store.parent)
+    assert "--interval takes seconds from 0.05 to 3600, not 0" in done.stderr
