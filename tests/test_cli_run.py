@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -635,8 +637,6 @@ def test_a_live_table_needs_a_terminal(folder):
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 def test_a_live_table_shows_what_is_recorded_and_what_is_open(folder):
     """On a terminal, the table shows hits and open blocks while the program runs, and its lines."""
-    import pty
-
     write(
         folder,
         waits="""
@@ -647,10 +647,26 @@ def test_a_live_table_shows_what_is_recorded_and_what_is_open(folder):
         print("went on")
         """,
     )
+    command = ["run", "--live=0.05", "-t", "shop:price", "-t", "__main__:wait", "waits.py"]
+    with on_terminal(folder, *command) as (process, ours):
+        seen = read_until(ours, "", "Open now", "wait open for", "price")
+        assert "waiting" in seen
+        os.write(ours, b"\n")
+        seen = read_until(ours, seen, END)
+        assert process.wait(WATCHDOG_SECONDS) == 0
+    _, _, report = seen.rpartition("went on")
+    assert re.search(r"price +2 ", report)
+    assert re.search(r"wait +1 ", report)
+
+
+@contextmanager
+def on_terminal(folder: Path, *command: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A command on a terminal of its own: its process, and our end of the terminal."""
+    import pty
+
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "stichotrope", "run", "--live=0.05"]
     process = subprocess.Popen(
-        [*command, "-t", "shop:price", "-t", "__main__:wait", "waits.py"],
+        [sys.executable, "-m", "stichotrope", *command],
         cwd=folder,
         env=environment(TERM="xterm", LINES="40", COLUMNS="120"),
         stdin=theirs,
@@ -659,18 +675,77 @@ def test_a_live_table_shows_what_is_recorded_and_what_is_open(folder):
     )
     os.close(theirs)
     try:
-        seen = read_until(ours, "", "Open now", "wait open for", "price")
-        assert "waiting" in seen
-        os.write(ours, b"\n")
-        seen = read_until(ours, seen, END)
-        assert process.wait(WATCHDOG_SECONDS) == 0
+        yield process, ours
     finally:
         process.kill()
         process.wait()
         os.close(ours)
-    _, _, report = seen.rpartition("went on")
-    assert re.search(r"price +2 ", report)
-    assert re.search(r"wait +1 ", report)
+
+
+WORKERS = """
+import multiprocessing
+def work(number):
+    import shop  # in the children alone
+    shop.price(number)
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool.map(work, range(7), chunksize=1)
+        input("waiting\\n")
+        pool.close()
+        pool.join()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_a_live_table_has_what_worker_processes_recorded(folder):
+    """Those of a pool, while it is there; and no remark says that what they alone ran was not called."""
+    (folder / "workers.py").write_text(WORKERS)
+    command = ["run", "--live=0.05", "-t", "shop:price", "workers.py"]
+    with on_terminal(folder, *command) as (process, ours):
+        seen = read_until(ours, "", "price ")
+        os.write(ours, b"\n")
+        seen = read_until(ours, seen, END)
+        assert process.wait(WATCHDOG_SECONDS) == 0
+    assert re.search(r"price +7 ", seen)
+    assert "matched nothing" not in seen
+    assert "none of it was called" not in seen
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_a_report_follows_processes_that_gather(folder):
+    """Until it is interrupted; then the table stays."""
+    write(
+        folder,
+        gathers="""
+        import sys
+        import stichotrope
+        p = stichotrope.Profiler("gathers")
+        p.gather("there", period_s=0.05)
+        for _ in range(3):
+            with p.block(0, "step"): pass
+        sys.stdin.read(1)
+        with p.block(0, "last"): pass
+        sys.stdin.read(1)
+        """,
+    )
+    (folder / "there").mkdir()
+    recording = subprocess.Popen(
+        [sys.executable, "gathers.py"], cwd=folder, env=environment(), stdin=subprocess.PIPE
+    )
+    try:
+        with on_terminal(folder, "report", "--live", "there") as (process, ours):
+            seen = read_until(ours, "", "step")
+            assert recording.stdin
+            recording.stdin.write(b"1")
+            recording.stdin.flush()
+            seen = read_until(ours, seen, "last")
+            process.send_signal(signal.SIGINT)
+            seen = read_until(ours, seen, END)
+            assert process.wait(WATCHDOG_SECONDS) == 0
+    finally:
+        recording.kill()
+        recording.communicate()
+    assert re.search(r"step +3 ", seen)
 
 
 END = "\0 the end"

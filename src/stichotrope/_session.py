@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .config import Settings
     from .profiler import Profiler
     from .results import ProfilerResults
+    from .results.gathered import Followed
 
 _MOST_KEPT = 256  # profilers that the program let go of; others are in the registry
 _SPAWN = "multiprocessing.spawn"
@@ -77,6 +78,7 @@ class Session:
         self._pid = os.getpid()
         self._ending: Ending
         self.failures: list[str] = []
+        self._followed: Followed | None = None  # of other processes, for a live table
         self._made: deque[Profiler] = deque(maxlen=_MOST_KEPT)
         self._there_before = frozenset(_files_in(self._directory))
         self.profiler = profiler.Profiler.configured(name, settings)
@@ -178,24 +180,24 @@ class Session:
         from .results.select import without_idle
 
         own = [one.get_results() for one in self._profilers()]
-        instances = {results.metadata.get("instance") for results in own}
-        others = [
-            results
-            for results in readable(
-                (path for path in _files_in(self._directory) if path not in self._there_before),
-                left_out,
-            )
-            if results.metadata.get("instance") not in instances
-        ]
+        others = _of_others(readable(self._files_since(), left_out), own)
         merged = by_profiler([*own, *others])
         # A pattern may choose thousands of functions that are never called.
         return [without_idle(merged[0]), *merged[1:]]
 
     def live_results(self) -> list[ProfilerResults]:
-        """Return what this process has recorded until now, as `results` does."""
+        """Return what was recorded until now, in other processes too, as `results` does."""
+        from .results.gathered import Followed
         from .results.merge import by_profiler
 
-        return by_profiler([one.get_results() for one in self._profilers()])
+        if self._followed is None:
+            self._followed = Followed(self._files_since)
+        own = [one.get_results() for one in self._profilers()]
+        return by_profiler([*own, *_of_others(self._followed.results(), own)])
+
+    def _files_since(self) -> list[str]:
+        """Return the files that processes have left since this began."""
+        return [path for path in _files_in(self._directory) if path not in self._there_before]
 
     def open_now(self) -> list[str]:
         """Return a line for each block that is open in this process, the outermost first."""
@@ -218,6 +220,14 @@ class Session:
             os.rmdir(self._directory)
         except OSError:
             pass  # there is none, or a process that goes on is writing there
+
+
+def _of_others(
+    found: Iterable[ProfilerResults], own: Iterable[ProfilerResults]
+) -> list[ProfilerResults]:
+    """Return those of the results that are not of our own process."""
+    instances = {results.metadata.get("instance") for results in own}
+    return [one for one in found if one.metadata.get("instance") not in instances]
 
 
 class _Recipe:

@@ -10,10 +10,24 @@ from . import reason, say
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Protocol
 
-    from .._session import Session
-    from ..config import Settings
+    from ..results import ProfilerResults
+
+    class Source(Protocol):
+        """What is looked at again and again."""
+
+        def live_results(self) -> list[ProfilerResults]: ...
+        def open_now(self) -> list[str]: ...
+
+    class Layout(Protocol):
+        """The order of the blocks, and how many."""
+
+        @property
+        def sort(self) -> str: ...
+        @property
+        def limit(self) -> int | None: ...
+
 
 _MOST_OPEN = 8  # lines of what is open
 
@@ -21,18 +35,20 @@ _MOST_OPEN = 8  # lines of what is open
 class Live:
     """A table of what was recorded until now, below what the program prints.
 
-    :param session: what records.
+    :param command: who shows it, such as "stichotrope run".
+    :param source: what is looked at.
     :param seconds: the time between two looks.
-    :param settings: the order of the blocks, and how many.
+    :param layout: the order of the blocks, and how many.
     """
 
-    def __init__(self, session: Session, seconds: float, settings: Settings) -> None:
+    def __init__(self, command: str, source: Source, seconds: float, layout: Layout) -> None:
         from rich.console import Console
         from rich.live import Live as Display
 
-        self._session = session
+        self._command = command
+        self._source = source
         self._seconds = seconds
-        self._settings = settings
+        self._layout = layout
         self._ended = threading.Event()
         self._console = Console(file=sys.stderr, force_jupyter=False)
         # Below what the program prints to the same terminal, which otherwise writes over it.
@@ -49,17 +65,22 @@ class Live:
         self._thread = threading.Thread(target=self._run, name="stichotrope live", daemon=True)
 
     @classmethod
-    def started(cls, session: Session, seconds: float, settings: Settings) -> Live | None:
+    def started(cls, command: str, source: Source, seconds: float, layout: Layout) -> Live | None:
         """Return a table that is shown from now on; None, and a sentence, without a terminal."""
         if sys.stderr is None or not sys.stderr.isatty():
-            say("stichotrope run: --live shows nothing, as standard error is no terminal")
+            say(f"{command}: --live shows nothing, as standard error is no terminal")
             return None
-        live = cls(session, seconds, settings)
+        live = cls(command, source, seconds, layout)
         live._display.start()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=live._let_go)
         live._thread.start()
         return live
+
+    def wait(self) -> None:
+        """Wait until it has ended."""
+        while not self._ended.wait(0.5):  # where waiting without an end cannot be interrupted
+            pass
 
     def stop(self) -> None:
         """Take the table away."""
@@ -80,7 +101,7 @@ class Live:
             while not self._ended.wait(self._seconds):
                 self._display.update(self._table(), refresh=True)
         except Exception as error:  # the program goes on, and is still recorded
-            say(f"stichotrope run: the live table ended: {reason(error)}")
+            say(f"{self._command}: the live table ended: {reason(error)}")
 
     def _table(self) -> Any:
         from rich.text import Text
@@ -88,11 +109,11 @@ class Live:
         from .._text.format import printable
         from ..report.console import as_text
 
-        found = self._session.live_results()
-        sort, limit = self._settings.sort, self._settings.limit
+        found = self._source.live_results()
+        sort, limit = self._layout.sort, self._layout.limit
         parts = [as_text(one, self._console, sort, limit) for one in found if one.was_entered]
         # The table tells how many; these are on which thread, and for how long.
-        lines = self._session.open_now()
+        lines = self._source.open_now()
         hidden = len(lines) - _MOST_OPEN
         lines = [*lines[:_MOST_OPEN], *([f"and {hidden:,} more"] if hidden > 0 else [])]
         if lines:

@@ -9,7 +9,10 @@ from . import CommandError, _output, reason
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
     from typing import Any
+
+    from ..results import ProfilerResults
 
 USAGE = "%(prog)s [options] FILE…"
 DESCRIPTION = """\
@@ -32,6 +35,7 @@ examples:
   stichotrope report run.json
   stichotrope report run.json --format tree --match 'Order.*'
   stichotrope report run.json --track database --sort self --limit 10
+  stichotrope report --live results/             while processes gather there
   stichotrope report monday.json tuesday.json results/ -o both.html"""
 
 
@@ -57,8 +61,63 @@ def configure(parser: argparse.ArgumentParser) -> None:
     chosen("--track", "only tracks of this name (* and ? are wildcards) or number")
     chosen("--match", "only blocks of this name (* and ? are wildcards)")
     chosen("--thread", "only threads of this name (* and ? are wildcards) or key")
+    add("--live", action="store_true", help="renew the table each second, until Ctrl-C")
     when = ("auto", "always", "never")
     add("--color", choices=when, default="auto", metavar="WHEN", help=f"{', '.join(when)} (auto)")
+
+
+class _Files:
+    """Results in files and directories, as they are now.
+
+    :param options: what the parser found.
+    """
+
+    def __init__(self, options: Any) -> None:
+        from ..results.gathered import Followed
+
+        self._options = options
+        self._followed = Followed(self._paths)
+
+    def _paths(self) -> Iterator[str]:
+        from ..results.gathered import results_files
+
+        for path in self._options.files:
+            if os.path.isdir(path):
+                yield from results_files(path)
+            else:
+                yield path
+
+    def live_results(self) -> list[ProfilerResults]:
+        """Return what there is now of what was asked for; nothing where that is not there yet."""
+        from ..results.merge import by_profiler
+        from ..results.select import selected
+
+        options, found = self._options, []
+        for one in by_profiler(self._followed.results()):
+            try:
+                found.append(selected(one, options.track, options.match, options.thread))
+            except ValueError:
+                continue
+        return found
+
+    def open_now(self) -> list[str]:
+        """Return nothing: the table says how many passes are open."""
+        return []
+
+
+def _follow(options: Any) -> None:
+    """Show the table, renewed each second, until that is interrupted."""
+    from ._live import Live
+
+    live = Live.started("stichotrope report", _Files(options), 1.0, options)
+    if live is None:
+        return
+    try:
+        live.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        live.stop()
 
 
 def main(options: Any) -> int:
@@ -76,6 +135,8 @@ def main(options: Any) -> int:
     elif form is None and os.path.splitext(options.output)[1]:
         raise CommandError(_output.unknown_suffix(options.output))
     target = None if options.output is None else _output.checked_target(options.output)
+    if options.live:
+        _follow(options)
     loaded = load(options.files)
     try:
         results = [selected(one, options.track, options.match, options.thread) for one in loaded]

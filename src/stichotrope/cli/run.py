@@ -52,6 +52,7 @@ Child processes are timed too if they are forked or started by multiprocessing; 
 `stichotrope run` starts them, or if they gather. What is not given is taken from the environment
 (STICHOTROPE_TARGETS and so on), stichotrope.toml or pyproject.toml."""
 
+_NAME = "stichotrope run"
 _LIVE_SECONDS = 1.0
 
 
@@ -245,7 +246,7 @@ class _Run:
         if self._live_seconds is not None:
             from ._live import Live
 
-            self._live = Live.started(self.session, self._live_seconds, self._settings)
+            self._live = Live.started(_NAME, self.session, self._live_seconds, self._settings)
         self.session.begin(self._ending)
 
     def stop_live(self) -> None:
@@ -310,15 +311,15 @@ class _Run:
         if not self._settings.enabled and not recorded:
             return ["nothing was recorded, as the settings say (enabled = false)"]
         instrumentation = self.session.instrumentation
-        blocks = [block for track in ours.tracks.values() for block in track.blocks]
+        called = {
+            track.track_name: {block.name for block in track if block.was_entered} for track in ours
+        }
         remarks = [
             *self.session.failures,
             *instrumentation.failures(),
             *instrumentation.unseen(),
-            *self._asked(instrumentation.unmatched()),
-            *self._asked(
-                instrumentation.uncalled({block.name for block in blocks if block.was_entered})
-            ),
+            *self._asked(instrumentation.unmatched(called)),
+            *self._asked(instrumentation.uncalled(set().union(*called.values()))),
         ]
         if recorded or remarks or self._quiet:
             return remarks

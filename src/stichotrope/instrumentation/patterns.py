@@ -16,7 +16,7 @@ from . import codes, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from importlib.machinery import ModuleSpec
     from types import CodeType
     from typing import Any, Protocol
@@ -396,12 +396,18 @@ class Instrumentation:
         """Return a sentence for each module whose functions could not be replaced."""
         return list(self._failures)
 
-    def unmatched(self) -> list[str]:
-        """Return a sentence for each pattern that chose nothing, with the nearest names."""
+    def unmatched(self, called: Mapping[str, Iterable[str]] | None = None) -> list[str]:
+        """Return a sentence for each pattern that chose nothing, with the nearest names.
+
+        :param called: track → the names of its blocks that were hit, in other processes too: what
+            was called there was chosen there.
+        """
+        elsewhere = called or {}
         return [
             f"{pattern.text!r} matched nothing: {self._reason(pattern)}"
             for pattern in self._patterns
             if pattern not in self._matched
+            and not any(map(pattern.takes, elsewhere.get(pattern.track, ())))
         ]
 
     def uncalled(self, called: set[str]) -> list[str]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .model import ProfilerResults
 
 
+_JSON = ".json"
+
+
 def load_all(directory: StrPath, name: str | None) -> ProfilerResults:
     """Return what processes gathered, merged; see `ProfilerResults.load_all`."""
     if name is not None and not isinstance(name, str):
@@ -79,6 +82,33 @@ def readable(
         except (OSError, ResultsFormatError) as error:
             left_out(error)
     return found
+
+
+class Followed:
+    """The results in files as they are now; a file is read again when it has changed.
+
+    :param files: returns the paths of the files that there are.
+    """
+
+    def __init__(self, files: Callable[[], Iterable[str]]) -> None:
+        self._files = files
+        self._read: dict[str, tuple[tuple[int, int], ProfilerResults]] = {}
+
+    def results(self) -> list[ProfilerResults]:
+        """Return the results, leaving out files that cannot be read at this moment."""
+        read = {}
+        for path in self._files():
+            try:
+                status = os.stat(path)
+                state = status.st_mtime_ns, status.st_size
+                known = self._read.get(path)
+                # A mapped file changes without being written to.
+                is_known = known is not None and known[0] == state and path.endswith(_JSON)
+                read[path] = known if known and is_known else (state, load_any(path))
+            except (OSError, ResultsFormatError):
+                continue
+        self._read = read
+        return without_repeats(results for _, results in read.values())
 
 
 def _left_by_processes(directory: str) -> list[str]:
