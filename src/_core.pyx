@@ -8,8 +8,9 @@ Words used below
 site        a call site as a small integer; its name, file and line are known to the Python layer only.
 node        a calling-context-tree node, (parent node, site), owned by one thread.
 activation  one open pass.
+strand      what can be suspended as one: a flow, or a body.
 flow        a thread together with its current context; each has its own stack of activations.
-body        what runs in a generator or coroutine; `aside` is what one has open that is suspended and not tracked.
+body        what runs in a generator or coroutine. Suspended, it has a chain of activations of its own.
 scope       a site, a track or the whole thread, of which it is counted how long anything in it was open.
 store       the C half of a profiler: its sessions, its buffers, what is left of ended threads.
 session     a number that is never used twice, taken by a store when it is made and at every clear. A track's gate
@@ -89,7 +90,9 @@ cdef extern from "_platform.h" nogil:
     bint st_with_calls()
     const bint st_frames_are_linked, st_contexts_are_linked
     bint st_delegation_calls()
-    bint st_is_delegated_to(void*)
+    void* st_waiting_frame(void*)
+    bint st_is_thrown_through(void*)
+    void* st_outer_code_frame(void*)
     bint st_frame_is_running(void*)
     void* st_frame_of_body(PyObject*)
     bint st_is_frame_of_body(void*, void*)
@@ -160,24 +163,22 @@ include "_core/thread.pxi"
 include "_core/tree.pxi"
 include "_core/told.pxi"
 include "_core/once.pxi"
-include "_core/pass.pxi"
+include "_core/record.pxi"
 include "_core/processor.pxi"
-include "_core/flow.pxi"
-include "_core/aside.pxi"
+include "_core/strand.pxi"
 include "_core/monitor.pxi"
 include "_core/pack.pxi"
 include "_core/ended.pxi"
-include "_core/elsewhere.pxi"
 include "_core/store.pxi"
 include "_core/callsite.pxi"
 include "_core/capi.pxi"
 include "_core/tracked.pxi"
-include "_core/suspended.pxi"
+include "_core/generator.pxi"
 include "_core/parent.pxi"
 include "_core/code.pxi"
 include "_core/block.pxi"
 include "_core/snapshot.pxi"
-include "_core/open.pxi"
+include "_core/inflight.pxi"
 include "_core/share.pxi"
 include "_core/metric.pxi"
 include "_core/series.pxi"
@@ -776,7 +777,6 @@ def after_fork_in_child():
         abandon_buffers(s, t)
         s.ended_first = s.ended_last = NULL
         s.folded = NULL
-        s.orphans = NULL
         s.ended_count = s.folded_threads = 0
         s.untimed = 0
         set_session(s)

@@ -459,6 +459,27 @@ static inline PyObject *st_code_of_frame(void *frame) {
 #endif
 }
 
+/* Where C enters the interpreter, that puts a frame of its own in between: on 3.12 one of a code that it made itself,
+ * later one without code. */
+static int st_is_of_interpreter(void *frame) {
+#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030D0000
+    static PyObject *trampoline = NULL;  /* the same for good */
+    PyObject *code = st_code_of_frame(frame);
+    if (trampoline == NULL && PyUnicode_CompareWithASCIIString(((PyCodeObject *)code)->co_name, "<interpreter trampoline>") == 0)
+        trampoline = code;
+    return code == trampoline;
+#else
+    return !st_is_code(st_code_of_frame(frame));
+#endif
+}
+
+/* The frame that a running frame was entered from, but for the interpreter's own; NULL for none. */
+static inline void *st_outer_code_frame(void *frame) {
+    do frame = st_outer_frame(frame);
+    while (frame != NULL && st_is_of_interpreter(frame));
+    return frame;
+}
+
 /* Whether the frame that is calling is a generator's or coroutine's, which can be suspended and told from a running
  * one then. */
 static inline int st_frame_suspends(void *frame) {
@@ -606,23 +627,35 @@ static int st_is_suspension(const unsigned char *instruction) {
     return 0;
 }
 
-/* Whether a frame that was entered from another one is what that one's `yield from` or `await` runs: when it yields, so
- * does that one. */
-static int st_is_delegated_to(void *frame) {
-    void *outer = st_outer_frame(frame);
-    if (outer == NULL || !st_is_code(st_first_of_frame(outer))) return 0;
-    PyCodeObject *code = (PyCodeObject *)st_first_of_frame(outer);
-    if (!(code->co_flags & ST_CODE_SUSPENDS)) return 0;
-    int offset = PyUnstable_InterpreterFrame_GetLasti(outer);
-    const unsigned char *instruction = (const unsigned char *)code->co_code_adaptive + offset;
-    if (offset < 0) return 0;
-    /* On 3.12 a frame that has entered another one stands behind its instruction's cache. What is thrown into one that
-     * is suspended goes straight to what it waits for: it stands where it was suspended. */
-    return st_is_delegation(instruction) || st_is_suspension(instruction)
-           || (PY_VERSION_HEX < 0x030D0000 && offset >= 2 && st_is_delegation(instruction - 2));
+/* The instruction that a frame of what can be suspended stands at, or NULL for any other frame. */
+static const unsigned char *st_instruction_of_body(void *frame) {
+    if (frame == NULL || !st_is_code(st_first_of_frame(frame))) return NULL;
+    PyCodeObject *code = (PyCodeObject *)st_first_of_frame(frame);
+    int offset = PyUnstable_InterpreterFrame_GetLasti(frame);
+    return code->co_flags & ST_CODE_SUSPENDS && offset >= 0 ? (const unsigned char *)code->co_code_adaptive + offset : NULL;
+}
+
+/* Whether something is being thrown through a frame into what its `yield from` or `await` runs: that goes straight there,
+ * and the frame stands where it was suspended. */
+static int st_is_thrown_through(void *frame) {
+    const unsigned char *instruction = st_instruction_of_body(frame);
+    return instruction != NULL && st_is_suspension(instruction);
+}
+
+/* The frame of what waits for a frame in a `yield from` or `await`, or NULL: when this yields, so does that. */
+static void *st_waiting_frame(void *frame) {
+    void *outer = st_outer_code_frame(frame);
+    const unsigned char *instruction = st_instruction_of_body(outer);
+    if (instruction == NULL) return NULL;
+    if (st_is_suspension(instruction)) return outer;
+    /* On 3.12 a frame that has entered another one stands behind its instruction's cache. */
+    return outer == st_outer_frame(frame) && (st_is_delegation(instruction)
+           || (PY_VERSION_HEX < 0x030D0000 && PyUnstable_InterpreterFrame_GetLasti(outer) >= 2
+               && st_is_delegation(instruction - 2))) ? outer : NULL;
 }
 #else
-#define st_is_delegated_to(frame) ((void)(frame), 0)
+#define st_waiting_frame(frame) ((void)(frame), NULL)
+#define st_is_thrown_through(frame) ((void)(frame), 0)
 #endif
 
 /* Whether the code that is calling belongs to a generator or coroutine, which may be closed where it never ran. */

@@ -36,6 +36,9 @@ if sys.version_info >= (3, 12):
     FAMILIES["bodies that are not tracked"] = Family(
         kinds=BODIES, by_hand=False, in_vain=False, contexts=True, switches=True, clears=True
     )
+    FAMILIES["bodies that are not tracked, on threads"] = Family(
+        2, BODIES, by_hand=False, in_vain=False, contexts=True, switches=True, clears=True
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -121,12 +121,10 @@ def test_tasks_that_wait_are_listed_as_suspended(p: Profiler, clock: ManualClock
         await asyncio.gather(*tasks)
         return found
 
-    assert asyncio.run(main()) == [
-        ("main", 0, 0, False),
-        ("plain", 100, 0, True),
-        ("tracked", 110, 0, True),
-        ("inside", 100, 1, True),
-    ]
+    found = asyncio.run(main())
+    one, other = [("tracked", 110, 0, True), ("inside", 100, 1, True)], [("plain", 100, 0, True)]
+    assert found[0] == ("main", 0, 0, False)
+    assert found[1:] in (one + other, other + one)
     assert p.open_blocks() == []
 
 

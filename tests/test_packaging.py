@@ -346,14 +346,14 @@ def test_coverage_follows_the_marks_of_cython(tmp_path):
         " * def f():\n"
         " */\n"
         "first();\n"
-        '  /* "src/_core/pass.pxi":8\n'
+        '  /* "src/_core/record.pxi":8\n'
         "second();\n"
         "  /* function exit code */\n"
         "clean_up();\n"
     )
     tool = runpy.run_path(str(TOOLS / "core_coverage.py"))
     origin = tool["source_lines"](generated)
-    assert (origin[5], origin[7]) == (("src/_core.pyx", 7), ("src/_core/pass.pxi", 8))
+    assert (origin[5], origin[7]) == (("src/_core.pyx", 7), ("src/_core/record.pxi", 8))
     assert {1, 9} & set(origin) == set()
 
 

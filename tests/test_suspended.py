@@ -844,11 +844,16 @@ def test_a_generator_that_changes_threads_may_enter_its_block_again(
                 advance(1)
 
     made = rows()
+
+    def go_on() -> None:
+        advance(0)
+        next(made, None)
+
     with ThreadPoolExecutor(1) as pool:
         for turn in range(5):
             if turn % 2:
-                pool.submit(next, made, None).result()
+                pool.submit(go_on).result()
             else:
-                next(made, None)
+                go_on()
     block = recorded(p)["row"]
     assert (block.hit_count, block.total_time_ns, block.self_time_ns) == (4, 12, 4)

@@ -85,22 +85,6 @@ cdef extern from *:
     #endif
         return 0;
     }
-    /* The frame of what waits for a frame in a `yield from` or `await`, or NULL. What is thrown goes through C, for which
-     * there is a frame of the interpreter's own in between. */
-    static void *st_waiting_frame(void *frame) {
-    #if PY_VERSION_HEX >= 0x030C0000
-        void *outer = st_outer_frame(frame);
-        PyObject *code = outer != NULL ? st_first_of_frame(outer) : NULL;
-        if (code == NULL) return NULL;
-        if (st_is_delegated_to(frame)) return outer;
-        if (PyCode_Check(code) && PyUnicode_CompareWithASCIIString(
-                ((PyCodeObject *)code)->co_name, "<interpreter trampoline>")) return NULL;
-        return st_is_delegated_to(outer) ? st_outer_frame(outer) : NULL;
-    #else
-        (void)frame;
-        return NULL;
-    #endif
-    }
     static int st_code_is_suspending(PyObject *code) { return (((PyCodeObject *)code)->co_flags & ST_CODE_SUSPENDS) != 0; }
     """
     ctypedef void (*tells "st_telling")(PyObject*, PyObject*) noexcept
@@ -114,7 +98,6 @@ cdef extern from *:
     PyObject* st_body_of_frame(void*) nogil
     int st_have_its_close_told(PyObject*) except -1
     bint st_code_is_suspending(PyObject*)
-    void* st_waiting_frame(void*)
     void Py_SET_TYPE(PyObject*, PyTypeObject*) nogil
     bint PyCode_Check(PyObject*)
     Py_ssize_t Py_REFCNT(PyObject*)

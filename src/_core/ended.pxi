@@ -125,7 +125,8 @@ cdef void sweep(Store* s) noexcept nogil:
         if not b.retired and st_load64_acquire(&b.thread.ended):
             newest = batch
             if retire(s, b, &batch):
-                keep_orphans(s, b)
+                if not is_told() and may_be_left_elsewhere(b):
+                    b.held += 1  # for good: nobody says when
                 keep_ended(s, b, batch if batch != newest else NULL)
                 b.retired = True
                 st_store64(&s.retired, s.retired + 1)

@@ -29,12 +29,16 @@ cdef enum:  # activation flags
     BODY = 256                 # the run of something tracked that suspends
     SUSPENDABLE = 512          # its `with` stands in a generator or coroutine, which may be suspended inside it
     PACED = 1024               # of a site whose passes may be idle: counted as active while it is not
-    LIDDED = 2048              # it is idle, and the uppermost of what is: `over` counts one more
-    SUSPENDED = 4096           # the lowest of what is suspended with a tracked body: its chain is in no flow
+    IDLE = 2048                # the lowest of what is suspended and idle; `over` of the uppermost counts one more
+    SUSPENDED = 4096           # the lowest of what is suspended with a body: its chain is in no flow
     TIMED = 8192               # its processor time is taken, too
     PAUSED = 16384             # of a TIMED one: it is suspended
     SILENT = DROPPED | MUTED
     ORDINARY = SUSPENDABLE     # what the straight way out can handle
+
+cdef enum:  # what `gone` says has ended on another thread
+    PASS = 1
+    CHAIN = 2                  # all that was suspended with a body
 
 cdef enum:  # who enters
     CALL = 0
@@ -77,6 +81,26 @@ cdef extern from *:
     const uint64_t OFF "ST_OFF"    # of a gate: no thread's session is ever this
     const uint32_t PROCESSOR "ST_PROCESSOR"  # the site of the node that holds another one's processor time
     const uint64_t TIMES "ST_TIMES"  # added to a gate's session: no thread's is ever this, so each enter is to look closer
+
+cdef extern from *:
+    """
+    /* What a body has open: all from `low` up to `top`, while it is suspended. */
+    typedef struct {
+        void *buffer;           /* where, from the first pass to the last */
+        void *low;              /* the outermost pass */
+        uint64_t session;       /* in which it was suspended: what was cleared since is dropped */
+        uint32_t top;           /* offset of the innermost */
+    } st_strand;
+    """
+    ctypedef struct Strand "st_strand":
+        void* buffer
+        void* low
+        uint64_t session
+        uint32_t top
+
+cdef struct Body:              # a body that is not tracked, suspended with something open
+    Strand strand
+    Body* next                 # of those that are not in use
 
 cdef struct Store
 cdef struct Thread
@@ -150,7 +174,7 @@ cdef struct Activation:
     uint64_t frame             # of a block: whose `with` it is; an address that only its owner compares
     uint64_t ended             # of what is posted: when it ended here, or 0 when it was forgotten before
     uint32_t posted            # the next that is
-    uint32_t gone              # atomic: set when it was left on another thread
+    uint32_t gone              # atomic: set when it has ended on another thread, and says what has
     uint64_t ran               # of what is TIMED: since when it runs; PAUSED: what it has run
     uint64_t unused[5]
 
@@ -187,7 +211,7 @@ cdef struct Buffer:
     uint32_t silent            # open activations that will not be recorded
     uint32_t missed            # blocks that are open but found no room on the stack: left first, being innermost
     uint32_t times             # the site + 1 whose pass begins next, and is to take processor time; or 0
-    uint32_t aside             # suspended generators whose open blocks are put aside
+    uint32_t aside             # suspended bodies that are not tracked and have something open here
     uint32_t site_capacity
     uint32_t foreign           # of another process: its clock's kind, and 1; else 0
     uint32_t number            # in its file
@@ -201,11 +225,10 @@ cdef struct Buffer:
     void* thrown_through       # a frame that passes on what is thrown into it, which does not show it as running
     Map scopes                 # key + 1 -> offset of a Count: of its Scope, or of the only one within it
     Map children               # (parent offset << 32 | site + 1) -> node offset
-    Map flows                  # context + 1 -> offset of the top, of flows that are not current and not empty;
-                               # frame + 2 -> the same, of what suspended generators have open
+    Map flows                  # context + 1 -> offset of the top, of flows that are not current and not empty
     uint64_t flow_changes      # atomic: odd while `flows` is being changed
     uint64_t* old_flows        # without the GIL: tables that readers may still be in, linked by their first word
-    uint64_t held              # objects that are, or were, suspended with something open here
+    uint64_t held              # bodies that are, or were, suspended with something open here
     uint64_t released          # atomic: of these, those that other threads have taken over
     # The store's.
     Thread* thread
@@ -253,12 +276,6 @@ cdef struct Packed:            # a buffer's figures without the gaps
     uint64_t untimed
     uint64_t unbinned
 
-cdef struct Orphan:            # a block that its thread left open in a generator when it ended
-    uint64_t frame
-    uint32_t site
-    uint64_t start
-    Orphan* next
-
 cdef struct Ended:             # what is kept of a thread that ended
     Thread* thread
     Packed packed
@@ -301,7 +318,8 @@ cdef struct Store:
     Buffer* folded             # all older ended threads in one
     uint64_t folded_threads
     uint64_t folded_until      # the number of the newest of them
-    Orphan* orphans
+    Map bodies                 # frame -> Body*, of those that are suspended; with the GIL held, or the lock
+    Body* spare_bodies         # likewise
     uint64_t untimed           # atomic: passes that had no buffer
     uint32_t max_nodes
     uint32_t site_count        # atomic: written when its handle is

@@ -88,15 +88,28 @@ cdef void start_pace(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
 cdef void stop_pace(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     close_one(pace_of(b, a), now)
 
+cdef inline bint pace(Activation* a, uint32_t site) noexcept nogil:
+    """Notes that an open pass may be idle, if it is one of a site."""
+    if a.site != site or a.flags & (SILENT | BOTTOM):
+        return False
+    st_store32(&a.flags, a.flags | PACED)
+    return True
+
 cdef uint32_t pace_flow(Buffer* b, uint32_t top, uint32_t site) noexcept nogil:
     """Notes the open passes of a site in one flow; how many they are."""
     cdef Activation* a = activation_at(b, top)
     cdef uint32_t count = 0
     while a.prev:
-        if a.site == site and not a.flags & SILENT:
-            st_store32(&a.flags, a.flags | PACED)
-            count += 1
+        count += pace(a, site)
         a = activation_at(b, a.prev)
+    return count
+
+cdef uint32_t pace_chain_of(Buffer* b, uint32_t low, uint32_t site) noexcept nogil:
+    """The same, of what is suspended with a body."""
+    cdef uint32_t count = 0
+    while low:
+        count += pace(activation_at(b, low), site)
+        low = activation_at(b, low).next
     return count
 
 cdef bint make_pace(Buffer* b, Activation* a) noexcept nogil:
@@ -104,7 +117,7 @@ cdef bint make_pace(Buffer* b, Activation* a) noexcept nogil:
     cdef SiteState* state = &b.sites[a.site]
     cdef uint64_t key = site_key(a.site)
     cdef Scope* scope
-    cdef uint32_t running
+    cdef uint32_t running, offset
     cdef uint64_t i
     if state.pace:
         return True
@@ -116,6 +129,11 @@ cdef bint make_pace(Buffer* b, Activation* a) noexcept nogil:
         for i in range(b.flows.mask + 1):
             if b.flows.slots[2 * i]:
                 running += pace_flow(b, <uint32_t>b.flows.slots[2 * i + 1], a.site)
+    offset = FIRST_ACTIVATION + <uint32_t>sizeof(Activation)
+    while offset < b.stack_used:  # what is suspended, and not idle, or it would be told from others already
+        if activation_at(b, offset).flags & SUSPENDED and st_load32(&activation_at(b, offset).gone) == 0:
+            running += pace_chain_of(b, offset, a.site)
+        offset += <uint32_t>sizeof(Activation)
     scope.count.others = running - 1  # the word counts one of them
     st_store64_release(&scope.count.once, count_at(b, <uint32_t>map_find(&b.scopes, key + 1)[1]).once)
     state.pace = offset_of(b, scope)

@@ -26,9 +26,10 @@ cdef enum:  # words of a packed scope; a run of nodes is followed by its scopes
     W_ACTIVE = 2               # ticks in which any was open and not idle
     SCOPE_WORDS = 3
     UNCOVERED = 1              # added to a node's offset: of so many of its open passes nothing lies on them any more
+    INACTIVE = 2               # likewise: so many of them are not active any more
 
 cdef struct Ending:            # of passes that other threads have ended, and the buffer's own does not know of yet
-    uint32_t offset            # of a Count; of an Activation that something does not lie on any more; or UNCOVERED
+    uint32_t offset            # of a Count; of an Activation that something does not lie on any more; or one of these
     uint32_t count             # of those that are open in it, so many are not; of what lies on it, so many do not
     uint32_t covering          # of a node: of those that are not open, the ones that are counted as covering
     bint is_passed_on          # what is around it knows
@@ -133,7 +134,8 @@ cdef bint add_ending(Reading* r, uint32_t offset, uint64_t at) noexcept nogil:
 cdef bint add_posted(Reading* r, Activation* a) noexcept nogil:
     """Notes what ended with one that was posted: it alone, or all of a chain. False when there is no memory."""
     cdef size_t most = r.b.data_start // sizeof(Activation)
-    cdef bint is_chain = st_load32(&a.flags) & BODY
+    cdef bint is_chain = st_load32(&a.gone) == CHAIN
+    cdef bint was_active = is_chain and not st_load32(&a.flags) & IDLE
     cdef uint64_t at = a.ended
     cdef uint32_t below = base_of_chain(r.b, a) if is_chain else 0
     cdef Count* count
@@ -145,6 +147,8 @@ cdef bint add_posted(Reading* r, Activation* a) noexcept nogil:
             if not add_ending(r, offset_of(r.b, count), at):
                 return False
             ending_of(r, offset_of(r.b, count)).covering += st_load32(&a.over) != 0
+            if was_active and st_load32(&a.flags) & PACED and not add_ending(r, a.node | INACTIVE, at):
+                return False
         if not is_chain or not is_activation(r.b, a.next):
             break
         a = activation_at(r.b, a.next)
@@ -186,7 +190,7 @@ cdef bint read_endings(Reading* r) noexcept nogil:
 
 cdef bint is_complete(Buffer* b, Ending* ending) noexcept nogil:
     """Whether nothing is open any more of what an ending is of, or nothing lies on it."""
-    if ending.offset & UNCOVERED:
+    if ending.offset & (UNCOVERED | INACTIVE):
         return False
     if is_activation(b, ending.offset):
         return st_load32(&activation_at(b, ending.offset).over) <= ending.count
@@ -215,8 +219,9 @@ cdef inline uint64_t until_now(uint64_t word, uint64_t now) noexcept nogil:
     return 0 if ticks >> 62 else ticks
 
 cdef void read_words(Reading* r, const uint64_t* first, const uint64_t* second, uint64_t until, uint64_t second_until,
-                     uint64_t* words) noexcept nogil:
-    """What two words stood for at one moment, or at moments that are given; the second one no more than the first."""
+                     uint64_t second_since, uint64_t* words) noexcept nogil:
+    """What two words stood for at one moment, or at moments that are given; the second one no more than the first. If the
+    second one is not open, though it is since a moment that is given, that counts too."""
     cdef uint64_t one = 0, two = 0, now = 0
     cdef int attempt
     # What changes all the time is caught while it is not open: that needs no clock, and less than half of a moment.
@@ -229,7 +234,10 @@ cdef void read_words(Reading* r, const uint64_t* first, const uint64_t* second, 
         if st_load64(first) == one and st_load64(second) == two:
             break
     words[0] = until_now(one, now)
-    words[1] = min(until_now(two, now if second_until == NOT_YET else second_until), words[0])
+    words[1] = until_now(two, now if second_until == NOT_YET else second_until)
+    if second_since != NOT_YET and one & 1 and not two & 1:
+        words[1] += stretch(second_since, now)
+    words[1] = min(words[1], words[0])
 
 cdef uint64_t until_of(Reading* r, Count* count) noexcept nogil:
     """Until when what a Count has open lasts, which other threads may have ended."""
@@ -247,6 +255,17 @@ cdef uint64_t covered_until(Reading* r, Node* n) noexcept nogil:
     covering = st_load32(&n.covering) - (ended.covering if ended != NULL else 0)
     return NOT_YET if open == covering - uncovered.count else uncovered.at
 
+cdef uint64_t covered_since(Reading* r, Node* n) noexcept nogil:
+    """Since when all passes of a node are covered, the last that was not having ended elsewhere, or NOT_YET."""
+    cdef Ending* uncovered = ending_of(r, offset_of(r.b, n) | UNCOVERED) if r.used else NULL
+    cdef Ending* ended = ending_of(r, offset_of(r.b, &n.count)) if r.used else NULL
+    cdef uint32_t open, covering
+    if ended == NULL or uncovered != NULL:
+        return NOT_YET
+    open = count_open(&n.count) - ended.count
+    covering = st_load32(&n.covering) - ended.covering
+    return ended.at if open and open == covering else NOT_YET
+
 cdef void pack_figures(Reading* r, Node* n, uint64_t* words) noexcept nogil:
     cdef Ending* ending = ending_of(r, offset_of(r.b, &n.count)) if r.used else NULL
     cdef uint64_t open = count_open(&n.count)
@@ -261,7 +280,8 @@ cdef void pack_figures(Reading* r, Node* n, uint64_t* words) noexcept nogil:
         open = 0  # nothing is open on a thread that ended
     words[W_OPEN] = open if ending == NULL else open - min(open, ending.count)
     words[W_TRACK] = st_load32(&n.track)
-    read_words(r, &n.count.once, &n.covered, until_of(r, &n.count), covered_until(r, n), &words[W_ONCE])
+    read_words(r, &n.count.once, &n.covered, until_of(r, &n.count), covered_until(r, n), covered_since(r, n),
+               &words[W_ONCE])
 
 cdef bint is_steady(Node* n, uint64_t passes) noexcept nogil:
     """Whether what was read since `finished` gave `passes` belongs to exactly these passes."""
@@ -508,7 +528,7 @@ cdef void read_scopes(Reading* r, int kind) noexcept nogil:
         scope = scope_at(r.b, offset)
         slot = map_find(&r.sums, st_load64(&scope.key) + 1)
         if slot != NULL and st_load64(&scope.key) % (1 << SCOPE_BITS) == <uint64_t>kind:
-            read_words(r, &scope.count.once, &scope.count.once, until_of(r, &scope.count), NOT_YET, words)
+            read_words(r, &scope.count.once, &scope.count.once, until_of(r, &scope.count), NOT_YET, NOT_YET, words)
             r.scopes[slot[1]].once = words[0]
         older = st_load32(&scope.older)
         if older >= offset:
@@ -527,6 +547,17 @@ cdef bint sum_up(Reading* r, int kind) noexcept nogil:
             around.once += r.scopes[i].once
     return True
 
+cdef uint64_t active_until(Reading* r, Count* count, uint64_t site) noexcept nogil:
+    """Until when what a site has open was active, which other threads may have ended."""
+    cdef uint64_t at = 0
+    cdef uint32_t ended = 0
+    cdef size_t i
+    for i in range(r.used):
+        if r.endings[i].offset & INACTIVE and node_at(r.b, r.endings[i].offset & ~<uint32_t>INACTIVE).site == site:
+            ended += r.endings[i].count
+            at = max(at, r.endings[i].at)
+    return at if ended and count_open(count) <= ended else r.until
+
 cdef void read_active(Reading* r) noexcept nogil:
     """Reads how long sites were active that are not whenever they are open, into the sums of their keys."""
     cdef uint32_t offset = newest_scope_of(r.b), older
@@ -539,7 +570,7 @@ cdef void read_active(Reading* r) noexcept nogil:
         slot = map_find(&r.sums, (key & ~<uint64_t>OF_ACTIVE) + 1) if key & OF_ACTIVE == OF_ACTIVE else NULL
         if slot != NULL:
             active = &scope_at(r.b, offset).count.once
-            read_words(r, active, active, r.until, NOT_YET, words)
+            read_words(r, active, active, active_until(r, &scope_at(r.b, offset).count, key >> SCOPE_BITS), NOT_YET, NOT_YET, words)
             r.scopes[slot[1]].active = min(words[0], r.scopes[slot[1]].once)
         older = st_load32(&scope_at(r.b, offset).older)
         if older >= offset:

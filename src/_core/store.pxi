@@ -14,7 +14,6 @@ cdef void forget_ended(Store* s) noexcept nogil:
     if s.folded != NULL:
         free_buffer(s.folded)
         s.folded = NULL
-    free_orphans(s)
 
 cdef void free_buffers(Store* s) noexcept nogil:
     cdef Buffer* b
@@ -139,6 +138,7 @@ cdef void free_store(Store* s) noexcept nogil:
     free_buffers(s)
     if file != NULL:
         close_file(file)
+    free_bodies(s)
     forget_ended(s)
     for i in range(s.site_count):
         if has_own_gate(s, known_handle(s, i)):

@@ -141,21 +141,28 @@ cdef Buffer* join_store(Store* s, int who) noexcept nogil:
         if st_casp(<void**>&s.buffers, b.next, b):
             return b
 
-cdef Buffer* settle(Handle* h, int who) noexcept nogil:
-    """The slow way to the thread's buffer: first use, another profiler on this seat, or cleared since."""
-    cdef Store* s = h.store
+cdef Buffer* buffer_in(Store* s, int who) noexcept nogil:
+    """The thread's buffer in a store, as it is after the last clear; NULL, and counted, when there is no memory."""
     cdef Buffer* b = known_buffer(s)
+    cdef uint64_t session
     if b == NULL:
         b = join_store(s, who)
         if b == NULL:
             count_untimed(s)
             note_exits(s, UNMATCHED)
             return NULL
-    cdef uint64_t session = st_load64_acquire(&s.session)
+    session = st_load64_acquire(&s.session)
     if b.session != session:
         reset_buffer(b, session)
+    return b
+
+cdef Buffer* settle(Handle* h, int who) noexcept nogil:
+    """The slow way to the thread's buffer: first use, another profiler on this seat, or cleared since."""
+    cdef Buffer* b = buffer_in(h.store, who)
+    if b == NULL:
+        return NULL
     cdef Seat* seat = <Seat*>(<char*>st_seats + h.seat)
-    seat.session = session
+    seat.session = b.session
     seat.buffer = b
     if gate_of(h) & TIMES:
         look_closer(b, h)

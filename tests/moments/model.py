@@ -90,9 +90,11 @@ class Strand:
         return self.kind == "context" and any(p.recorded for p in self.passes)
 
     def is_idle(self) -> bool:
-        """Whether it is suspended with a tracked one."""
+        """Whether it is suspended with a tracked one, or nobody waits for it."""
         outer = self.outer
-        return not self.is_running and (self.is_tracked or (outer is not None and outer.is_idle()))
+        return not self.is_running and (
+            self.is_tracked or not self.is_waiting or (outer is not None and outer.is_idle())
+        )
 
 
 @dataclass(eq=False)

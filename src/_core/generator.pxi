@@ -13,13 +13,10 @@ cdef extern from *:
         PyObject *finalizer;    /* what an event loop wants to be told when an asynchronous generator is dropped */
         void *handle;
         void *running;          /* atomic: set while it is on a stack */
-        void *buffer;           /* where its pass is open, from its first resume to its end */
-        void *activation;
+        st_strand strand;       /* its pass, and what its body has open, from its first resume to its end */
         void *body;             /* the frame of its body */
         void *around;           /* while it is on a stack: the body that was innermost before; compared only */
         void *waiter;           /* the frame whose block it last went on in, which awaits it; compared only */
-        uint32_t top;           /* while it is suspended: the uppermost of what its body has open, or its pass */
-        uint64_t session;       /* in which it was suspended: what was cleared since is dropped */
         uint64_t since;         /* when it was last resumed or suspended */
         int started;
         int untouched;          /* it was returned by a call that is part of the pass, and not resumed since */
@@ -75,13 +72,10 @@ cdef extern from *:
         PyObject* finalizer
         void* handle
         void* running
-        void* buffer
-        void* activation
+        Strand strand
         void* body
         void* around
         void* waiter
-        uint32_t top
-        uint64_t session
         uint64_t since
         bint started
         bint untouched
@@ -139,163 +133,13 @@ cdef PyObject* innermost_of(PyObject* inner) noexcept nogil:
         inner = (<SuspendedObject*>inner).inner
     return inner
 
-cdef void hold_buffer(SuspendedObject* self, Buffer* b, Activation* a) noexcept nogil:
-    """The pass is open in a buffer, which stays until it is not."""
-    self.buffer = b
-    self.activation = a
-    self.session = b.session
-    b.held += 1
-
 cdef bint give_up(SuspendedObject* self, Buffer* b) noexcept nogil:
     """There is no memory to go on with a pass, which has been counted as untimed."""
     self.over = True
     if self.started:
-        forget_chain(self, b)
+        forget_strand(&self.strand, b)
     st_storep_release(&self.running, NULL)
     return False
-
-cdef void forget_chain(SuspendedObject* self, Buffer* b) noexcept nogil:
-    """What is suspended is open in its buffer no more. `b`: the calling thread's, or NULL."""
-    cdef Buffer* origin = <Buffer*>self.buffer
-    cdef Activation* low = <Activation*>self.activation
-    cdef bint counts = self.session == st_load64_acquire(&origin.session)
-    if origin == b:
-        low.ended = st_ticks() if counts else 0
-        drain_chain(b, low)
-        b.held -= 1
-    else:
-        post(origin, low, st_ticks() if counts else 0)
-        st_add64(&origin.released, 1)
-
-cdef void set_idle(Buffer* b, Activation* low, Activation* top, uint64_t now) noexcept nogil:
-    """What is suspended goes on being open, but not being active: nor is any of it time of its own."""
-    cdef Activation* a = top
-    if not make_all_paces(b, low):
-        b.untimed += 1
-        return
-    while True:
-        if a.flags & PACED:
-            stop_pace(b, a, now)
-        if a == low:
-            break
-        a = activation_at(b, a.prev)
-    a = recorded_down(b, top, low)
-    if a != NULL:
-        cover(b, a, now)
-        a.flags |= LIDDED
-
-cdef Activation* recorded_down(Buffer* b, Activation* top, Activation* low) noexcept nogil:
-    """The uppermost from `top` down to `low` that is recorded, or NULL."""
-    while top.flags & SILENT:
-        if top == low:
-            return NULL
-        top = activation_at(b, top.prev)
-    return top
-
-cdef bint make_all_paces(Buffer* b, Activation* low) noexcept nogil:
-    """Has idle passes be told from others for all that is on top of the current flow from `low` on."""
-    cdef Activation* a = activation_at(b, b.top)
-    while True:
-        if not a.flags & SILENT and not make_pace(b, a):
-            return False
-        if a == low:
-            return True
-        a = activation_at(b, a.prev)
-
-cdef void set_active(Buffer* b, Activation* low, Activation* top, uint64_t now) noexcept nogil:
-    """What is suspended is about to go on."""
-    cdef Activation* a = recorded_down(b, top, low)
-    if a == NULL or not a.flags & LIDDED:
-        return  # there was no memory to have it idle
-    a.flags &= ~<uint32_t>LIDDED
-    uncover(b, a, now)
-    a = top
-    while True:
-        if a.flags & PACED:
-            start_pace(b, a, now)
-        if a == low:
-            return
-        a = activation_at(b, a.prev)
-
-cdef void relink(SuspendedObject* self, Buffer* b, uint64_t now) noexcept nogil:
-    """Puts what is suspended on top of the current flow again, on the thread that it is open on."""
-    cdef Activation* low = <Activation*>self.activation
-    cdef Activation* top = activation_at(b, self.top)
-    cdef Activation* a = low
-    st_store32(&low.flags, low.flags & ~<uint32_t>SUSPENDED)
-    if self.session != b.session:
-        while True:
-            drop(b, a)
-            if a == top:
-                break
-            a = activation_at(b, a.next)
-        lift_off(b, low, now, False)
-        self.session = b.session
-    else:
-        lift_off(b, low, now, True)
-        set_active(b, low, top, now)
-    put_back(b, low.prev)
-    attach_chain(b, low, top, now)
-
-cdef Activation* take_over(Buffer* b, Buffer* origin, Activation* a, bint dropped) noexcept nogil:
-    """Puts a pass that is open on another thread on top of the current flow; NULL when there is no memory."""
-    cdef const Handle* h = handle_of(origin, a)
-    cdef uint32_t kept = a.flags & (SUSPENDABLE | BODY), node = 0
-    cdef Activation* made
-    if not dropped and not a.flags & SILENT:
-        node = node_like(b, origin, a.node, 0)
-        if node == 0:
-            b.untimed += 1
-    made = push_silent(b, h, DROPPED if node == 0 and not a.flags & MUTED else MUTED)
-    if made == NULL:
-        return NULL
-    made.frame = a.frame
-    st_store64(&made.start, a.start)
-    st_store32(&made.gone, 0)
-    made.flags |= kept
-    if node:
-        b.silent -= 1
-        made.node = node
-        made.flags = kept
-        if a.flags & PAUSED and processor_node(b, node) != NULL:
-            made.flags |= TIMED | PAUSED
-            made.ran = a.ran
-    return made
-
-cdef bint adopt(SuspendedObject* self, Buffer* b, uint64_t now) noexcept nogil:
-    """Takes what is suspended over from the thread that it is open on; False when there is no memory."""
-    cdef Buffer* origin = <Buffer*>self.buffer
-    cdef Activation* low = <Activation*>self.activation
-    cdef Activation* from_ = low
-    cdef Activation* first = NULL
-    cdef Activation* made
-    cdef bint dropped = self.session != b.session
-    while True:
-        made = take_over(b, origin, from_, dropped)
-        if first == NULL:
-            if made == NULL:
-                return False
-            first = made
-        if made == NULL:
-            break
-        if not made.flags & SILENT:
-            if b.sites[made.site].pace:
-                made.flags |= PACED
-            begin_at(b, made, now)
-        if offset_of(origin, from_) == self.top:
-            break
-        from_ = activation_at(origin, from_.next)
-    post(origin, low, now if self.session == st_load64_acquire(&origin.session) else 0)
-    st_add64(&origin.released, 1)
-    hold_buffer(self, b, first)
-    resume_any(b, first, activation_at(b, b.top))
-    return True
-
-cdef void begin_at(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
-    """The same as `begin`, for a pass that has begun elsewhere."""
-    cdef uint64_t start = a.start
-    begin(b, a, ground_of(b, a), now)
-    st_store64(&a.start, start)
 
 cdef uint64_t moment(SuspendedObject* self) noexcept nogil:
     """The time, never before what it was when this was last resumed or suspended: a clock may go backwards."""
@@ -309,7 +153,7 @@ cdef bint turn_to_own(Buffer* b) noexcept nogil:
         b.untimed += 1
         return False
     if b.aside and b.thrown_through != NULL:
-        bring_back_of(b, b.thrown_through)
+        bring_back(b, b.thrown_through)
     return True
 
 cdef bint put_on_stack(SuspendedObject* self, Buffer* b, Handle* h) noexcept nogil:
@@ -321,10 +165,7 @@ cdef bint put_on_stack(SuspendedObject* self, Buffer* b, Handle* h) noexcept nog
         return False
     running_top(b, NULL)
     if self.started:
-        if self.buffer != b:
-            return adopt(self, b, moment(self))
-        relink(self, b, moment(self))
-        return True
+        return resume_strand(&self.strand, b, moment(self))
     if gate_of(h) & TIMES:
         look_closer(b, h)
     push(b, h, CALL, NULL, &a, &below)
@@ -333,7 +174,7 @@ cdef bint put_on_stack(SuspendedObject* self, Buffer* b, Handle* h) noexcept nog
     a.flags |= BODY
     self.since = st_ticks()
     begin(b, a, below, self.since)
-    hold_buffer(self, b, a)
+    hold_buffer(&self.strand, b, a)
     if type_of(<PyObject*>self) != generator_type:
         know_own_context(b)
     return True
@@ -371,7 +212,7 @@ cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
     if not ok:
         return give_up(self, b)
     if not thrown:
-        self.waiter = frame_below(b, <Activation*>self.activation) if st_delegation_calls() else NULL
+        self.waiter = frame_below(b, <Activation*>self.strand.low) if st_delegation_calls() else NULL
     self.started = True
     self.untouched = False
     if self.body == NULL:
@@ -402,39 +243,11 @@ cdef void leave_own(SuspendedObject* self, Buffer* b, Activation* a, uint64_t no
             leave(b, each, now, how)
         each = below
 
-cdef bint set_aside(SuspendedObject* self, Buffer* b, Activation* a, uint64_t now, bint waits) noexcept nogil:
-    """Takes the pass, with what lies on it in its flow, off the stack; False when there is no memory. `waits`: for as long
-    as it is suspended, what it lies on waits for it."""
-    cdef Activation* top = activation_at(b, b.top)
-    cdef Activation* first = lowest_recorded(b, top, a)
-    cdef Activation* below = activation_at(b, a.prev)
-    cdef Activation* under = lies_on(b, first) if first != NULL else NULL
-    cdef uint32_t offset = take_bottom(b)
-    cdef Activation* bottom = activation_at(b, offset)
-    if offset == 0:
-        return False
-    if waits and first != NULL:
-        wait_in(b, recorded_down(b, top, a))
-    if under != NULL and waits:
-        lay_on(b, bottom, under)  # which it goes on being counted by
-    elif under != NULL:
-        uncover(b, under, now)
-    set_idle(b, a, top, now)
-    self.top = b.top
-    detach_chain(b, a, top)
-    bottom.next = offset_of(b, a)
-    st_store32(&a.prev, offset)
-    st_store32(&a.gone, 0)
-    st_store32(&a.flags, a.flags | SUSPENDED)
-    if below.flags & BOTTOM:
-        st_let_go(b.context)
-    return True
-
 cdef void suspend(SuspendedObject* self, bint ends, int how, bint waits) noexcept nogil:
     """Takes the pass off the stack; if it ends, records it."""
     cdef uint64_t now = st_ticks() if ends else moment(self)
-    cdef Buffer* b = <Buffer*>self.buffer
-    cdef Activation* a = <Activation*>self.activation
+    cdef Buffer* b = <Buffer*>self.strand.buffer
+    cdef Activation* a = <Activation*>self.strand.low
     cdef void* context = st_context(NULL)
     cdef size_t above
     if is_posted(b):
@@ -443,13 +256,13 @@ cdef void suspend(SuspendedObject* self, bint ends, int how, bint waits) noexcep
         turn_to(b, context)  # the body was in another context meanwhile, and its own blocks lie in this one
     b.body = self.around
     above = count_above(b, a)
-    self.session = b.session
+    self.strand.session = b.session
     if not ends and above == <size_t>-1:
         bring_to_top(b, a, now)
     if not ends:
         if above:  # the collector may close the body without this one, whose exits then find nothing to close
             note_exits((<Handle*>self.handle).store, UNMATCHED)
-        if not set_aside(self, b, a, now, waits):
+        if not suspend_strand(&self.strand, b, a, now, waits, True):
             b.untimed += 1
             self.over = True
             leave_unrecorded(b, a, now)
@@ -928,7 +741,7 @@ cdef PyObject* go_on(Marked* m, Buffer* b, Activation* a, PyObject* inner) noexc
     a.flags |= BODY
     self.around = b.body
     self.since = a.start
-    hold_buffer(self, b, a)
+    hold_buffer(&self.strand, b, a)
     st_storep_release(&self.running, made)
     suspend(self, False, RETURNED, False)
     return made

@@ -142,9 +142,15 @@ cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept
     return a
 
 cdef cold make_suspendable(Buffer* b, Activation* a, void* frame) noexcept nogil:
-    """Notes that the frame which has entered a block may be suspended inside it, if the block is its own: a coroutine
-    without a `with` enters it for whoever awaits, as an `__aenter__` does."""
-    if not enters_for_its_caller(frame) and not (st_frame_is_coroutine(frame) and not st_with_calls()):
+    """Notes that the frame which has entered a block may be suspended inside it: itself, or the one whose `with` it is. A
+    coroutine without a `with` enters it for whoever awaits, as an `__aenter__` does."""
+    cdef bint is_own = not st_frame_is_coroutine(frame) or st_with_calls()
+    cdef void* owner = owner_of(frame)
+    if owner != frame:
+        frame = owner
+        a.frame = <uintptr_t>owner
+        is_own = st_frame_suspends(frame)
+    if is_own:
         st_store32(&a.gone, 0)
         st_store32(&a.flags, a.flags | SUSPENDABLE)
         note_exits(b.store, OF_BODIES)
@@ -294,12 +300,7 @@ cdef void unlink(Buffer* b, Activation* a) noexcept nogil:
 
 cdef void* end_flow(Buffer* b, uint64_t* slot, uint32_t bottom) noexcept nogil:
     """A flow that is not current has nothing open any more. Gives the context to let go of."""
-    cdef void* context = NULL
-    if is_frame_key(slot[0]):
-        b.aside -= 1
-        expect(b)
-    else:
-        context = <void*><uintptr_t>(slot[0] - 1)
+    cdef void* context = <void*><uintptr_t>(slot[0] - 1)
     remove_flow(b, slot)
     let_base_go(b, activation_at(b, bottom))
     put_back(b, bottom)
@@ -387,6 +388,8 @@ cdef Buffer* pass_by(const Handle* h, int who) noexcept nogil:
     cdef Buffer* b
     if who == BLOCK:
         b = current_buffer(h)
+        if b == NULL and st_caller_suspends():
+            b = buffer_in(h.store, BLOCK)  # it may be left where the same block is open
         if b != NULL:
             enter_muted(b, h)
     return NULL
@@ -491,6 +494,9 @@ cdef bint leave_found(const Handle* h, Buffer* b, uint64_t now, int how) noexcep
     cdef bint suspends = st_frame_suspends(frame)
     cdef Activation* a = NULL
     cdef uint32_t top = 0
+    if suspends:
+        frame = owner_of(frame)
+        suspends = st_frame_suspends(frame)
     if b != NULL:
         if is_posted(b):
             drain(b)
@@ -504,8 +510,11 @@ cdef bint leave_found(const Handle* h, Buffer* b, uint64_t now, int how) noexcep
             return True
         a = find_own(b, top, h, frame) if suspends and may_be_open(b, h) else NULL
     # Before what others have open here of the same site.
-    if a == NULL and suspends and leave_elsewhere(<Handle*>h, now, how):
-        return True
+    if a == NULL and suspends:
+        a = fetch(<Handle*>h, frame)
+        if a == NULL and leave_elsewhere(<Handle*>h, frame, now, how):
+            return True
+        b = current_buffer(h)
     if a == NULL and b != NULL and may_be_open(b, h):
         a = find_left(b, top, h)
     if a != NULL:
@@ -513,6 +522,17 @@ cdef bint leave_found(const Handle* h, Buffer* b, uint64_t now, int how) noexcep
         return True
     # A generator that was entered while its track was off, or before a clear, leaves nothing.
     return suspends or st_load64(&h.store.exits) & UNMATCHED != 0
+
+cdef Activation* fetch(Handle* h, void* frame) noexcept nogil:
+    """The pass of a site that a frame has open and that went on here without anybody saying so, maybe on another thread
+    than before; NULL when there is none."""
+    cdef Buffer* b
+    if not is_body_known(h.store, frame):
+        return NULL
+    b = buffer_in(h.store, BLOCK)
+    if b == NULL or not switch_flow(b, st_context(NULL)) or not bring_back(b, frame):
+        return NULL
+    return find_by_frame(b, b.top, h, frame)
 
 cdef uint32_t top_for(Buffer* b, void* context) noexcept nogil:
     """The top of the flow of a context, the current one from now on if there is memory for it."""
