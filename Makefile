@@ -29,7 +29,7 @@ PYTEST := $(PY) -m pytest
 # Tests in several processes, each of which takes from another what that has not begun; with WORKERS=0 all in one.
 PARALLEL := -n $(WORKERS) --dist worksteal
 # What runs all tests that say yes or no: those of make test and of make test-all.
-BOTH_TIERS := -m "not (stress or slow or performance or browser or frameworks)"
+BOTH_TIERS := -m "not (stress or slow or performance or browser or frameworks or prometheus)"
 # Sanitizers map fixed addresses, which a randomised address space may already have taken.
 FIXED_ADDRESSES := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 preload = $(FIXED_ADDRESSES) env LD_PRELOAD="$$($(CC) -print-file-name=$(1))"
@@ -37,7 +37,7 @@ preload = $(FIXED_ADDRESSES) env LD_PRELOAD="$$($(CC) -print-file-name=$(1))"
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-all browser frameworks decorated stress soak fuzz lint format coverage bench bench-check pictures conformance docs wheel sdist tsan asan valgrind clean FORCE
+.PHONY: help demo test test-all browser prometheus frameworks decorated stress soak fuzz lint format coverage bench bench-check pictures conformance docs wheel sdist tsan asan valgrind clean FORCE
 
 help: ## this list
 	@echo 'make TARGET [PYTHON=python3.13] [ARGS="..."]'
@@ -58,13 +58,16 @@ test: $(TESTED) ## run the tests against the built and installed wheel
 	$(PYTEST) $(PARALLEL) $(ARGS)
 
 test-all: $(TESTED) ## run the second tier: what make test leaves out, but for stress and browser
-	$(PYTEST) $(PARALLEL) -m "extended and not (stress or slow or performance or browser or frameworks)" $(ARGS)
+	$(PYTEST) $(PARALLEL) -m "extended and not (stress or slow or performance or browser or frameworks or prometheus)" $(ARGS)
 
 browser: $(TESTED) $(VENV)/.browser build/speedscope/package/package.json ## look at the HTML report in Chromium, and at the speedscope export in speedscope
 	@$(PY) -c 'from benchmarks.html import chromium; chromium()' 2> /dev/null \
 		|| $(call system_packages,chromium fonts-dejavu-core) \
 		|| echo 'Chromium could not be installed: install it, or set CHROMIUM to its path'
 	$(PYTEST) -m browser $(ARGS)
+
+prometheus: $(TESTED) build/prometheus/.unpacked ## run the example service under a real Prometheus, and hold what that shows against what was done
+	$(PYTEST) -m prometheus tests/service $(ARGS)
 
 frameworks: build/frameworks/.installed ## run programs over some fifty other packages bare and marked, in an environment of their own
 	build/frameworks/bin/python -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
@@ -201,6 +204,13 @@ $(VENV)/.fuzz: $(VENV)/.interpreter
 
 # Where there is apt-get; elsewhere these are found when they are installed already.
 system_packages = { command -v apt-get > /dev/null && $$([ "$$(id -u)" = 0 ] || echo sudo) apt-get install --yes --no-install-recommends $(1); }
+
+# Debian's package, unpacked and not installed; elsewhere an installed one is found.
+build/prometheus/.unpacked:
+	@mkdir -p build/prometheus
+	@command -v prometheus > /dev/null || (cd build/prometheus && apt-get download --quiet prometheus \
+		&& dpkg -x prometheus_*.deb . && rm -f prometheus_*.deb)
+	@touch $@
 
 # The web application as its authors publish it, for the test that opens our export in it.
 build/speedscope/package/package.json:
