@@ -225,7 +225,7 @@ def make_load(port: int, seconds: float) -> None:
 
 def main() -> None:
     """Run the service until Ctrl-C, or until the load is over with ``--once``."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--workers", type=int, default=2, help="how many worker processes (2)")
     parser.add_argument("--port", type=int, default=8000, help="where requests go (8000)")
     parser.add_argument("--metrics-port", type=int, default=9464, help="what is scraped (9464)")
