@@ -29,7 +29,7 @@ PYTEST := $(PY) -m pytest
 # Tests in several processes, each of which takes from another what that has not begun; with WORKERS=0 all in one.
 PARALLEL := -n $(WORKERS) --dist worksteal
 # What runs all tests that say yes or no: those of make test and of make test-all.
-BOTH_TIERS := -m "not (stress or slow or performance or browser or frameworks or prometheus)"
+BOTH_TIERS := -m "not (stress or slow or performance or browser or frameworks or prometheus or engines)"
 # Sanitizers map fixed addresses, which a randomised address space may already have taken.
 FIXED_ADDRESSES := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 preload = $(FIXED_ADDRESSES) env LD_PRELOAD="$$($(CC) -print-file-name=$(1))"
@@ -37,7 +37,7 @@ preload = $(FIXED_ADDRESSES) env LD_PRELOAD="$$($(CC) -print-file-name=$(1))"
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-all browser prometheus frameworks decorated stress soak fuzz lint format coverage bench bench-check pictures conformance docs wheel sdist tsan asan valgrind clean FORCE
+.PHONY: help demo test test-all browser prometheus frameworks engines decorated stress soak fuzz lint format coverage bench bench-check pictures conformance docs wheel sdist tsan asan valgrind clean FORCE
 
 help: ## this list
 	@echo 'make TARGET [PYTHON=python3.13] [ARGS="..."]'
@@ -58,7 +58,7 @@ test: $(TESTED) ## run the tests against the built and installed wheel
 	$(PYTEST) $(PARALLEL) $(ARGS)
 
 test-all: $(TESTED) ## run the second tier: what make test leaves out, but for stress and browser
-	$(PYTEST) $(PARALLEL) -m "extended and not (stress or slow or performance or browser or frameworks or prometheus)" $(ARGS)
+	$(PYTEST) $(PARALLEL) -m "extended and not (stress or slow or performance or browser or frameworks or prometheus or engines)" $(ARGS)
 
 browser: $(TESTED) $(VENV)/.browser build/speedscope/package/package.json ## look at the HTML report in Chromium, and at the speedscope export in speedscope
 	@$(PY) -c 'from benchmarks.html import chromium; chromium()' 2> /dev/null \
@@ -72,6 +72,12 @@ prometheus: $(TESTED) build/prometheus/.unpacked ## run the example service unde
 frameworks: build/frameworks/.installed ## run programs over some fifty other packages bare and marked, in an environment of their own
 	build/frameworks/bin/python -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
 	build/frameworks/bin/python -m pytest $(PARALLEL) -p no:cacheprovider -m frameworks tests/frameworks $(ARGS)
+
+# Those that are there for Python 3.12; ENGINES_PYTHON is another one, where the engines have wheels for it.
+ENGINES_PYTHON ?= python3.12
+engines: build/engines/.installed ## start Dask, Ray, Spark, Celery, joblib and MPI, and gather what their workers record
+	build/engines/bin/python -m pip install --quiet --force-reinstall --no-deps --no-build-isolation .
+	build/engines/bin/python -m pytest -p no:cacheprovider -m engines tests/engines tests/test_docs.py $(ARGS)
 
 decorated: build/wheel/.built ## decorate each function of ten packages from PyPI, and hold their own tests against those of the bare ones
 	$(PY) tools/decorated.py $(ARGS)
@@ -195,6 +201,15 @@ build/frameworks/.installed: $(VENV)/.interpreter build/wheel/.built tests/frame
 		|| grep -v '^#' tests/frameworks/requirements.txt | while read -r package; do \
 			build/frameworks/bin/python -m pip install --quiet "$$package" || echo "Going on without $$package"; \
 		done
+	@touch $@
+
+# The wheel of the other targets is for another Python: this one builds its own.
+build/engines/.installed: tests/engines/requirements.txt pyproject.toml tools/requirements.py
+	"$(ENGINES_PYTHON)" -m venv --clear build/engines
+	"$(ENGINES_PYTHON)" tools/requirements.py build > build/engines/build.txt
+	build/engines/bin/python -m pip install --quiet -r build/engines/build.txt
+	build/engines/bin/python -m pip install --quiet rich pytest pytest-randomly hypothesis markdown-it-py
+	build/engines/bin/python -m pip install --quiet -r tests/engines/requirements.txt
 	@touch $@
 
 # Made for up to 3.13 only; for others there is `make test`, which has a part of it.

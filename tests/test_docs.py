@@ -27,9 +27,25 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", PAGES, ids=name_of)
+# These run where the engines are: make engines.
+OF_ENGINES = [path for path in PAGES if path.parent.name == "engines"]
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("path", OF_ENGINES, ids=name_of)
+def test_every_code_block_of_an_engine_s_page_runs(path: Path, tmp_path: Path) -> None:
+    """As for the other pages."""
+    run_page(path, tmp_path)
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if path not in OF_ENGINES], ids=name_of)
 def test_every_code_block_of_a_page_runs(path: Path, tmp_path: Path) -> None:
     """Python, commands, configuration and notebook cells, in the order in which a reader meets them."""
+    run_page(path, tmp_path)
+
+
+def run_page(path: Path, tmp_path: Path) -> None:
+    """Run the code blocks of a page in a directory."""
     known = {"python", "console", "toml", "ipython", *page.NOT_RUN}
     assert {fence.language for fence in page.fences(path.read_text(encoding="utf-8"))} <= known
     done = subprocess.run(

@@ -170,6 +170,39 @@ def test_what_arrives_where_it_came_from_is_recorded_there(tmp_path: Path) -> No
     assert cloudpickle.loads(cloudpickle.dumps(p)) is p
 
 
+def test_a_pickler_that_several_modules_show_is_taught_once() -> None:
+    """As Ray's does, and cloudpickle's own; else each pass would count twice there."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    fast = pytest.importorskip("cloudpickle.cloudpickle_fast")
+
+    p = Profiler("once")
+    work = p.track(0, "work")(lambda: None)
+    _sent.teach_cloudpickle(cloudpickle.cloudpickle)
+    _sent.teach_cloudpickle(fast)
+    cloudpickle.loads(cloudpickle.dumps(work))()
+    assert recorded_hits(p) == {"work": 1}
+
+
+def test_the_root_of_the_sender_s_files_goes_along(tmp_path: Path) -> None:
+    """The block is known by the same file on both sides, though only one can find it."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    p = Profiler("sender")
+    work = p.track(0, "work")(lambda: None)
+    assert str(Path(__file__).parent).encode() in cloudpickle.dumps(work)
+    about = {
+        "profiler": "sender",
+        "gather": None,
+        "track": 0,
+        "track_name": "Track 0",
+        "block": "far",
+        "file": "/far/away/app/job.py",
+        "line": 3,
+        "root": "/far/away",
+    }
+    _sent.arrived(lambda: None, about)()
+    assert "/far/away" in p.get_results().metadata["roots"]
+
+
 def test_a_function_that_calls_itself_arrives_as_one(tmp_path: Path) -> None:
     """Its own name leads to the tracked one."""
     cloudpickle = pytest.importorskip("cloudpickle")

@@ -16,6 +16,7 @@ from . import _core
 from .instrumentation import wrapping
 from .profiler import Profiler, described, name_if_free, profilers, site_at
 from .results import default_track_name
+from .results.places import receive_root, root_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def _about(site: int, owner: Profiler) -> dict[str, Any]:
         "block": block.name,
         "file": block.file,
         "line": block.line,
+        "root": root_of(block.file),
     }
 
 
@@ -84,7 +86,8 @@ def teach_cloudpickle(module: Any) -> None:
     """
     pickler: Any = getattr(module, "CloudPickler", None)
     reduce: Callable[[Any, Any], Any] | None = getattr(pickler, "_dynamic_function_reduce", None)
-    if reduce is None:
+    # Several modules may show one class: it is taught once, or each pass would count twice.
+    if reduce is None or getattr(reduce, "__module__", None) == __name__:
         return
 
     def _dynamic_function_reduce(self: Any, function: Any) -> Any:
@@ -168,6 +171,8 @@ def profiler_named(about: dict[str, Any]) -> Profiler:
 def _place(about: dict[str, Any]) -> tuple[Profiler, int | str]:
     """Return the profiler and the track of a block: the one of that name, if it has one."""
     profiler = profiler_named(about)
+    if about.get("root") is not None:
+        receive_root(about["root"])
     track, name = about["track"], about["track_name"]
     if name == default_track_name(track):
         return profiler, track

@@ -14,12 +14,13 @@ ROOTS = "roots"  # in the metadata: the directories that modules were imported f
 
 # Roots of what was sent here by value: its modules lie on the sender's machine, not in `sys.path`.
 _RECEIVED: set[str] = set()
+_KNOWN: dict[str, str] = {}  # directory → root
 
 
 def root_of(file: str) -> str | None:
     """Return the directory that a file's module was imported from, None where that is not known.
 
-    It is the deepest of `sys.path` that holds the file.
+    It is the deepest of `sys.path` that holds the file; else what the module's name says.
 
     :param file: the path of a source file.
     """
@@ -32,13 +33,36 @@ def roots_of(files: Iterable[str]) -> list[str]:
 
     :param files: paths of source files; those that are none, such as ``<stdin>``, have no root.
     """
-    known = {
-        os.path.abspath(entry) for entry in sys.path or () if isinstance(entry, str)
-    } | _RECEIVED
-    # Those of one directory have one root.
+    # Those of one directory have one root, which stays theirs though `sys.path` changes.
     folders = {os.path.dirname(file) for file in files if os.path.isabs(file)}
-    found = (_deepest(folder, known) for folder in folders)
-    return sorted({root for root in found if root is not None})
+    new = [folder for folder in folders if folder not in _KNOWN]
+    if new:
+        entries = {os.path.abspath(entry) for entry in sys.path or () if isinstance(entry, str)}
+        imported = _roots_of_modules(new)
+        for folder in new:
+            root = _deepest(folder, entries | _RECEIVED) or imported.get(folder)
+            if root is not None:
+                _KNOWN[folder] = root
+    return sorted({_KNOWN[folder] for folder in folders if folder in _KNOWN})
+
+
+def _roots_of_modules(folders: Iterable[str]) -> dict[str, str]:
+    """Return the roots of modules in these directories, by what they are called.
+
+    `sys.path` may have had them for a while only, as command lines do it for their own imports.
+    """
+    wanted, found = set(folders), {}
+    for name, module in list((sys.modules or {}).items()):
+        file = getattr(module, "__file__", None)
+        if not isinstance(file, str) or os.path.dirname(file) not in wanted:
+            continue
+        folder = root = os.path.dirname(file)
+        is_package = os.path.basename(file).startswith("__init__.")
+        for _ in range(name.count(".") + is_package):
+            root = os.path.dirname(root)
+        if name != "__main__":
+            found[folder] = root
+    return found
 
 
 def _deepest(folder: str, known: set[str]) -> str | None:

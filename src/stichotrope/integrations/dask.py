@@ -1,0 +1,274 @@
+"""dask.distributed: what the workers of a cluster record, and how long its tasks take.
+
+The figures travel as the engine's own messages: each worker sends its newest to the scheduler soon
+after a task has recorded something, and again when a run asks for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import contextmanager
+
+from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
+from distributed.utils import key_split
+
+from ..results import CallNode, ProfileBlock, ProfilerResults, ProfileTrack
+from ..results.histogram import Histogram
+from ..results.packed import NODE_COLUMNS
+from ..results.snapshots import Snapshots
+from ._node import Sender, recorded_here
+from ._run import TIMEOUT_S, Run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+TASKS = "dask tasks"  # the name of the results that have a block for each prefix of keys
+_GRACE_S = 5.0  # of the scheduler, after its workers' time is over
+
+
+class Reporter(WorkerPlugin):
+    """Sends what a worker has recorded to the scheduler.
+
+    :param name: what the run is called among plugins and messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def setup(self, worker: Any) -> None:
+        """Begin, on a worker that is there or comes later."""
+        self._worker = worker
+        self._label = str(worker.name)
+        worker.handlers[self.name] = self.recorded
+        self._sender = Sender(self._send, self._label)
+        self._sender.start()
+
+    def teardown(self, worker: Any) -> None:
+        """Send a last time: the worker is closed, or the run is over."""
+        worker.handlers.pop(self.name, None)
+        # Not through the thread, which would wait for this very loop.
+        self._message(recorded_here(self._label).to_bytes())
+        self._sender.abandon()
+
+    def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
+        """See to it that what a task recorded is sent when it has ended."""
+        if start == "executing":
+            self._sender.wake()
+
+    async def recorded(self) -> bytes:
+        """Return what has been recorded until now: the scheduler asks."""
+        return (await asyncio.to_thread(recorded_here, self._label)).to_bytes()
+
+    def _send(self, found: Snapshots) -> None:
+        self._worker.loop.add_callback(self._message, found.to_bytes())
+
+    def _message(self, packed: bytes) -> None:
+        stream = self._worker.batched_stream
+        if stream is not None and not stream.closed():
+            stream.send({"op": self.name, "packed": packed})
+
+
+class Collector(SchedulerPlugin):
+    """Keeps what workers send, also of those that are gone, and times the tasks.
+
+    :param name: as for `Reporter`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._found = Snapshots()
+        self._tasks = TaskTimes()
+
+    async def start(self, scheduler: Any) -> None:
+        """Begin to listen."""
+        self._scheduler = scheduler
+        scheduler.stream_handlers[self.name] = self.receive
+        scheduler.handlers[self.name] = self.collect
+
+    async def close(self) -> None:
+        """Leave the scheduler as it was."""
+        self._scheduler.stream_handlers.pop(self.name, None)
+        self._scheduler.handlers.pop(self.name, None)
+
+    def receive(self, worker: str, packed: bytes) -> None:
+        """Keep what a worker has sent."""
+        self._found.add_or_name(packed, f"worker {worker}")
+
+    def transition(self, key: Any, start: str, finish: str, *_: Any, **about: Any) -> None:
+        """Take the time of a task that has ended."""
+        if start == "processing" and finish in ("memory", "erred"):
+            worker, times = about.get("worker"), about.get("startstops")
+            if worker and times:
+                self._tasks.add(worker, key_split(key), times, finish == "erred")
+
+    async def collect(self, timeout_s: float, ask: bool) -> dict[str, bytes]:
+        """Return what all workers have recorded, and the times of the tasks.
+
+        :param timeout_s: how long to wait for each worker, in seconds.
+        :param ask: whether to ask the workers, or to take what they have sent.
+        """
+        if ask:
+            workers = list(self._scheduler.workers)
+            await asyncio.gather(*(self._ask(worker, timeout_s) for worker in workers))
+        return {
+            "recorded": self._found.to_bytes(),
+            "tasks": self._tasks.snapshots(self._scheduler).to_bytes(),
+        }
+
+    async def _ask(self, worker: str, timeout_s: float) -> None:
+        message = {"op": self.name}
+        asking = self._scheduler.broadcast(msg=message, workers=[worker], on_error="return")
+        try:
+            answer = (await asyncio.wait_for(asking, timeout_s))[worker]
+        except TimeoutError:
+            answer = f"no answer within {timeout_s:g} s"
+        if isinstance(answer, bytes):
+            self.receive(worker, answer)
+        elif worker in self._scheduler.workers:
+            self._found.warn(
+                f"worker {worker} was not reached: {answer}; "
+                "what it has recorded since it last sent something is missing"
+            )
+
+
+class TaskTimes:
+    """How long tasks took, by worker, kind of work and prefix of their keys."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[str, dict[tuple[str, str], ProfileBlock]] = {}
+
+    def add(self, worker: str, prefix: str, times: list[dict[str, Any]], failed: bool) -> None:
+        """Count a task.
+
+        :param worker: who ran it.
+        :param prefix: that of its key.
+        :param times: of each part of the work, its ``action`` and when it began and ended, in s.
+        :param failed: whether it raised.
+        """
+        blocks = self._blocks.setdefault(worker, {})
+        for part in times:
+            action = part["action"]
+            block = blocks.get((action, prefix))
+            if block is None:
+                block = blocks[action, prefix] = ProfileBlock(prefix, "", 0, 0, 0)
+            took = max(round((part["stop"] - part["start"]) * 1e9), 0)
+            counted = Histogram()
+            counted.add(took)
+            errors = int(failed and action == "compute")
+            block.add(
+                ProfileBlock(
+                    *(prefix, "", 0, 0, 0, 1, took, took, took, took, took, took, took * took),
+                    histogram=counted,
+                    error_count=errors,
+                )
+            )
+
+    def snapshots(self, scheduler: Any) -> Snapshots:
+        """Return them as the results of one process for each worker.
+
+        :param scheduler: which knows the workers that are there.
+        """
+        found = Snapshots()
+        for worker, blocks in self._blocks.items():
+            state = scheduler.workers.get(worker)
+            name = worker if state is None else str(state.name)
+            found.add(_task_results(worker, name, blocks).to_bytes())
+        return found
+
+
+def _task_results(
+    worker: str, name: str, blocks: dict[tuple[str, str], ProfileBlock]
+) -> ProfilerResults:
+    tracks: dict[int, ProfileTrack] = {}
+    tree = CallNode.root()
+    actions = list(dict.fromkeys(action for action, _ in blocks))
+    for (action, prefix), block in list(blocks.items()):
+        idx = actions.index(action)
+        track = tracks.setdefault(idx, ProfileTrack(idx, action))
+        one = ProfileBlock(prefix, "", 0, idx, len(track.blocks))
+        one.add(block)
+        track.blocks.append(one)
+        track.total_time_ns += one.total_time_ns
+        node = CallNode(prefix, idx, one.block_idx)
+        for figure in NODE_COLUMNS:
+            setattr(node, figure, getattr(one, figure))
+        tree.children.append(node)
+    host = worker.partition("://")[2].rpartition(":")[0]
+    total = sum(track.total_time_ns for track in tracks.values())
+    about = {"process": 0, "host": host, "instance": worker, "worker": name, "duration_ns": total}
+    return ProfilerResults(TASKS, tracks, total, tree, metadata=about)
+
+
+class DaskRun(Run):
+    """What is recorded on a cluster from when it is made until `finish`.
+
+    :param client: the client.
+    :param name: what the run is called among the scheduler's messages.
+    :param timeout_s: how long to wait for each worker, in seconds.
+    """
+
+    def __init__(self, client: Any, name: str, timeout_s: float) -> None:
+        self._client = client
+        self._name = name
+        self._timeout_s = timeout_s
+        self._tasks = Snapshots()
+        super().__init__(self._ask, "client")
+
+    def tasks(self) -> ProfilerResults:
+        """Return how long tasks took, without any marks: a block for each prefix of their keys.
+
+        The tracks are the kinds of work that the scheduler tells: compute, transfer, deserialize.
+        Times are of the workers' wall clocks, as dask measures them.
+
+        :raises ValueError: when no task has ended.
+        """
+        self.snapshots()
+        return self._tasks.results()
+
+    def _ask(self) -> Snapshots:
+        answer = self._client.sync(self._answer)
+        self._tasks = Snapshots.from_bytes(answer["tasks"])
+        return Snapshots.from_bytes(answer["recorded"])
+
+    async def _answer(self) -> dict[str, bytes]:
+        collect = getattr(self._client.scheduler, self._name)
+        answer: dict[str, bytes] = await asyncio.wait_for(
+            collect(timeout_s=self._timeout_s, ask=True), self._timeout_s + _GRACE_S
+        )
+        return answer
+
+
+@contextmanager
+def profile(client: Any, *, timeout_s: float = TIMEOUT_S) -> Iterator[DaskRun]:
+    """Have what the workers of a cluster record in the block be part of a run.
+
+    Workers that come later, or come back, are seen too. A worker sends its figures to the scheduler
+    soon after a task has recorded something; one that is killed loses what it had not sent.
+
+    :param client: a `distributed.Client`, not an asynchronous one.
+    :param timeout_s: how long to wait for a worker to answer, in seconds. One that does not is
+        named in the results' warnings.
+    :raises TypeError: when the client is asynchronous.
+    :raises RuntimeError: when stichotrope cannot be imported on the scheduler or on a worker.
+    """
+    if client.asynchronous:
+        raise TypeError(f"profile() needs a client that is not asynchronous, not {client!r}")
+    name = f"stichotrope-{os.urandom(8).hex()}"
+    try:
+        client.register_plugin(Collector(name))
+        client.register_plugin(Reporter(name))
+    except ImportError as error:
+        raise RuntimeError(
+            f"stichotrope cannot be imported where the cluster runs ({error}): install it there, "
+            "on the scheduler and on each worker"
+        ) from error
+    try:
+        run = DaskRun(client, name, timeout_s)
+        yield run
+        run.finish()
+    finally:
+        client.unregister_worker_plugin(name)
+        client.unregister_scheduler_plugin(name)

@@ -1,0 +1,454 @@
+"""Each engine started for real: what its workers record is gathered, every pass of it: make engines."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.engines
+
+LONGEST_S = 280  # beyond what any of them takes here: who reaches it waits for ever
+
+MARKED = '''
+import json, os, sys, time
+from stichotrope import Profiler
+
+p = Profiler("app")
+
+
+@p.track("work")
+def square(n):
+    return n * n
+
+
+def both(n):
+    with INNER:
+        return square(n)
+
+
+INNER = p.block("work", "inner")
+
+
+def tell(run, **more):
+    """Print what was recorded."""
+    results = run.results()
+    blocks = {block.name: block.hit_count for track in results.tracks.values() for block in track.blocks}
+    workers = [[one.worker, one.total_hits] for one in results.processes]
+    print(json.dumps({"hits": blocks, "workers": workers, "warnings": results.metadata["warnings"], **more}))
+
+
+def wait_for(run, hits):
+    """Wait until so many passes have left their workers."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            if run.results().total_hits >= hits:
+                return
+        except ValueError:
+            pass
+    raise SystemExit("they never came")
+'''
+
+
+def told_by(folder: Path, program: str, *command: str) -> list[dict[str, Any]]:
+    """What a program printed: it is a file, as what it sends by value has to be of ``__main__``."""
+    path = folder / "job.py"
+    path.write_text(MARKED + textwrap.dedent(program), encoding="utf-8")
+    done = subprocess.run(
+        [*(command or (sys.executable,)), str(path)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_S,
+        env={**os.environ, "PYSPARK_PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"hits"')]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_pools_of_processes(tmp_path: Path, method: str) -> None:
+    """`concurrent.futures` and `multiprocessing`, each way to start, each way to give work; a pool that is terminated too."""
+    (told,) = told_by(
+        tmp_path,
+        f"""
+        if __name__ == "__main__":
+            import concurrent.futures, multiprocessing
+            from stichotrope.integrations.processes import profile
+
+            context = multiprocessing.get_context({method!r})
+            square(0)
+            with profile() as run:
+                with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
+                    assert list(pool.map(both, range(40), chunksize=3)) == [n * n for n in range(40)]
+                    assert [pool.submit(square, n).result() for n in range(10)][3] == 9
+                with context.Pool(2) as pool:
+                    assert pool.map(both, range(20)) == [n * n for n in range(20)]
+                    assert pool.starmap(square, [(1,), (2,)]) == [1, 4]
+                    assert list(pool.imap(square, range(5))) == [0, 1, 4, 9, 16]
+                    assert sorted(pool.imap_unordered(square, range(5))) == [0, 1, 4, 9, 16]
+                    assert pool.apply(square, (2,)) == 4
+                    assert pool.apply_async(square, (2,)).get() == 4
+                with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                    assert list(pool.map(square, range(3))) == [0, 1, 4]
+                square(1)
+            tell(run)
+        """,
+    )
+    assert told["hits"] == {"square": 40 + 10 + 20 + 2 + 5 + 5 + 1 + 1 + 3 + 1, "inner": 60}
+    assert told["warnings"] == []
+
+
+def test_a_process_that_is_killed_leaves_what_it_had_written(tmp_path: Path) -> None:
+    """And the error is the program's own to see."""
+    (told,) = told_by(
+        tmp_path,
+        """
+        def die():
+            os.kill(os.getpid(), 9)
+
+        if __name__ == "__main__":
+            import concurrent.futures
+            from stichotrope.integrations.processes import profile
+
+            with profile() as run:
+                pool = concurrent.futures.ProcessPoolExecutor(2)
+                list(pool.map(square, range(100)))
+                wait_for(run, 100)
+                try:
+                    pool.submit(die).result()
+                except concurrent.futures.process.BrokenProcessPool:
+                    broken = True
+            tell(run, broken=broken)
+        """,
+    )
+    assert (told["hits"], told["broken"], told["warnings"]) == (
+        {"square": 100, "inner": 0},
+        True,
+        [],
+    )
+
+
+def test_a_process_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    """What the others have recorded is there."""
+    (told,) = told_by(
+        tmp_path,
+        """
+        def stop():
+            import signal
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+        if __name__ == "__main__":
+            import concurrent.futures, signal
+            from stichotrope.integrations.processes import profile
+
+            with profile(timeout_s=1.0) as run:
+                pool = concurrent.futures.ProcessPoolExecutor(1)
+                pool.submit(square, 1).result()
+                (pid,) = pool._processes
+                wait_for(run, 1)
+                os.kill(pid, signal.SIGSTOP)
+            os.kill(pid, signal.SIGCONT)
+            tell(run, pid=pid)
+        """,
+    )
+    assert told["hits"]["square"] == 1
+    (warning,) = told["warnings"]
+    assert warning.startswith(f"process {told['pid']} did not answer within 1 s")
+
+
+def test_joblib(tmp_path: Path) -> None:
+    """Its backends of processes, workers that were there before, and those that stay for the next run."""
+    told = told_by(
+        tmp_path,
+        """
+        if __name__ == "__main__":
+            from joblib import Parallel, delayed
+            from stichotrope.integrations.joblib import profile
+
+            Parallel(n_jobs=2)(delayed(both)(n) for n in range(7))
+            for backend in ("loky", "loky", "multiprocessing", "threading", "sequential"):
+                with profile() as run:
+                    squares = Parallel(n_jobs=2, backend=backend)(delayed(both)(n) for n in range(100))
+                    assert squares == [n * n for n in range(100)]
+                tell(run)
+        """,
+    )
+    assert [each["hits"] for each in told] == [{"square": 100, "inner": 100}] * 5
+    assert [each["warnings"] for each in told] == [[]] * 5
+
+
+def test_dask(tmp_path: Path) -> None:
+    """Workers that are killed, restarted and added; tasks by the prefix of their keys."""
+    told = told_by(
+        tmp_path,
+        """
+        def die():
+            os.kill(os.getpid(), 9)
+
+        def fail():
+            raise ValueError
+
+        if __name__ == "__main__":
+            import logging
+            from distributed import Client, KilledWorker, LocalCluster
+            from stichotrope.integrations.dask import profile
+
+            with LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None, silence_logs=logging.CRITICAL) as cluster, Client(cluster) as client:
+                client.gather(client.map(both, range(17)))
+                with profile(client) as run:
+                    client.gather(client.map(both, range(100), pure=False))
+                    square(1)
+                    client.submit(fail).exception()
+                tell(run, tasks={f"{track.track_name} {one.name}": (one.hit_count, one.error_count) for track in run.tasks().tracks.values() for one in track.blocks if track.track_name == "compute"})
+                with profile(client) as run:
+                    client.gather(client.map(both, range(50), pure=False))
+                    wait_for(run, 100)
+                    died = client.submit(die, pure=False).exception()
+                    assert isinstance(died, KilledWorker), died
+                    cluster.scale(3)
+                    client.wait_for_workers(3)
+                    client.gather(client.map(both, range(20), pure=False))
+                tell(run)
+        """,
+    )
+    assert told[0]["hits"] == {"square": 101, "inner": 100}
+    assert {worker for worker, _ in told[0]["workers"]} == {"0", "1", "client"}
+    assert told[0]["tasks"] == {"compute both": [100, 0], "compute fail": [1, 1]}
+    assert told[1]["hits"] == {"square": 70, "inner": 70}
+    assert [each["warnings"] for each in told] == [[], []]
+
+
+def test_dask_on_threads_of_this_process(tmp_path: Path) -> None:
+    """Its workers and the client are one process: what they record counts once."""
+    (told,) = told_by(
+        tmp_path,
+        """
+        if __name__ == "__main__":
+            from distributed import Client
+            from stichotrope.integrations.dask import profile
+
+            with Client(processes=False, n_workers=2, dashboard_address=None) as client:
+                with profile(client) as run:
+                    client.gather(client.map(both, range(50), pure=False))
+                tell(run)
+        """,
+    )
+    assert told["hits"] == {"square": 50, "inner": 50}
+
+
+def test_ray(tmp_path: Path) -> None:
+    """Tasks, actors, `ray.remote(tracked)`; an actor that is killed; shut down at once."""
+    told = told_by(
+        tmp_path,
+        """
+        import ray
+
+        @ray.remote
+        def task(n):
+            return square(n)
+
+        @ray.remote
+        class Actor:
+            @p.track("work", "ask")
+            def ask(self, n):
+                return square(n)
+
+            def die(self):
+                os.kill(os.getpid(), 9)
+
+        if __name__ == "__main__":
+            from stichotrope.integrations.ray import forget, profile, runtime_env
+
+            ray.init(num_cpus=2, runtime_env=runtime_env(), include_dashboard=False, logging_level="ERROR", log_to_driver=False, object_store_memory=100_000_000)
+            ray.get([task.remote(n) for n in range(23)])
+            with profile() as run:
+                assert ray.get([ray.remote(square).remote(n) for n in range(200)])[:3] == [0, 1, 4]
+                ray.get([task.remote(n) for n in range(100)])
+                actor = Actor.remote()
+                ray.get([actor.ask.remote(n) for n in range(50)])
+                square(1)
+            with profile() as killed:
+                actor = Actor.remote()
+                ray.get([actor.ask.remote(n) for n in range(50)])
+                wait_for(killed, 100)
+                actor.die.remote()
+                ray.get([task.remote(n) for n in range(10)])
+            forget()
+            ray.shutdown()
+            tell(run)
+            tell(killed)
+        """,
+    )
+    assert [{name: hits for name, hits in each["hits"].items() if hits} for each in told] == [
+        {"square": 200 + 100 + 50 + 1, "ask": 50},
+        {"square": 60, "ask": 50},
+    ]
+    assert [each["warnings"] for each in told] == [[], []]
+    assert all(worker == "driver" or " on node " in worker for worker, _ in told[0]["workers"])
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
+def test_spark(tmp_path: Path) -> None:
+    """RDDs, UDFs, pandas UDFs; a worker that is killed loses the task that it was at; nothing is lost at the stop."""
+    told = told_by(
+        tmp_path,
+        """
+        def die(n):
+            square(n)
+            if n == 55:
+                os.kill(os.getpid(), 9)
+
+        if __name__ == "__main__":
+            import pandas as pd
+            from pyspark.sql import SparkSession
+            from pyspark.sql.functions import pandas_udf, udf
+            from stichotrope.integrations.spark import conf, profile
+
+            settings = conf({"spark.ui.enabled": "false", "spark.driver.host": "127.0.0.1", "spark.ui.showConsoleProgress": "false"})
+            spark = SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
+            spark.sparkContext.setLogLevel("OFF")
+            context = spark.sparkContext
+            context.parallelize(range(10), 2).map(square).sum()
+
+            @pandas_udf("long")
+            def batch(values: pd.Series) -> pd.Series:
+                return values.map(both)
+
+            with profile(spark) as run:
+                assert context.parallelize(range(800), 8).map(square).sum() == sum(n * n for n in range(800))
+                rows = spark.range(0, 500, 1, 4)
+                rows.select(udf(lambda n: square(n), "long")("id").alias("x")).groupBy().sum("x").collect()
+                rows.select(batch("id").alias("x")).groupBy().sum("x").collect()
+                rows.rdd.mapPartitions(lambda part: [sum(square(row.id) for row in part)]).sum()
+            with profile(spark) as killed:
+                context.parallelize(range(50), 5).foreach(square)
+                try:
+                    context.parallelize(range(50, 60), 2).foreach(die)
+                except Exception as error:
+                    failed = type(error).__name__
+            spark.stop()
+            tell(run)
+            tell(killed, failed=failed)
+        """,
+    )
+    assert told[0]["hits"] == {"square": 800 + 500 + 500 + 500, "inner": 500}
+    assert told[1]["hits"]["square"] == 55
+    assert told[1]["failed"] == "Py4JJavaError"
+    assert [each["warnings"] for each in told] == [[], []]
+
+
+CELERY_APP = """
+import os
+from celery import Celery
+import stichotrope.integrations.celery
+from stichotrope import Profiler
+
+p = Profiler("app")
+app = Celery("tasks", broker="filesystem://", backend=f"file://{os.getcwd()}/results")
+app.conf.broker_transport_options = {"data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control"}
+app.conf.update(worker_prefetch_multiplier=1, broker_connection_retry_on_startup=False)
+
+
+@app.task
+@p.track("work")
+def square(n):
+    return n * n
+
+
+@p.track("work", "outside")
+@app.task
+def bare(n):
+    return n
+
+
+@app.task
+def calls_outside(n):
+    return bare(n)
+"""
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_celery(tmp_path: Path, pool: str) -> None:
+    """`app.task` over a tracked function and the reverse, on both pools, asked for by remote control."""
+    for folder in ("queue", "control", "results"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "tasks.py").write_text(CELERY_APP)
+    worker = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "tasks",
+            "worker",
+            "-P",
+            pool,
+            "-c",
+            "2",
+            "-l",
+            "ERROR",
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        (told,) = told_by(
+            tmp_path,
+            """
+            from tasks import app, calls_outside, square
+            from stichotrope.integrations.celery import profile
+
+            while not app.control.ping(timeout=1.0):
+                pass
+            square.delay(1).get(timeout=60)
+            with profile(app) as run:
+                waiting = [square.delay(n) for n in range(40)]
+                assert [each.get(timeout=60) for each in waiting] == [n * n for n in range(40)]
+                assert [calls_outside.delay(n).get(timeout=60) for n in range(3)] == [0, 1, 2]
+            tell(run)
+            """,
+        )
+    finally:
+        worker.terminate()
+        worker.wait(30)
+    assert told["hits"] == {"square": 40, "outside": 3}
+    assert told["warnings"] == []
+    assert all(name.startswith("celery@") for name, _ in told["workers"])
+
+
+def test_mpi(tmp_path: Path) -> None:
+    """Four ranks, reduced to the first, twice."""
+    launcher = Path(sys.executable).parent / "mpiexec"
+    told = told_by(
+        tmp_path,
+        """
+        from mpi4py import MPI
+        from stichotrope.integrations.mpi import reduce
+
+        class Reduced:
+            def __init__(self, results):
+                self.results = lambda: results
+
+        rank = MPI.COMM_WORLD.Get_rank()
+        for round in range(2):
+            for n in range(10 * (rank + 1)):
+                square(n)
+            results = reduce()
+            assert (results is not None) == (rank == 0)
+            if results is not None:
+                tell(Reduced(results))
+        """,
+        *(str(launcher), "--allow-run-as-root", "--oversubscribe", "-n", "4", sys.executable),
+    )
+    assert [each["hits"]["square"] for each in told] == [100, 200]
+    assert told[1]["workers"] == [["rank 0", 20], ["rank 1", 40], ["rank 2", 60], ["rank 3", 80]]
