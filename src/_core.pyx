@@ -606,6 +606,22 @@ cdef extern from "stdlib.h" nogil:
 cdef extern from "Python.h":
     int Py_AtExit(void (*func)() noexcept nogil)
 
+cdef extern from "_end.h" nogil:
+    void st_end_in_time(int number)
+    void st_end_has_begun()
+
+def end_in_time(int number):
+    """Has a signal that Python code sees to end the process all the same when that has not begun in two seconds.
+
+    In a child of a fork it is to be said again. `end_has_begun` says that the code has begun. Where the system has no
+    timers that deliver signals, the code is waited for.
+    """
+    st_end_in_time(number)
+
+def end_has_begun():
+    """Lets the code that sees to a signal take its time; see `end_in_time`."""
+    st_end_has_begun()
+
 cdef int exit_status = 0
 
 cdef void exit_at_end() noexcept nogil:

@@ -475,6 +475,31 @@ def test_a_program_that_a_signal_ends_is_reported_on(folder, name):
     assert figures == {"price": (1, 0), "open": (0, 1)}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the timers that it takes are not everywhere")
+@pytest.mark.parametrize("where", ["here", "in a child"])
+def test_what_keeps_the_interpreter_to_itself_is_ended_all_the_same(folder, where):
+    """As a search for ever in a regular expression is, which lets no Python code run any more."""
+    write(
+        folder,
+        stuck=f"""
+        import os, re, signal, sys, threading, time
+        child = os.fork() if {where == "in a child"} else 0
+        if child == 0:
+            if os.fork() == 0:
+                time.sleep(0.5)
+                os.kill(os.getppid(), signal.SIGTERM)
+                os._exit(0)
+            re.match("(a*)*b", "a" * 100)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """,
+    )
+    done = stichotrope("run", "-q", "-t", "shop:*", "stuck.py", cwd=folder)
+    if where == "here":
+        assert (done.returncode, done.stdout) == (-signal.SIGTERM, "")
+    else:
+        assert (done.returncode, done.stdout) == (0, f"{-signal.SIGTERM}\n")
+
+
 @posix_only
 @pytest.mark.parametrize("how", ["signal.SIG_IGN", "lambda *_: print('own')"])
 def test_a_signal_that_the_program_sees_to_is_its_own(folder, how):

@@ -132,7 +132,13 @@ def test_the_sdist_holds_what_it_takes_to_build_and_test(sdist):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"setup.py", "pyproject.toml", "Makefile", "LICENSE", "README.md", "CHANGELOG.md"}
-    wanted |= {"CONTRIBUTING.md", "src/_core.pyx", "src/_function.h", "src/_platform.h"}
+    wanted |= {
+        "CONTRIBUTING.md",
+        "src/_core.pyx",
+        "src/_end.h",
+        "src/_function.h",
+        "src/_platform.h",
+    }
     folders = ("src/_core", "src/stichotrope", "tests", "tools", "benchmarks", "examples")
     written = {".c", ".css", ".h", ".html", ".js", ".json", ".pxi", ".py", ".pyi", ".supp"}
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*")):

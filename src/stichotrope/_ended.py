@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+from . import _core
+
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +19,8 @@ class Ending:
     """What is done when a signal is about to end this process; then the signal ends it.
 
     Only where neither the program nor who started it has said what the signal is to do. The
-    interpreter calls it between two steps of the main thread.
+    interpreter calls it between two steps of the main thread; where code of C does not let it come
+    to that, the signal ends the process some seconds later.
 
     :param action: what is done; in a forked child nothing, until `do` says otherwise.
     """
@@ -34,6 +37,7 @@ class Ending:
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, self._ends)
+                _core.end_in_time(number)
 
     def do(self, action: Callable[[], object]) -> None:
         """Do something else in this process.
@@ -42,6 +46,10 @@ class Ending:
         """
         self._action = action
         self._pid = os.getpid()
+        for name in _NAMES:
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) == self._ends:
+                _core.end_in_time(number)
 
     def last(self, action: Callable[[], object]) -> None:
         """Do something as the last thing of the process: a signal that comes meanwhile waits.
@@ -56,6 +64,7 @@ class Ending:
                 _end_by(self._came)
 
     def _ends(self, number: int, frame: object) -> None:
+        _core.end_has_begun()
         if self._is_last:
             # One that comes again is in earnest.
             signal.signal(number, signal.SIG_DFL)
