@@ -66,6 +66,7 @@ def test_without_anything_there_are_the_defaults() -> None:
         "store": None,
         "gather": None,
         "gather_period_s": 1.0,
+        "gather_anew": False,
         "retain_threads": None,
         "max_nodes": None,
         "max_blocks": None,
@@ -142,7 +143,7 @@ def test_every_setting_can_come_from_a_file_the_environment_and_an_argument(
         'enabled = false\nname = "shop"\nclock = "monotonic"\ncpu = true\n'
         'targets = ["a:b", "c.*"]\n'
         'output = "out.json"\nformat = "tree"\nsort = "name"\nlimit = 3\nreport_at_exit = true\n'
-        'gather = "kept"\ngather_period_s = 2\nretain_threads = 0\nmax_nodes = 16\n'
+        'gather = "kept"\ngather_period_s = 2\ngather_anew = true\nretain_threads = 0\nmax_nodes = 16\n'
         '[tracks]\n1 = "x"\n'
     )
     environ = {
@@ -158,6 +159,7 @@ def test_every_setting_can_come_from_a_file_the_environment_and_an_argument(
         "STICHOTROPE_REPORT": "1",
         "STICHOTROPE_GATHER": "kept",
         "STICHOTROPE_GATHER_PERIOD_S": "2",
+        "STICHOTROPE_GATHER_ANEW": "true",
         "STICHOTROPE_RETAIN_THREADS": "0",
         "STICHOTROPE_MAX_NODES": "16",
         "STICHOTROPE_TRACKS": "1=x",
@@ -175,6 +177,7 @@ def test_every_setting_can_come_from_a_file_the_environment_and_an_argument(
         "report_at_exit": True,
         "gather": "kept",
         "gather_period_s": 2.0,
+        "gather_anew": True,
         "retain_threads": 0,
         "max_nodes": 16,
         "tracks": {1: "x"},
@@ -345,8 +348,8 @@ FILE_MISTAKES = [
     (
         "[tracks]\n0 = 'x'\n[colour]\na = 1",
         "line 3: unknown setting 'colour'; it can be enabled, name, tracks, clock, cpu, targets, "
-        "output, format, sort, limit, report_at_exit, store, gather, gather_period_s, retain_threads, "
-        "max_nodes, max_blocks",
+        "output, format, sort, limit, report_at_exit, store, gather, gather_period_s, gather_anew, "
+        "retain_threads, max_nodes, max_blocks",
     ),
     ("enabled = 1", "line 1: enabled must be true or false, not 1 of type int"),
     ("name = ''", "line 1: name must be a text that is not empty, not '' of type str"),

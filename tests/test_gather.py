@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from clihelp import python
 from conftest import PERMISSIONS_BIND, ManualClock, hits, locked, outcome, run_program
 from handmade import block, sample, single, thread
 from stichotrope import Profiler, ProfilerResults, print_results
@@ -682,6 +684,59 @@ def test_a_document_with_odd_processes_is_refused(
     assert sentence in str(refused.value)
 
 
+def test_figures_of_an_older_run_are_said_to_be(tmp_path: Path) -> None:
+    """Where some processes had ended before the others began; where any was there all the time, not."""
+    for pid, (start, duration) in enumerate([(100, 50), (120, 60), (200, 10), (205, 10)]):
+        left_by(tmp_path, pid, start, duration)
+    (said,) = ProfilerResults.load_all(tmp_path).metadata["warnings"]
+    assert said.startswith("2 of 4 processes had ended before the others began: if those are of an")
+    left_by(tmp_path, 4, 90, 1000)
+    assert ProfilerResults.load_all(tmp_path).metadata["warnings"] == []
+
+
+def left_by(folder: Path, pid: int, start_ns: int, duration_ns: int) -> None:
+    """Leave the file of a process that recorded at such a time."""
+    metadata = {"process": pid, "start_ns": start_ns, "duration_ns": duration_ns}
+    results = ProfilerResults("app", metadata={**metadata, "host": "here", "instance": str(pid)})
+    results.save(folder / f"{pid}.stichotrope.json")
+
+
+ANEW = """
+import multiprocessing
+from stichotrope import Profiler, ProfilerResults
+p = Profiler("squares")
+p.gather("there", anew=True)
+@p.track("work")
+def square(n): return n * n
+if __name__ == "__main__":
+    square(1)
+    for method in multiprocessing.get_all_start_methods():
+        child = multiprocessing.get_context(method).Process(target=square, args=(2,))
+        child.start()
+        child.join()
+    print(p.stop_gathering() or ProfilerResults.load_all("there").total_hits)
+"""
+
+
+def test_a_run_begins_anew_and_its_children_take_nothing_away(tmp_path: Path) -> None:
+    """However they are started; what a run before has left is gone, and no more than that."""
+    (tmp_path / "squares.py").write_text(ANEW)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "notes.txt").write_text("mine")
+    expected = f"{1 + len(multiprocessing.get_all_start_methods())}\n"
+    for _ in range(2):
+        assert python("squares.py", cwd=tmp_path).stdout == expected
+    assert (tmp_path / "there" / "notes.txt").read_text() == "mine"
+
+
+def test_anew_is_a_switch(p: Profiler, tmp_path: Path) -> None:
+    """Anything else is refused before anything is removed."""
+    left_by(tmp_path, 1, 1, 1)
+    with pytest.raises(TypeError, match="anew must be True or False, not 1"):
+        p.gather(tmp_path, anew=1)  # type: ignore[arg-type]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_files_that_are_no_results_are_none_of_its_business(tmp_path: Path) -> None:
     """Other names, and what a process that was killed while it wrote has left."""
     leave(tmp_path, gathered(1, 1))
@@ -724,7 +779,8 @@ def test_a_corrupt_file_among_good_ones_is_named_and_left_out(tmp_path: Path) ->
     assert sentence.startswith(
         f"{len(reasons)} of {len(reasons) + 2} results files in {tmp_path} were left out: "
     )
-    assert len(results.metadata["warnings"]) == len(reasons)
+    left_out = [one for one in results.metadata["warnings"] if one.startswith("left out: ")]
+    assert len(left_out) == len(reasons)
     for name, reason in reasons.items():
         where = f"{tmp_path / name}.stichotrope.json: "
         (noted,) = [one for one in results.metadata["warnings"] if where in one]
@@ -780,9 +836,9 @@ def test_a_report_counts_processes_and_hosts(
     """One is named by its number."""
     leave(tmp_path, gathered(1, 1), gathered(2, 1))
     print_results(ProfilerResults.load_all(tmp_path))
-    assert "2 hits · 2 threads · 2 processes\n" in capsys.readouterr().out
+    assert "2 hits · 2 threads · 2 processes · recorded for " in capsys.readouterr().out
     print_results(gathered(1, 1).merge(gathered(2, 1, host="there")))
-    assert " · 2 processes on 2 hosts\n" in capsys.readouterr().out
+    assert " · 2 processes on 2 hosts" in capsys.readouterr().out
     (tmp_path / "9.stichotrope.json").unlink()
     print_results(ProfilerResults.load_all(tmp_path))
-    assert " · 1 thread · process 2\n" in capsys.readouterr().out
+    assert " · 1 thread · process 2 · recorded for " in capsys.readouterr().out

@@ -719,7 +719,9 @@ class Profiler(_core.Recorder):
         reason = os.strerror(number) if number else self._store_failure or "it was left"
         return [f"not all of it is kept in the store {self._store_directory}: {reason}"]
 
-    def gather(self, directory: StrPath | None = None, *, period_s: float = 1.0) -> bool:
+    def gather(
+        self, directory: StrPath | None = None, *, period_s: float = 1.0, anew: bool = False
+    ) -> bool:
         """Keep this process's results in a file of its own, for `ProfilerResults.load_all`.
 
         The file is written whole or not at all: once in each period in which something was
@@ -733,6 +735,9 @@ class Profiler(_core.Recorder):
             environment variable ``STICHOTROPE_GATHER`` says. Without either, nothing happens.
         :param period_s: the time between writes in seconds, more than 0. A write that takes more
             than a twentieth of it is made less often, so that it never takes more of a core.
+        :param anew: whether to remove first what was gathered in the directory by earlier runs.
+            The first process of a run does so, whatever profiler asks for it; those that it starts
+            afterwards leave what they find. Nobody else may be gathering there.
         :returns: whether results are being gathered.
         :raises TypeError: when an argument is of the wrong type.
         :raises ValueError: when the period is not a positive, finite number, or the path empty.
@@ -741,7 +746,7 @@ class Profiler(_core.Recorder):
         """
         from .store.gather import gather
 
-        return gather(self, directory, period_s)
+        return gather(self, directory, period_s, anew)
 
     def stop_gathering(self) -> None:
         """Write the file of `gather` a last time, and leave it. Without `gather`, do nothing."""

@@ -84,4 +84,5 @@ def _set_up(profiler: _Profiler, settings: Settings) -> None:
     if not settings.enabled:
         profiler.stop()
     if settings.gather is not None:
-        profiler.gather(settings.gather, period_s=settings.gather_period_s)
+        anew = settings.gather_anew
+        profiler.gather(settings.gather, period_s=settings.gather_period_s, anew=anew)

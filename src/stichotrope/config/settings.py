@@ -65,6 +65,7 @@ _SETTINGS: dict[str, _Setting] = {
     "store": _Setting(kinds.Path()),
     "gather": _Setting(kinds.Path()),
     "gather_period_s": _Setting(kinds.Seconds(), 1.0),
+    "gather_anew": _Setting(kinds.Switch(), False),
     "retain_threads": _Setting(kinds.Count(*checks.RETAIN_THREADS)),
     "max_nodes": _Setting(kinds.Count(*checks.MAX_NODES)),
     "max_blocks": _Setting(kinds.Count(*checks.MAX_BLOCKS)),
@@ -92,6 +93,7 @@ class Settings:
     :ivar gather: the directory that each process keeps its results in, or None; see
         `Profiler.gather`.
     :ivar gather_period_s: the time between these writes in seconds.
+    :ivar gather_anew: whether what earlier runs have left there is removed first.
     :ivar retain_threads: how many ended threads keep a line of their own; None for the default of
         `Profiler`.
     :ivar max_nodes: how large each thread's call tree may grow; None for the default of `Profiler`.
@@ -117,6 +119,7 @@ class Settings:
     store: str | None
     gather: str | None
     gather_period_s: float
+    gather_anew: bool
     retain_threads: int | None
     max_nodes: int | None
     max_blocks: int | None

@@ -354,8 +354,8 @@ class _Page:
             _counted(results.total_hits, "hit"),
             *(f"{format_count(number)} {what}" for what, number in _passes.facts(results)),
             _counted(_thread_count(results), "thread"),
-            *_rate(results, glyphs),
             *_origin(results),
+            *_rate(results, glyphs),
         ]
         return [[(name, "bold")], *self._facts(facts)]
 

@@ -38,8 +38,30 @@ def load_all(directory: StrPath, name: str | None) -> ProfilerResults:
             RuntimeWarning,
             stacklevel=3,
         )
-    left_out = [f"left out: {sentence}" for sentence in skipped]
-    return merged_processes(sorted(chosen, key=_first_start), left_out)
+    said = [f"left out: {sentence}" for sentence in skipped]
+    return merged_processes(sorted(chosen, key=_first_start), [*said, *_of_older_runs(chosen)])
+
+
+def _of_older_runs(parts: list[ProfilerResults]) -> list[str]:
+    """Return a sentence where some processes had ended before all others began."""
+    spans = sorted(
+        (process.start_ns, process.start_ns + process.duration_ns)
+        for part in parts
+        for process in part.processes
+        if process.start_ns > 0
+    )
+    end_ns = older = 0
+    for place, (begin, end) in enumerate(spans):
+        if 0 < end_ns < begin:
+            older = place
+        end_ns = max(end_ns, end)
+    if not older:
+        return []
+    processes = f"{older} of {len(spans)} processes"
+    return [
+        f"{processes} had ended before the others began: if those are of an older run, gather in "
+        "another directory, or with anew=True"
+    ]
 
 
 def load_any(path: str) -> ProfilerResults:

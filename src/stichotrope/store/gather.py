@@ -12,7 +12,7 @@ import weakref
 from itertools import count
 from math import isfinite
 
-from .._text.files import made_directory, write_whole
+from .._text.files import files_in, made_directory, write_whole
 from ..results import GATHERED_SUFFIX
 from ..results.document import compact_json
 from ..snapshot.take import host
@@ -50,23 +50,31 @@ _LAST = -100  # the priority of what `multiprocessing` is to do at exit after ev
 # held, nor while a `Gathering` is: those may be asked for by who holds a profiler's locks.
 _LOCK = threading.RLock()
 _ACTIVE: set[Gathering] = set()
+_ANEW = "_STICHOTROPE_GATHERED_ANEW"  # the directories in which a run has begun anew
 _worker: _Worker | None = None
 _in_multiprocessing = False  # whether its children call back
 
 
-def gather(profiler: _Recording, directory: StrPath | None, period_s: float) -> bool:
+def gather(
+    profiler: _Recording, directory: StrPath | None, period_s: float, anew: bool = False
+) -> bool:
     """Begin to gather, or go on elsewhere; see `Profiler.gather`.
 
     :param profiler: whose results.
     :param directory: where the file is to be, or None for what the environment says.
     :param period_s: the time between writes.
+    :param anew: whether to remove what other processes have gathered there before.
     """
+    if not isinstance(anew, bool):
+        raise TypeError(f"anew must be True or False, not {anew!r}")
     period_ns = _checked_period(period_s)
     if directory is None:
         directory = os.environ.get(VARIABLE) or None
     if directory is None:
         return is_gathering(profiler)
     folder = made_directory(directory)
+    if anew:
+        _begin_anew(folder)
     _import_what_writing_needs()
     with _LOCK:
         gathering = profiler._gathering
@@ -76,6 +84,23 @@ def gather(profiler: _Recording, directory: StrPath | None, period_s: float) -> 
     _call_back_in_multiprocessing()
     _start_worker()
     return True
+
+
+def _begin_anew(folder: str) -> None:
+    """Remove the files in a directory, once for this process and all that it starts from now on.
+
+    A child runs the same line, and must not take away what its parent and siblings have written:
+    the environment tells it that it is one.
+    """
+    begun = os.environ.get(_ANEW, "").split(os.pathsep)
+    if folder in begun:
+        return
+    for path in files_in(folder, GATHERED_SUFFIX):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            continue
+    os.environ[_ANEW] = os.pathsep.join([*filter(None, begun), folder])
 
 
 def has_gathered(profiler: _Recording) -> bool:
