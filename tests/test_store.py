@@ -21,6 +21,7 @@ import pytest
 from conftest import ManualClock, Threads, hits, outcome, recorded, run_program
 from stichotrope import Profiler, ProfilerResults
 from stichotrope.results import ResultsFormatError
+from stichotrope.store.compact import compact
 from stichotrope.store.reader import KeptRecords, load_kept, paths_in
 
 pytestmark = [
@@ -369,6 +370,53 @@ def test_processes_that_are_killed_at_any_moment(tmp_path: Path, end: int, round
     for _ in range(rounds):
         check_hammered(*hammered(tmp_path / "store", end, draw.random() / 20))
         shutil.rmtree(tmp_path / "store")
+
+
+# Many
+
+
+def test_files_of_processes_that_are_gone_become_one(tmp_path: Path) -> None:
+    """The newest stay apart; no pass is lost, none counts twice, though it is killed in between."""
+    done = run_program(f"""
+        import os
+        from stichotrope import Profiler
+        p = Profiler("app", store={str(tmp_path)!r})
+        block = p.block(0, "work")
+        for number in range(12):
+            pid = os.fork()
+            if not pid:
+                with block:
+                    os._exit(0) if number % 2 else None
+                os._exit(0)
+            os.waitpid(pid, 0)
+    """)
+    assert done.returncode == 0, done.stderr
+
+    def found() -> tuple[int, int]:
+        whole = ProfilerResults.load_all(tmp_path)
+        return recorded(whole)["work"].hit_count, len(whole.processes)
+
+    assert found() == (6, 13)
+    assert len(paths_in(str(tmp_path))) == 13
+    assert compact(str(tmp_path), kept_apart=10) == []
+    assert (found(), len(paths_in(str(tmp_path)))) == ((6, 13), 10)
+    kept = {path: Path(path).read_bytes() for path in paths_in(str(tmp_path))}
+    assert compact(str(tmp_path), kept_apart=1) == []
+    assert (found(), len(paths_in(str(tmp_path)))) == ((6, 13), 1)
+    for path, data in kept.items():  # as if it had been killed before it removed them
+        Path(path).write_bytes(data)
+    assert found() == (6, 13)
+    compact(str(tmp_path), kept_apart=0)
+    assert (found(), paths_in(str(tmp_path))) == ((6, 13), [])
+
+
+def test_the_oldest_files_go_when_it_is_too_much(tmp_path: Path) -> None:
+    """And it is said; those of processes that live are never touched."""
+    run_program(PROGRAM.format(store=str(tmp_path), end="os._exit(0)"))
+    p = Profiler("app", store=tmp_path)
+    (said,) = compact(str(tmp_path), limit_bytes=1000)
+    assert "removed 1 files of processes that are gone" in said
+    assert paths_in(str(tmp_path)) == [p._store_path]
 
 
 # Bad input

@@ -60,6 +60,8 @@ REDUCE: list[Callable[[Any, int, Profiler], Any]] = []
 
 _next_profiler_id = count(1).__next__
 
+_MANY_FILES = 512  # in a store: then whoever opens it makes them fewer
+
 
 def _holding(locks: tuple[Any, ...], action: Callable[[], R]) -> R:
     """Return what an action returns while locks are held.
@@ -686,11 +688,15 @@ class Profiler(_core.Recorder):
         :raises TypeError: when it is no path.
         :raises ValueError: when it is empty, or there is a store already.
         """
-        from .store.file import StoreError, open_file
-
         directory = _store_directory(store)
+        self._keep_small(directory)
         if self._store_path is not None:
             raise ValueError(f"what {self._name!r} records is kept in {self._store_path} already")
+        self._open_in(directory)
+
+    def _open_in(self, directory: str) -> None:
+        from .store.file import StoreError, open_file
+
         self._store_directory = directory
         sites, tracks, _ = self._locked(self._known)
         gates = {track.idx: track.gate for track in list(self._tracks.values())}
@@ -708,8 +714,18 @@ class Profiler(_core.Recorder):
             warn(
                 f"what {self._name!r} records is kept in memory only: {error}",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
+
+    @staticmethod
+    def _keep_small(directory: str) -> None:
+        """Compact a store that nobody else does it for, while there is time."""
+        from .store.file import count_files
+
+        if count_files(directory) > _MANY_FILES:
+            from .store.compact import compact
+
+            compact(directory, patience_s=0.1)
 
     def _store_warnings(self) -> list[str]:
         """Return what results say of a store that does not have all of it."""
@@ -1004,7 +1020,7 @@ def _after_fork_in_child() -> None:
         profiler._begin()
         if profiler.store is not None:
             profiler._store_path = None  # that is the parent's
-            profiler.keep_in(profiler.store)
+            profiler._open_in(profiler.store)
 
 
 if hasattr(os, "register_at_fork"):

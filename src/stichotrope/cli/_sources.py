@@ -44,7 +44,18 @@ def _in_directory(directory: str) -> list[ProfilerResults]:
         expected = f"results files, named {kinds} or *.json"
         kind = "none that can be read" if files else "none"
         raise CommandError(f"{directory} should hold {expected}, but there are {kind}")
+    _compact(directory)
     return found
+
+
+def _compact(directory: str) -> None:
+    """Keep a store small, now that it was read."""
+    if not any(name.endswith(tuple(OTHER_KINDS)) for name in os.listdir(directory)):
+        return
+    from ..store.compact import compact
+
+    for sentence in compact(directory):
+        say(f"stichotrope: {sentence}")
 
 
 def left_out(error: Exception) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _JSON = ".json"
+COMPACTED = "compacted"  # in metadata: the processes that were added last
 
 
 def load_all(directory: StrPath, name: str | None) -> ProfilerResults:
@@ -82,11 +83,25 @@ def without_repeats(parts: Iterable[ProfilerResults]) -> list[ProfilerResults]:
     """
     parts = list(parts)
     kept = {_source(part) for part in parts if "state" in part.metadata}
-    return [part for part in parts if "state" in part.metadata or _source(part) not in kept]
+    compacted = {one for part in parts for one in _compacted(part)}
+    return [
+        part
+        for part in parts
+        if ("state" in part.metadata or _source(part) not in kept)
+        and not ("state" in part.metadata and _source(part) in compacted)
+    ]
+
+
+def _compacted(part: ProfilerResults) -> list[tuple[str, object]]:
+    """Return the processes that were added last: their files may still be there."""
+    known = part.metadata.get(COMPACTED)
+    if not isinstance(known, list):
+        return []
+    return [(part.profiler_name, instance) for instance in known if isinstance(instance, str)]
 
 
 def _source(part: ProfilerResults) -> tuple[str, object]:
-    return part.profiler_name, part.metadata.get("instance", part)
+    return part.profiler_name, part.metadata.get("instance", id(part))
 
 
 def readable(

@@ -140,6 +140,14 @@ def _remove(path: str) -> None:
         pass
 
 
+def count_files(directory: str) -> int:
+    """Return how many files a store has, 0 when it cannot be read."""
+    try:
+        return sum(name.endswith(SUFFIX) for name in os.listdir(directory))
+    except OSError:
+        return 0
+
+
 def _end_all() -> None:
     """Say in all files that their process has ended in order."""
     for profiler in list(_KEEPING):
