@@ -32,6 +32,7 @@ def profile_function(
     name: str | None = None,
     logger: logging.Logger | str = "stichotrope",
     level: int | str = logging.INFO,
+    threshold: float = 0.0,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def profile_function(
     function: Any = None,
@@ -41,6 +42,7 @@ def profile_function(
     name: str | None = None,
     logger: logging.Logger | str = "stichotrope",
     level: int | str = logging.INFO,
+    threshold: float = 0.0,
 ) -> Any:
     """Record each call of a function with the default profiler, and log how long it took.
 
@@ -56,15 +58,18 @@ def profile_function(
     :param name: the block's name; by default the function's own.
     :param logger: a logger or its name.
     :param level: the level of the records, a number or its name.
+    :param threshold: in seconds: calls that took less are recorded, and not logged.
     :raises TypeError: for an argument of the wrong type, or when what is decorated is no function
         written in Python.
-    :raises ValueError: for a negative track, an empty name or an unknown level.
+    :raises ValueError: for a negative track, an empty name, an unknown level or a
+        threshold below 0.
     :raises ConfigError: when the default profiler is used for the first time, and the settings have
         a mistake.
     """
     checks.check_track(track)
     block = None if name is None else checks.checked_name(name)
     found, number = _checked_logger(logger), _checked_level(level)
+    least_ns = _checked_threshold(threshold)
 
     def decorate(function: Any) -> Any:
         if not isinstance(function, FunctionType):
@@ -75,7 +80,7 @@ def profile_function(
         if not is_global_enabled():
             return function
         tracked = profile(track=track, name=block)(function)
-        log = _Log(track, block or function.__name__, found, number)
+        log = _Log(track, block or function.__name__, found, number, least_ns)
         return wraps(function)(_around(function.__code__.co_flags)(tracked, log))
 
     return decorate if function is None else decorate(function)
@@ -98,6 +103,14 @@ def _checked_level(level: object) -> int:
     return number
 
 
+def _checked_threshold(threshold: object) -> int:
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
+        raise TypeError(f"threshold must be a number of seconds, not {checks.shown(threshold)}")
+    if not 0 <= threshold < float("inf"):
+        raise ValueError(f"threshold must be a finite number from 0 on, not {threshold!r}")
+    return round(threshold * 1e9)
+
+
 class _Log:
     """Where and how the passes of one function are logged.
 
@@ -105,15 +118,19 @@ class _Log:
     :param block: the name of its block.
     :param logger: where to.
     :param level: the level of the records.
+    :param least_ns: what takes less is not logged.
     """
 
-    __slots__ = ("_block", "_level", "_logger", "_track")
+    __slots__ = ("_block", "_least_ns", "_level", "_logger", "_track")
 
-    def __init__(self, track: int | str, block: str, logger: logging.Logger, level: int) -> None:
+    def __init__(
+        self, track: int | str, block: str, logger: logging.Logger, level: int, least_ns: int
+    ) -> None:
         self._track = track
         self._block = block
         self._logger = logger
         self._level = level
+        self._least_ns = least_ns
 
     def begin(self) -> int | None:
         """Return the time, or None when nothing is to be logged."""
@@ -129,6 +146,8 @@ class _Log:
         if began is None:
             return
         took = perf_counter_ns() - began
+        if took < self._least_ns:
+            return
         raised = error is not None and not isinstance(error, GeneratorExit)
         extra = {
             "stichotrope_profiler": profile.profiler.name,

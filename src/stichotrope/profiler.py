@@ -19,6 +19,7 @@ from .snapshot.take import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Awaitable, Callable, Iterable
     from types import CodeType, ModuleType
     from typing import Any, ParamSpec, TextIO, TypeVar
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ._text.files import StrPath
     from .config import Settings
     from .repetition import Repeating, Repetition
+    from .report.periodic import Reporter
     from .results import ProfilerResults, ProfileTrack, ThreadResults
     from .snapshot.inflight import OpenBlock
     from .store.gather import Gathering
@@ -172,6 +174,7 @@ class Profiler(_core.Recorder):
         "_name",
         "_off_by_name",
         "_profiler_id",
+        "_readers",
         "_sites",
         "_start_monotonic_ns",
         "_start_ns",
@@ -203,6 +206,7 @@ class Profiler(_core.Recorder):
             self._take_processor_time(None)
         self._name = name
         self._gathering: Gathering | None = None
+        self._readers: dict[str, tuple[tuple[object, ...], ProfilerResults]] = {}
         self._off_by_name: frozenset[str] = frozenset()  # tracks to be made switched off
         self._global_lock = threading.RLock()
         self._tracks: dict[int, _Track] = {}
@@ -623,6 +627,58 @@ class Profiler(_core.Recorder):
             return self._view().results()
         checks.check_thread_key(thread)
         return self._view().results_of(thread)
+
+    def snapshot_delta(self, reader: str = "") -> ProfilerResults:
+        """Return what happened since the same reader asked last, or since recording began.
+
+        Passes and times are those in between; what is open is what is open now. The shortest and
+        the longest pass are as coarse as a bucket of the histogram. Threads are left out. When
+        nothing was recorded in between, nothing is read: asking often costs little.
+
+        :param reader: who asks: each has its own last time.
+        :raises TypeError: when the reader is no str.
+        """
+        from .results.difference import difference, nothing_since
+
+        if not isinstance(reader, str):
+            raise TypeError(f"a reader is named by a str, not {checks.shown(reader)}")
+        state = self._state()
+        known = self._readers.get(reader)
+        if known is not None and known[0] == state:
+            duration_ns = time.monotonic_ns() - self._start_monotonic_ns
+            return nothing_since(known[1], duration_ns)
+        now = self.get_results()
+        self._readers[reader] = (state, now)
+        if known is None:
+            known = (), type(now)(now.profiler_name)
+        return difference(now, known[1])
+
+    def report_every(
+        self,
+        every_s: float = 30.0,
+        *,
+        logger: logging.Logger | str | None = None,
+        path: StrPath | None = None,
+        rows: int = 10,
+    ) -> Reporter:
+        """Report from time to time what has happened since the last time, from a thread.
+
+        Without a path, the blocks that took longest go to the log, one record a period, of level
+        INFO; with one, each period is a line of JSON at the file's end. Nothing is reported where
+        nothing happened. It goes on in a forked child, and ends with the process, after a last
+        report, or with `Reporter.stop`.
+
+        :param every_s: the period in seconds, more than 0.
+        :param logger: a logger or its name; by default "stichotrope".
+        :param path: a file that lines are added to.
+        :param rows: how many blocks at most a record of the log names.
+        :raises TypeError: when an argument is of the wrong type.
+        :raises ValueError: when the period is not a positive, finite number, or `rows` not one.
+        :raises OSError: when the file cannot be written.
+        """
+        from .report.periodic import Reporter
+
+        return Reporter(self, every_s, logger=logger, path=path, rows=rows)
 
     def open_blocks(self) -> list[OpenBlock]:
         """Return what is open now: which blocks, on which thread, for how long.

@@ -1,157 +1,138 @@
-"""What was recorded between two snapshots of one recording."""
+"""What happened between two snapshots of one run."""
 
 from __future__ import annotations
 
-from .histogram import Histogram, bounds
-from .model import CallNode, ProfileBlock, ProfilerResults, ProfileTrack, ThreadResults
+from .histogram import Histogram
+from .model import (
+    CallNode,
+    Identity,
+    ProcessorTime,
+    ProfileBlock,
+    ProfilerResults,
+    ProfileTrack,
+)
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from typing import Any
-
-    from .model import Figures, Identity
     from .record import Record
-
-_NEAR = (1, -1, 2, -2)  # how far passes move between buckets when the clock is known better
 
 
 def difference(later: ProfilerResults, earlier: ProfilerResults) -> ProfilerResults:
-    """Return the passes that the later snapshot has more than the earlier one.
+    """Return what happened from one snapshot to a later one of the same run.
 
-    Counts are exact. Times are as exact as the clock's rate was known at both moments. The shortest
-    and longest pass are exact for a block that had none before, or that had a shorter or longer one
-    since; else they are as coarse as a bucket of the histogram. What is open is what was open at
-    the later moment.
+    Passes and times are those in between; what is open is what is open in the later one. Of the
+    shortest and the longest pass in between, the bucket of the histogram is known, so they are as
+    coarse as that, unless there were none before. Threads are left out.
 
-    :param later: results of one recording.
-    :param earlier: those of the same, taken before.
+    :param later: the later snapshot.
+    :param earlier: the earlier one. When recording has begun anew since (`Profiler.clear`), all of
+        the later one happened in between.
     """
-    known = {thread.key: thread for thread in earlier.threads}
-    nothing = ProfilerResults("")
-    threads = [_thread(thread, known.get(thread.key, nothing)) for thread in later.threads]
-    metadata = dict(later.metadata)
-    _move_start(metadata, earlier.metadata)
-    change = ProfilerResults(
-        later.profiler_name,
-        _tracks(later, earlier),
-        max(later.total_time_ns - earlier.total_time_ns, 0),
-        _tree(later.tree, earlier.tree),
-        [thread for thread in threads if thread.was_entered],
-        metadata,
-    )
-    if len(later.processes) == len(change.processes) == 1:
-        change.processes[0].worker = later.processes[0].worker
-    return change
-
-
-def _move_start(metadata: dict[str, Any], earlier: dict[str, Any]) -> None:
-    """Have the run begin when the earlier snapshot was taken."""
-    before_ns = earlier.get("duration_ns")
-    start_ns, duration_ns = metadata.get("start_ns"), metadata.get("duration_ns")
-    if isinstance(before_ns, int) and isinstance(start_ns, int) and isinstance(duration_ns, int):
-        metadata["start_ns"] = start_ns + before_ns
-        metadata["duration_ns"] = max(duration_ns - before_ns, 0)
-
-
-def _thread(later: ThreadResults, earlier: Figures) -> ThreadResults:
-    return ThreadResults(
-        *(later.key, later.os_id, later.name, later.alive),
-        tracks=_tracks(later, earlier),
-        total_time_ns=max(later.total_time_ns - earlier.total_time_ns, 0),
-        tree=_tree(later.tree, earlier.tree),
-    )
-
-
-def _tracks(later: Figures, earlier: Figures) -> dict[int, ProfileTrack]:
-    before: dict[Identity, ProfileBlock] = {
-        block.identity: block for track in earlier.tracks.values() for block in track.blocks
+    start = later.metadata.get("start_ns")
+    if earlier.metadata.get("start_ns") != start:
+        earlier = ProfilerResults(earlier.profiler_name, metadata={"start_ns": start})
+    known = {block.identity: block for track in earlier.tracks.values() for block in track.blocks}
+    tracks = {
+        idx: _track(track, earlier.tracks.get(idx), known) for idx, track in later.tracks.items()
     }
-    tracks = {}
-    for idx, track in later.tracks.items():
-        known = earlier.tracks.get(idx)
-        total = track.total_time_ns - (known.total_time_ns if known is not None else 0)
-        blocks = [_block(block, before.get(block.identity)) for block in track.blocks]
-        tracks[idx] = ProfileTrack(idx, track.track_name, track.enabled, blocks, max(total, 0))
-    return tracks
+    before, now = (one.metadata.get("duration_ns") or 0 for one in (earlier, later))
+    metadata = {**later.metadata, "duration_ns": now - before}
+    if isinstance(start, int):
+        metadata["start_ns"] = start + before
+    return ProfilerResults(
+        profiler_name=later.profiler_name,
+        tracks=tracks,
+        total_time_ns=later.total_time_ns - earlier.total_time_ns,
+        tree=_tree(later.tree, earlier.tree),
+        metadata=metadata,
+    )
+
+
+def nothing_since(earlier: ProfilerResults, duration_ns: int) -> ProfilerResults:
+    """Return what happened since a snapshot when nothing did.
+
+    :param earlier: the snapshot.
+    :param duration_ns: how long the run is now.
+    """
+    metadata = {**earlier.metadata, "duration_ns": duration_ns}
+    now = ProfilerResults(
+        earlier.profiler_name, earlier.tracks, earlier.total_time_ns, earlier.tree, (), metadata
+    )
+    return difference(now, earlier)
+
+
+def _track(
+    later: ProfileTrack, earlier: ProfileTrack | None, known: dict[Identity, ProfileBlock]
+) -> ProfileTrack:
+    before = 0 if earlier is None else earlier.total_time_ns
+    blocks = [_block(block, known.get(block.identity)) for block in later.blocks]
+    total = later.total_time_ns - before
+    return ProfileTrack(later.track_idx, later.track_name, later.enabled, blocks, total)
 
 
 def _block(later: ProfileBlock, earlier: ProfileBlock | None) -> ProfileBlock:
-    change = ProfileBlock(later.name, later.file, later.line, later.track_idx, later.block_idx)
-    _subtract(change, later, earlier)
-    change.histogram = _histogram(later, earlier)
-    if change.hit_count:
-        change.min_time_ns, change.max_time_ns = _extremes(change, later, earlier)
-    return change
+    found = ProfileBlock(later.name, later.file, later.line, later.track_idx, later.block_idx)
+    found.histogram = later.histogram.since(Histogram() if earlier is None else earlier.histogram)
+    _subtract(found, later, earlier)
+    if found.hit_count:
+        found.min_time_ns, found.max_time_ns = later.min_time_ns, later.max_time_ns
+        if earlier is not None and earlier.hit_count:
+            found.min_time_ns, found.max_time_ns = _within(found.histogram, later)
+    found.open_count = later.open_count
+    found.cpu = _cpu(later.cpu, None if earlier is None else earlier.cpu)
+    return found
 
 
-def _subtract(change: Record, later: Record, earlier: Record | None) -> None:
-    for name in change._summed:
-        value = getattr(later, name)
-        if earlier is not None and name != "open_count":
-            value -= getattr(earlier, name)
-        # Times may come out below 0 when the clock's rate has become known better since.
-        setattr(change, name, value if name == "self_time_ns" else max(value, 0))
+def _within(histogram: Histogram, whole: ProfileBlock) -> tuple[int, int]:
+    """Return the bounds of what passes took, from their histogram and those of the whole run."""
+    buckets = list(histogram)
+    if not buckets:  # what found no room in it
+        return whole.min_time_ns, whole.max_time_ns
+    return (
+        max(buckets[0][0], whole.min_time_ns),
+        min(buckets[-1][1] - 1, whole.max_time_ns),
+    )
 
 
-def _extremes(
-    change: ProfileBlock, later: ProfileBlock, earlier: ProfileBlock | None
-) -> tuple[int, int]:
-    if earlier is None or not earlier.hit_count:
-        return later.min_time_ns, later.max_time_ns
-    buckets = sorted(change.histogram.counts())
-    least, most = later.min_time_ns, later.max_time_ns
-    if buckets and earlier.min_time_ns <= least:
-        least = max(least, min(bounds(buckets[0])[0], most))
-    if buckets and earlier.max_time_ns >= most:
-        most = min(most, max(bounds(buckets[-1])[1] - 1, least))
-    return least, most
+def _cpu(later: ProcessorTime | None, earlier: ProcessorTime | None) -> ProcessorTime | None:
+    if later is None:
+        return None
+    found = ProcessorTime(0, 0, 0, 0, later.min_ns, later.max_ns)
+    _subtract(found, later, earlier)
+    found.histogram = later.histogram.since(Histogram() if earlier is None else earlier.histogram)
+    return found if found.count else None
 
 
-def _histogram(later: ProfileBlock, earlier: ProfileBlock | None) -> Histogram:
-    counts = later.histogram.counts()
-    if earlier is None:
-        return Histogram(counts)
-    missing: dict[int, int] = {}
-    for bucket, count in earlier.histogram.counts().items():
-        _take(counts, bucket, bucket, count, missing)
-    for bucket in list(missing):
-        for distance in _NEAR:
-            _take(counts, bucket + distance, bucket, missing.pop(bucket, 0), missing)
-    return Histogram({bucket: count for bucket, count in counts.items() if count})
+def _subtract(found: Record, later: Record, earlier: Record | None) -> None:
+    for name in later._summed:
+        before = 0 if earlier is None else getattr(earlier, name)
+        setattr(found, name, getattr(later, name) - before)
 
 
-def _take(
-    counts: dict[int, int], bucket: int, owed_to: int, count: int, missing: dict[int, int]
-) -> None:
-    """Take passes out of a bucket; note how many of them were not there."""
-    there = min(counts.get(bucket, 0), count)
-    if there:
-        counts[bucket] -= there
-    if count > there:
-        missing[owed_to] = count - there
-
-
-def _tree(later: CallNode, earlier: CallNode) -> CallNode:
-    """Return the difference of two trees, without what has nothing left."""
-    root = _node(later, earlier)
-    made = [root]
-    stack: list[tuple[CallNode, CallNode, CallNode | None]] = [(root, later, earlier)]
+def _tree(later: CallNode, earlier: CallNode | None) -> CallNode:
+    """Return the tree of what happened in between, the paths left out on which nothing did."""
+    root = CallNode.root()
+    # A stack of its own: trees may be deeper than Python's recursion limit.
+    stack = [(root, later, earlier)]
     while stack:
-        change, after, before = stack.pop()
-        known = {child.identity: child for child in before.children} if before is not None else {}
-        for child in after.children:
-            below = known.get(child.identity)
-            node = _node(child, below)
-            change.children.append(node)
-            made.append(node)
-            stack.append((node, child, below))
-    # A parent was made before its children: backwards, what is below a node has been looked at.
-    for node in reversed(made):
-        node.children = [one for one in node.children if one.was_entered or one.children]
+        found, node, before = stack.pop()
+        _subtract(found, node, before)
+        found.open_count = node.open_count
+        found.cpu = _cpu(node.cpu, None if before is None else before.cpu)
+        known = {} if before is None else {child.identity: child for child in before.children}
+        for child in node.children:
+            made = CallNode(child.name, child.track_idx, child.block_idx, child.file, child.line)
+            found.children.append(made)
+            stack.append((made, child, known.get(child.identity)))
+    _prune(root)
     return root
 
 
-def _node(later: CallNode, earlier: CallNode | None) -> CallNode:
-    node = CallNode(later.name, later.track_idx, later.block_idx, later.file, later.line)
-    _subtract(node, later, earlier)
-    return node
+def _prune(root: CallNode) -> None:
+    nodes = [node for node, _ in root.walk()]
+    for node in reversed(nodes):  # children before their parents
+        node.children = [
+            child
+            for child in node.children
+            if child.children or child.was_entered or child.total_time_ns or child.sum_time_ns
+        ]

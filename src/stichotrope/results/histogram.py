@@ -111,6 +111,15 @@ class Histogram:
         """Return bucket number → count, of the buckets that were hit, in no order; a copy."""
         return self._counts.copy()
 
+    def since(self, earlier: Histogram) -> Histogram:
+        """Return what was counted since an earlier moment.
+
+        :param earlier: the histogram as it was then.
+        """
+        before = earlier._counts
+        counts = {bucket: count - before.get(bucket, 0) for bucket, count in self._counts.items()}
+        return Histogram({bucket: count for bucket, count in counts.items() if count > 0})
+
     @property
     def total(self) -> int:
         """How many durations have been counted."""
