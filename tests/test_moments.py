@@ -40,6 +40,34 @@ if sys.version_info >= (3, 12):
         2, BODIES, by_hand=False, in_vain=False, contexts=True, switches=True, clears=True
     )
 
+if _core.can_track_code():
+    RUNS = ("generator", "coroutine", "asynchronous")
+    FAMILIES |= {
+        "code": Family(threads=3, contexts=True, switches=True, clears=True, by_code=True),
+        "bodies by code": Family(
+            kinds=RUNS, only_tracked=True, by_code=True, in_vain=False, contexts=True, switches=True
+        ),
+        "bodies by code on threads": Family(
+            2,
+            RUNS,
+            only_tracked=True,
+            by_code=True,
+            in_vain=False,
+            contexts=True,
+            switches=True,
+            clears=True,
+        ),
+        "bodies by code and others": Family(
+            kinds=RUNS,
+            by_code=True,
+            by_hand=False,
+            in_vain=False,
+            contexts=True,
+            switches=True,
+            clears=True,
+        ),
+    }
+
 
 @pytest.fixture(autouse=True)
 def manual_clock() -> Iterator[None]:

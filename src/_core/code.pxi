@@ -114,7 +114,7 @@ cdef struct Target:            # a site that records the calls of a code
 
 cdef struct Run:               # of a generator's or coroutine's body, for one target: from its first resume to its end
     SuspendedObject saved
-    Target* target             # which lives as long as the code, and so the frame
+    Mark* mark                 # of its code; compared only
     Run* next                  # for another target
     bint is_closing            # it was last told to end, and may do so by returning
     bint is_thrown_into        # that is how it was last resumed
@@ -212,8 +212,77 @@ cdef int set_events(Mark* m, uint32_t events) except -1:
 cdef inline bint is_on(Target* t) noexcept nogil:
     return not t.is_over and st_load64(t.handle.gate) != OFF
 
-cdef uint32_t events_for(Mark* m, const char* open_sites, Store* s) noexcept:
-    """What is to be told of a code: of a target that is off, the ends of what is open, as far as that is known."""
+cdef struct OpenNow:           # what has begun and not ended, recorded or not
+    Store* store
+    char* sites                # of that store: whether any plain call is open
+    Map marks                  # of code of which a body runs or is suspended
+
+cdef bint look_at_open(Store* s, OpenNow* found) noexcept:
+    """Finds out what is open; False when there is no memory. `forget_open` frees it."""
+    cdef Buffer* b
+    memset(found, 0, sizeof(OpenNow))
+    found.store = s
+    found.sites = <char*>PyMem_RawCalloc(max(s.site_count, 1), 1)
+    if found.sites == NULL or not note_runs(found):
+        return False
+    PyThread_acquire_lock(s.lock, WAIT_LOCK)
+    b = <Buffer*>st_loadp_acquire(<void**>&s.buffers)
+    while b != NULL:
+        if not st_load64_acquire(&b.thread.ended):
+            note_calls(b, found)
+        b = b.next
+    PyThread_release_lock(s.lock)
+    return True
+
+cdef void forget_open(OpenNow* found) noexcept:
+    PyMem_RawFree(found.sites)
+    map_free(&found.marks)
+
+cdef bint note_runs(OpenNow* found) noexcept:
+    cdef uint64_t i, j, mark
+    cdef bint ok = True
+    for i in range(RUN_TABLES):
+        st_lock_runs(i)
+        if runs[i].slots != NULL:
+            for j in range(runs[i].mask + 1):
+                if runs[i].slots[2 * j] and ok:
+                    mark = <uint64_t><uintptr_t>(<Run*><uintptr_t>runs[i].slots[2 * j + 1]).mark
+                    ok = map_find(&found.marks, mark) != NULL or map_put(&found.marks, mark, 1)
+        st_unlock_runs(i)
+    return ok
+
+cdef void note_calls(Buffer* b, OpenNow* found) noexcept:
+    """Notes what lies in the flows of a thread, which may be changing them: each step is checked."""
+    cdef uint64_t mask = st_load64_acquire(&b.flows.mask), i
+    cdef uint64_t* slots = <uint64_t*>st_loadp_acquire(<void**>&b.flows.slots)
+    note_flow(b, st_load32_acquire(&b.top), found)
+    if slots != NULL:
+        for i in range(mask + 1):
+            if st_load64(&slots[2 * i]):
+                note_flow(b, <uint32_t>st_load64(&slots[2 * i + 1]), found)
+
+cdef void note_flow(Buffer* b, uint32_t offset, OpenNow* found) noexcept:
+    cdef size_t most = b.data_start // sizeof(Activation)
+    cdef Activation* a
+    cdef uint32_t site
+    while most and is_activation(b, offset):
+        a = activation_at(b, offset)
+        site = st_load32(&a.site)
+        if not st_load32(&a.flags) & BOTTOM and site < found.store.site_count:
+            found.sites[site] = 1
+        offset = st_load32(&a.prev)
+        most -= 1
+
+cdef inline bint may_still_end(Target* t, OpenNow* found) noexcept:
+    """Whether anything that a target has begun is open, as far as that is known."""
+    if found == NULL or found.store != t.handle.store:
+        return True
+    if t.mark.suspends:
+        return map_find(&found.marks, <uint64_t><uintptr_t>t.mark) != NULL
+    return found.sites[t.handle.site]
+
+cdef uint32_t events_for(Mark* m, OpenNow* found) noexcept:
+    """What is to be told of a code: of a target that is off, the ends of what is open."""
     cdef uint32_t ends = RETURNS
     cdef uint32_t events = events_that_tell() if m.is_told else 0
     cdef Target* t = m.targets
@@ -224,73 +293,48 @@ cdef uint32_t events_for(Mark* m, const char* open_sites, Store* s) noexcept:
     while t != NULL:
         if is_on(t):
             events |= STARTS | ends
-        elif m.events & RETURNS and (t.handle.store != s or open_sites == NULL or open_sites[t.handle.site]):
+        elif m.events & RETURNS and may_still_end(t, found):
             events |= ends
         t = t.next
     return events
 
-cdef char* sites_that_are_open(Store* s) noexcept:
-    """For each site, whether a pass of it is open; NULL when there is no memory."""
-    cdef Opens found
-    cdef size_t i
-    cdef bint ok
-    cdef char* is_open = <char*>PyMem_RawCalloc(max(s.site_count, 1), 1)
-    memset(&found, 0, sizeof(Opens))
-    ok = is_open != NULL and add_buffers(s, &found)
-    for i in range(found.used):
-        drop_thread(found.items[i].thread)
-        if ok:
-            is_open[found.items[i].site] = 1
-    found.used = 0
-    ok = ok and add_all_suspended(s, &found)
-    for i in range(found.used):
-        if ok:
-            is_open[found.items[i].site] = 1
-    PyMem_RawFree(found.items)
-    if not ok:
-        PyMem_RawFree(is_open)
-        return NULL
-    return is_open
-
 cdef int heed_gates(Store* s) except -1:
     """Has the interpreter tell of the code that a store tracks what its tracks' gates want."""
-    cdef Target* t
-    cdef char* is_open = NULL
+    cdef OpenNow found
     if s.targets == NULL:
         return 0
     st_lock_marks()
     try:
-        t = <Target*>s.targets
-        while t != NULL:  # no more begins, on whatever thread, when this is done
-            set_events(t.mark, events_for(t.mark, NULL, s))
-            t = t.older
-        is_open = sites_that_are_open(s)
-        t = <Target*>s.targets
-        while t != NULL and is_open != NULL:
-            set_events(t.mark, events_for(t.mark, is_open, s))
-            t = t.older
+        set_all_events(s, NULL)  # no more begins, on whatever thread, when this is done
+        if look_at_open(s, &found):
+            set_all_events(s, &found)
     finally:
-        PyMem_RawFree(is_open)
+        forget_open(&found)
         st_unlock_marks()
     return 0
 
-cdef void heed_last_end(Target* t) noexcept:
+cdef int set_all_events(Store* s, OpenNow* found) except -1:
+    cdef Target* t = <Target*>s.targets
+    while t != NULL:
+        set_events(t.mark, events_for(t.mark, found))
+        t = t.older
+    return 0
+
+cdef void heed_last_end(Mark* m, Handle* h) noexcept:
     """A pass of a track that is off has ended: it may have been the last that was open."""
-    cdef Handle* h = t.handle
     cdef Buffer* b = current_buffer(h)
-    cdef char* is_open = NULL
+    cdef OpenNow found
     cdef Error error
     if b != NULL and is_site_open(b, h.site):
         return
     st_take_error(&error)
     st_lock_marks()
     try:
-        is_open = sites_that_are_open(h.store)
-        if is_open != NULL:
-            set_events(t.mark, events_for(t.mark, is_open, h.store))
+        if look_at_open(h.store, &found):
+            set_events(m, events_for(m, &found))
     except:  # the interpreter may be shutting down
         pass
-    PyMem_RawFree(is_open)
+    forget_open(&found)
     st_unlock_marks()
     st_put_error(&error)
 
@@ -328,7 +372,7 @@ cdef void end_found_call(Target* t, void* frame, uint64_t now, int how) noexcept
         return  # it was under way when its code was tracked
     leave(b, a, now, how)
     if not is_on(t):
-        heed_last_end(t)
+        heed_last_end(t.mark, h)
 
 # ---- what suspends
 
@@ -383,7 +427,7 @@ cdef Run* new_run(Target* t, PyObject* code, void* frame) noexcept:
         kind = awaitable_type
     Py_SET_TYPE(<PyObject*>&r.saved, kind)  # which is all of an object that is looked at
     r.saved.body = st_frame_of_body(st_body_of_frame(frame))
-    r.target = t
+    r.mark = t.mark
     r.saved.handle = t.handle
     r.saved.owner = t.owner
     Py_INCREF(t.owner)
@@ -408,7 +452,7 @@ cdef void start_runs(Mark* m, void* frame) noexcept:
     cdef Run* first = NULL
     cdef Run* r
     cdef Target* t = <Target*>st_loadp_acquire(<void**>&m.targets)
-    end_runs(frame, CANCELLED)  # of what was there before, whose end nobody told
+    end_runs(NULL, frame, CANCELLED)  # of what was there before, whose end nobody told
     while t != NULL:
         if is_on(t) and Py_REFCNT(t.owner):  # which is 0 while what it had is let go
             r = new_run(t, m.code, frame)
@@ -484,18 +528,20 @@ cdef void suspend_runs(void* frame, bint waits) noexcept:
     if was_thrown_into:
         lower_waiter(st_waiting_frame(frame))
 
-cdef void end_runs(void* frame, int how) noexcept:
-    """A body has ended."""
+cdef void end_runs(Mark* m, void* frame, int how) noexcept:
+    """A body has ended; of code that has a mark, or is gone."""
     cdef Run* r = take_runs(frame)
     cdef Run* following
+    cdef Handle* h
     while r != NULL:
         following = r.next
+        h = <Handle*>r.saved.handle
         if not is_running(r):
             resume(&r.saved, True)
         if is_running(r):
             suspend(&r.saved, True, CANCELLED if r.is_closing and how == RETURNED else how, False)
-        if ST_UNLIKELY(not is_on(r.target)):
-            heed_last_end(r.target)
+        if m != NULL and ST_UNLIKELY(not m.events & STARTS):
+            heed_last_end(m, h)
         free_run(r)
         r = following
 
@@ -525,7 +571,7 @@ cdef inline void end_all(Mark* m, uint64_t now, int how) noexcept:
     cdef void* frame = NULL
     st_context(&frame)
     if ST_UNLIKELY(m.suspends):
-        end_runs(frame, how)
+        end_runs(m, frame, how)
         return
     while t != NULL:
         end_call(t, frame, now, how)
@@ -616,7 +662,7 @@ cdef bint record_code(PyObject* code, PyObject* owner, Handle* h) except -1:
         if m.suspends:
             st_have_its_close_told(code)
         add_target(m, owner, h)
-        set_events(m, events_for(m, NULL, h.store))
+        set_events(m, events_for(m, NULL))
     finally:
         st_unlock_marks()
     return True
@@ -641,14 +687,15 @@ cdef void let_targets_go(Store* s) noexcept:
     """Frees what was given up and has nothing open."""
     cdef Target* t = <Target*>s.targets
     cdef Target* older
-    cdef char* is_open = sites_that_are_open(s)
-    while t != NULL and is_open != NULL:
+    cdef OpenNow found
+    cdef bint is_known = look_at_open(s, &found)
+    while t != NULL and is_known:
         older = t.older
-        if t.is_over and not is_open[t.handle.site]:
+        if t.is_over and not may_still_end(t, &found):
             take_target_off(t)
             free_target(t)
         t = older
-    PyMem_RawFree(is_open)
+    forget_open(&found)
 
 cdef void take_target_off(Target* t) noexcept:
     cdef Target** link = &t.mark.targets
@@ -669,7 +716,7 @@ cdef void forget_targets(Store* s) noexcept:
         take_target_off(t)
         free_target(t)
         try:
-            set_events(m, events_for(m, NULL, NULL))
+            set_events(m, events_for(m, NULL))
         except:  # the interpreter may be shutting down
             pass
     st_put_error(&error)

@@ -25,6 +25,7 @@ class Family(NamedTuple):
     threads: int = 1
     kinds: tuple[str, ...] = ()  # what may be suspended
     only_tracked: bool = False  # … and have something open then, only if it is tracked
+    by_code: bool = False
     by_hand: bool = True
     in_vain: bool = True  # what is not open may be left, which is an error
     contexts: bool = False
@@ -69,6 +70,7 @@ def drawn(family: Family, draw: Random) -> Case:
         retain_threads=draw.choice(family.retain_threads),
         max_nodes=draw.choice(family.max_nodes),
         only_tracked=family.only_tracked,
+        by_code=family.by_code,
     )
     parts = [part(family, draw, 0) for _ in range(draw.randint(1, 30))]
     return Case(setups, settings, [step for steps in parts for step in steps])
@@ -188,7 +190,7 @@ def difference(case: Case) -> str:
 def smallest(case: Case, shows: Callable[[Case], str]) -> Case:
     """A program of as few steps as can be that shows something too."""
     case = fewer(case, shows)
-    usual = Settings(only_tracked=case.settings.only_tracked)
+    usual = Settings(only_tracked=case.settings.only_tracked, by_code=case.settings.by_code)
     if shows(case._replace(settings=usual)):
         case = case._replace(settings=usual)
     for place, (kind, layers) in enumerate(case.setups):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sysconfig
 import time
+import types
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -45,6 +46,7 @@ class Settings(NamedTuple):
     :param retain_threads: how many ended threads keep a line of their own.
     :param max_nodes: of a thread's tree: with fewer than usual, trees are not compared.
     :param only_tracked: whether only bodies that are tracked may be suspended with anything open.
+    :param by_code: whether functions are tracked by their code; what is tracked twice, within.
     """
 
     has_context: bool = True
@@ -52,6 +54,7 @@ class Settings(NamedTuple):
     retain_threads: int = 1024
     max_nodes: int = 65_536
     only_tracked: bool = False
+    by_code: bool = False
 
 
 class DifferenceError(AssertionError):
@@ -104,7 +107,7 @@ class Program:
         self.sites = FILLERS * settings.has_fillers + SITES
         for site in FILLERS * settings.has_fillers + INLINE:
             self.inline_block(site)
-        self.functions = [self.profiler.track(site.track, site.name)(plain) for site in CALLS]
+        self.functions = [self.function(site, plain) for site in CALLS]
         self.blocks = [self.profiler.block(site.track, site.name) for site in KEPT]
         for kind in FUNCTIONS:
             self.tracked(Thing(kind, LAYERS[kind]))
@@ -122,10 +125,23 @@ class Program:
         """A block as `with` gets it, new each time."""
         return self.profiler.block(site.track, site.name)
 
+    def function(self, site: Site, bare: Any) -> Any:
+        """A function that is tracked as a block."""
+        tracked = self.profiler.track(site.track, site.name)(bare)
+        if not self.settings.by_code:
+            return tracked
+        # Its code is its own, as no other is tracked by it.
+        made = types.FunctionType(bare.__code__.replace(), bare.__globals__)
+        assert _core.track_code(self.profiler, made.__code__, _core.marked(tracked)[1])
+        return made
+
     def tracked(self, thing: Thing) -> Any:
         """A function that gives a new one of a kind."""
         function = FUNCTIONS[thing.kind]
-        for site in reversed(thing.layers):
+        layers = thing.layers.copy()
+        if layers and self.settings.by_code:
+            function = self.function(layers.pop(), function)
+        for site in reversed(layers):
             function = self.profiler.track(site.track, site.name)(function)
         return function
 
@@ -320,7 +336,11 @@ class Program:
             thing = self.things[number] = Thing(kind, [LAYERS[kind][layer] for layer in layers])
             player.worker.do("make", thing)
             # Made while its track is off, it is the bare one.
-            thing.layers = [site for site in thing.layers if self.is_on(site)]
+            on = [site for site in thing.layers if self.is_on(site)]
+            within = thing.layers[-1:] if self.settings.by_code else []
+            if within and self.is_on(within[0]):
+                on.pop()
+            thing.layers = [*on, *within]  # of code, that is asked when it begins
             if kind == "returned" and thing.layers:  # its passes begin with the call
                 self._resume(player, thing)
                 self.model.suspend(thing.strand, waiting=False)  # nobody awaits it yet
