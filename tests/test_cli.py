@@ -11,6 +11,7 @@ import pytest
 
 import stichotrope as package
 from clihelp import python, stichotrope
+from handmade import sample
 from stichotrope import cli
 from stichotrope.cli import COMMANDS, main
 
@@ -150,10 +151,23 @@ def test_a_shells_completion_asks_the_command(shell, capfd):
         ("stichotrope report --sort ", {"total", "self", "hits", "mean", "max", "name"}),
         ("stichotrope run --no", {"--no-report"}),
         ("stichotrope completion z", {"zsh"}),
+        ("stichotrope run -t ", {"auto", r"__main__:\*", "plain", r"shop.\*"}),
+        ("stichotrope run -t sh", {r"shop.\*"}),
+        ("stichotrope run -t shop.o", {"shop.orders"}),
+        ("stichotrope run -t 'shop.orders:", {"shop.orders:price", "shop.orders:Order.total"}),
+        ("stichotrope report run.json --track ", {"I/O", "parsing"}),
+        ("stichotrope report run.json --match r", {"read"}),
+        ("stichotrope report none.json --track ", set()),
     ],
 )
 def test_the_command_answers_the_shell(tmp_path, line, expected):
-    """The shell gets the commands, options and values that may follow."""
+    """The shell gets the commands, options and values that may follow, and the names that there are."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").write_text("raise SystemExit('imported')")
+    source = "class Order:\n    async def total(self): pass\ndef price(): pass"
+    (tmp_path / "shop" / "orders.py").write_text(source)
+    (tmp_path / "plain.py").write_text("")
+    sample().save(tmp_path / "run.json")
     answer = tmp_path / "answer"
     done = python(
         *("-m", "stichotrope"),

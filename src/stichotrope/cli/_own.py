@@ -28,7 +28,7 @@ def targets(program: Program) -> list[str]:
     main = f"{MAIN}:*"
     if program.kind == MODULE and (dot or os.path.isdir(package)):
         return [main, f"{package}.*"]
-    return [main, *(name for name in _beside(_folder(program)) if name not in program.module_names)]
+    return [main, *(name for name in beside(_folder(program)) if name not in program.module_names)]
 
 
 def _folder(program: Program) -> str:
@@ -38,8 +38,11 @@ def _folder(program: Program) -> str:
     return path if os.path.isdir(path) else os.path.dirname(path)
 
 
-def _beside(folder: str) -> list[str]:
-    """Return a pattern for each module and package in a folder."""
+def beside(folder: str) -> list[str]:
+    """Return a pattern for each module and package in a folder, none where these are too many.
+
+    :param folder: the folder.
+    """
     try:
         found = sorted(_patterns(folder))
     except OSError:
