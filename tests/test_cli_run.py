@@ -500,6 +500,49 @@ def test_what_keeps_the_interpreter_to_itself_is_ended_all_the_same(folder, wher
         assert (done.returncode, done.stdout) == (0, f"{-signal.SIGTERM}\n")
 
 
+def test_a_program_that_leaves_at_once_is_reported_on(folder):
+    """By `os._exit`, in a thread too; what a wrong status is, is as without us."""
+    write(
+        folder,
+        leaves="""
+        import atexit, os, shop, threading
+        atexit.register(print, "at exit")
+        shop.price(1)
+        try:
+            os._exit("now")
+        except TypeError as error:
+            print(error, flush=True)
+        thread = threading.Thread(target=os._exit, args=(7,))
+        thread.start()
+        thread.join()
+        """,
+    )
+    bare = python("leaves.py", cwd=folder)
+    done = stichotrope("run", "-t", "shop:price", "-o", "out.json", "leaves.py", cwd=folder)
+    assert (done.returncode, done.stdout) == (bare.returncode, bare.stdout)
+    assert "price" in done.stderr
+    assert recorded_hits(folder / "out.json") == {"shop": {"price": 1}}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks")
+def test_a_forked_child_that_leaves_at_once_has_written_what_it_recorded(folder):
+    """As children of a fork do, so as not to do what is their parent's to do at its end."""
+    write(
+        folder,
+        forks="""
+        import os, shop
+        if os.fork() == 0:
+            shop.price(1)
+            os._exit(3)
+        print(os.waitstatus_to_exitcode(os.wait()[1]))
+        """,
+    )
+    (folder / "stichotrope.toml").write_text("gather_period_s = 1000\n")
+    done = stichotrope("run", "-q", "-t", "shop:price", "-o", "out.json", "forks.py", cwd=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+    assert recorded_hits(folder / "out.json") == {"shop": {"price": 1}}
+
+
 @posix_only
 @pytest.mark.parametrize("how", ["signal.SIG_IGN", "lambda *_: print('own')"])
 def test_a_signal_that_the_program_sees_to_is_its_own(folder, how):

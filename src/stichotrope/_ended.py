@@ -1,26 +1,30 @@
-"""A process that a signal is about to end: what is still done before it does."""
+"""A process that is about to end before its time: what is still done before it does."""
 
 from __future__ import annotations
 
 import os
 import signal
+from functools import update_wrapper
+from operator import index
 
 from . import _core
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
+_EXIT = os._exit
 # Those that ask a process to end, and do so at once unless it has something else to do.
 _NAMES = ("SIGTERM", "SIGHUP")
 
 
 class Ending:
-    """What is done when a signal is about to end this process; then the signal ends it.
+    """What is done when a signal or `os._exit` is about to end this process; then they end it.
 
-    Only where neither the program nor who started it has said what the signal is to do. The
-    interpreter calls it between two steps of the main thread; where code of C does not let it come
-    to that, the signal ends the process some seconds later.
+    Of signals only where neither the program nor who started it has said what the signal is to do.
+    The interpreter calls it between two steps of the main thread; where code of C does not let it
+    come to that, the signal ends the process some seconds later.
 
     :param action: what is done; in a forked child nothing, until `do` says otherwise.
     """
@@ -33,6 +37,15 @@ class Ending:
 
     def watch(self) -> None:
         """Be called from now on; to be said in the main thread."""
+
+        def _exit(status: int) -> NoReturn:
+            try:
+                if _is_status(status) and not self._is_last and self._is_here():
+                    self.last(self._action)
+            finally:
+                _EXIT(status)
+
+        os._exit = update_wrapper(_exit, _EXIT)
         for name in _NAMES:
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
@@ -63,6 +76,9 @@ class Ending:
             if self._came is not None:
                 _end_by(self._came)
 
+    def _is_here(self) -> bool:
+        return os.getpid() == self._pid
+
     def _ends(self, number: int, frame: object) -> None:
         _core.end_has_begun()
         if self._is_last:
@@ -71,10 +87,18 @@ class Ending:
             self._came = number
             return
         try:
-            if os.getpid() == self._pid:
+            if self._is_here():
                 self.last(self._action)
         finally:
             _end_by(number)
+
+
+def _is_status(status: object) -> bool:
+    """Return whether `os._exit` takes it, and does not raise."""
+    try:
+        return -(1 << 31) <= index(status) < 1 << 31  # type: ignore[arg-type]
+    except TypeError:
+        return False
 
 
 def _end_by(number: int) -> None:
