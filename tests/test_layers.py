@@ -57,7 +57,7 @@ LAZY: dict[str, set[str]] = {
     "cli": {"_core", "export", "report", "statistics", "store"},
     "_default": {"report"},
     "_sent": {"store"},
-    "integrations": {"cli", "statistics"},
+    "integrations": {"cli", "export", "statistics"},
     "__init__": {"_default", "_log", "_taught", "integrations"},
 }
 
@@ -72,6 +72,7 @@ OUTSIDE: dict[str, set[str]] = {
         "distributed",
         "joblib",
         "mpi4py",
+        "opentelemetry",
         "pyspark",
         "pytest",
         "ray",

@@ -198,6 +198,7 @@ def test_native_buckets_are_written_in_spans_that_read_back_as_they_were():
             histogram.observe(value)
         (native,) = [native for family in histogram.collect() for _, native in family.natives]
         read = scraped.families(exposition(registry, NATIVE)[1])["h"].metric[0].histogram
+        native = native.coarser(3)
         assert scraped.buckets(read.positive_span, read.positive_delta) == native.positive
         assert scraped.buckets(read.negative_span, read.negative_delta) == native.negative
         assert sum(native.positive.values()) + sum(
@@ -409,3 +410,34 @@ def test_by_default_all_profilers_and_the_default_registry_are_served():
     key = (("block", "b"), ("profiler", "found by itself"), ("track", "Track 0"))
     assert found["stichotrope_block_passes_total", key] == 1
     assert _core.unrecorded_values() == 0
+
+
+def test_pprof_profiles_are_of_what_happened_since_the_last_scrape():
+    """Each scrape of /debug/pprof is a profile of what happened since the last one, also of several profilers."""
+    import pprof as reading
+    from stichotrope.integrations import pprof
+
+    one, two = Profiler("one"), Profiler("two")
+
+    def work(times: int) -> None:
+        for _ in range(times):
+            with one.block(0, "a"), two.block(0, "b"):
+                pass
+
+    def hits(body: bytes) -> dict[str, int]:
+        return {path: values[0] for path, values, _ in reading.Profile(body).samples() if values[0]}
+
+    app = pprof.make_wsgi_app([one, two])
+    work(3)
+    status, headers, body = call_wsgi(app, HTTP_ACCEPT_ENCODING="gzip")
+    assert status == "200 OK"
+    assert "Content-Encoding" not in headers
+    assert hits(body) == {"a": 3, "b": 3}
+    work(2)
+    start, content = call_asgi(pprof.make_asgi_app([one, two]))
+    assert start["status"] == 200
+    assert hits(content["body"]) == {"a": 2, "b": 2}
+    assert hits(call_wsgi(app)[2]) == {}
+    assert hits(call_wsgi(app, QUERY_STRING="reader=other")[2]) == {"a": 5, "b": 5}
+    assert hits(call_wsgi(app, QUERY_STRING="whole=1")[2]) == {"a": 5, "b": 5}
+    assert hits(call_wsgi(pprof.make_wsgi_app([]))[2]) == {}

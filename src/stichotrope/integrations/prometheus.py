@@ -6,7 +6,6 @@ and its apps our registries.
 
 from __future__ import annotations
 
-import gzip
 import os
 import threading
 import weakref
@@ -18,6 +17,7 @@ from ..metrics import DEFAULT_BUCKETS, REGISTRY, Family, MetricRegistry, protobu
 from ..metrics.blocks import BlockCollector
 from ..metrics.registry import Restricted
 from ..profiler import profilers as live_profilers
+from ._http import Response, asgi, wsgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..metrics.registry import Collector
     from ..profiler import Profiler
+    from ._http import Answer
 
 _PORTS = (0, 65_535)
 _QUALITY = "q"
@@ -117,36 +118,13 @@ def _all_of(collectors: tuple[Collector, ...]) -> MetricRegistry:
     return registry
 
 
-class _Response:
-    """What answers a request, whichever way it came."""
+def _answer(registry: Collector) -> Answer:
+    """Return what answers scrapes of a registry."""
 
-    def __init__(
-        self, registry: Collector, method: str, query: str, headers: dict[str, str]
-    ) -> None:
-        self.status = "200 OK"
-        self.headers: list[tuple[str, str]] = []
-        self.body = b""
-        if method not in ("GET", "HEAD"):
-            self.status = "405 Method Not Allowed"
-            self.headers = [("Allow", "GET, HEAD"), ("Content-Type", text.CONTENT_TYPE)]
-            self.headers.append(("Content-Length", "0"))
-            return
-        names = parse_qs(query).get("name[]", [])
-        kind, body = exposition(registry, headers.get("accept", ""), names)
-        self.headers = [("Content-Type", kind), ("Vary", "Accept, Accept-Encoding")]
-        if _takes_gzip(headers.get("accept-encoding", "")):
-            body = gzip.compress(body, 5)
-            self.headers.append(("Content-Encoding", "gzip"))
-        self.headers.append(("Content-Length", str(len(body))))
-        self.body = b"" if method == "HEAD" else body
+    def answer(query: str, headers: dict[str, str]) -> tuple[str, bytes]:
+        return exposition(registry, headers.get("accept", ""), parse_qs(query).get("name[]", []))
 
-
-def _takes_gzip(accepted: str) -> bool:
-    for part in accepted.split(","):
-        kind, *rest = (piece.strip() for piece in part.split(";"))
-        if kind.lower() in ("gzip", "*"):
-            return not any(piece.replace(" ", "") in ("q=0", "q=0.0") for piece in rest)
-    return False
+    return answer
 
 
 def make_wsgi_app(*collectors: Collector) -> Callable[[dict[str, Any], Any], list[bytes]]:
@@ -155,19 +133,7 @@ def make_wsgi_app(*collectors: Collector) -> Callable[[dict[str, Any], Any], lis
     :param collectors: what is collected, registries or others; by default
         `stichotrope.metrics.REGISTRY` and all profilers.
     """
-    registry = _all_of(collectors)
-
-    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        headers = {
-            "accept": environ.get("HTTP_ACCEPT", ""),
-            "accept-encoding": environ.get("HTTP_ACCEPT_ENCODING", ""),
-        }
-        query = environ.get("QUERY_STRING", "")
-        response = _Response(registry, environ["REQUEST_METHOD"], query, headers)
-        start_response(response.status, response.headers)
-        return [response.body]
-
-    return app
+    return wsgi(_answer(_all_of(collectors)))
 
 
 def make_asgi_app(*collectors: Collector) -> Callable[[Any, Any, Any], Awaitable[None]]:
@@ -178,56 +144,7 @@ def make_asgi_app(*collectors: Collector) -> Callable[[Any, Any, Any], Awaitable
     :param collectors: what is collected, registries or others; by default
         `stichotrope.metrics.REGISTRY` and all profilers.
     """
-    registry = _all_of(collectors)
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-            return
-        if scope["type"] != "http":
-            raise ValueError(f"metrics are served over http, not {scope['type']}")
-        response = await _in_thread(
-            _Response,
-            registry,
-            scope["method"],
-            scope.get("query_string", b"").decode("latin-1"),
-            _joined(scope.get("headers", ())),
-        )
-        headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
-        status = int(response.status[:3])
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": response.body})
-
-    return app
-
-
-async def _lifespan(receive: Any, send: Any) -> None:
-    """Answer that there is nothing to do when a server starts and stops."""
-    while True:
-        kind = (await receive())["type"]
-        await send({"type": f"{kind}.complete"})
-        if kind == "lifespan.shutdown":
-            return
-
-
-async def _in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a thread where asyncio runs; elsewhere, as under trio, in place."""
-    import asyncio
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return function(*arguments)
-    return await asyncio.to_thread(function, *arguments)
-
-
-def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers by name, those that are given twice joined."""
-    found: dict[str, str] = {}
-    for name, value in headers:
-        key = name.decode("latin-1").lower()
-        found[key] = ", ".join(filter(None, (found.get(key), value.decode("latin-1"))))
-    return found
+    return asgi(_answer(_all_of(collectors)))
 
 
 class MetricsServer:
@@ -271,7 +188,7 @@ class _Http(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, where: tuple[str, int], registry: Collector) -> None:
-        self.registry = registry
+        self.answer = _answer(registry)
         if ":" in where[0]:
             import socket
 
@@ -287,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         query = urlsplit(self.path).query
-        response = _Response(self.server.registry, self.command, query, headers)
+        response = Response(self.server.answer, self.command, query, headers)
         status, _, reason = response.status.partition(" ")
         self.send_response(int(status), reason)
         for name, value in response.headers:

@@ -100,7 +100,12 @@ def _add_histogram(
             sizes.append((middle, count))
             counts[bisect_left(bounds, middle)] += count
     total = sum(block.sum_time_ns for block in group) / _NS
-    family.natives.append((labels, native(sizes, total)))
+    ended = [block for block in group if block.hit_count]
+    extremes = (
+        min((block.min_time_ns for block in ended), default=0) / _NS,
+        max((block.max_time_ns for block in ended), default=0) / _NS,
+    )
+    family.natives.append((labels, native(sizes, total, extremes)))
     for bound, count in zip((*bounds, inf), accumulate(counts), strict=True):
         family.add("_bucket", {**labels, "le": shown_bound(bound)}, count)
     family.add("_count", labels, sum(counts))

@@ -29,7 +29,10 @@ _MOST_BOUNDS = 1000
 _NEGATIVE = 1 << 15
 # What Prometheus takes for 0 unless told otherwise: https://prometheus.io/docs/specs/native_histograms/
 ZERO_THRESHOLD = 2.0**-128
-SCHEMA = 3  # 8 buckets for each power of two, half as many as there are
+FINEST = (
+    5  # 32 exponential buckets for each power of two, twice as many as there are log-linear ones
+)
+SCHEMA = 3  # 8 of them: what Prometheus is given
 
 
 def checked_bounds(bounds: Iterable[object]) -> tuple[float, ...]:
@@ -119,14 +122,14 @@ def exponential(size: float, schema: int) -> int:
 def native(
     sizes: Iterable[tuple[float, int]],
     total: float,
-    schema: int = SCHEMA,
+    extremes: tuple[float, float],
     exemplars: tuple[Exemplar, ...] = (),
 ) -> Native:
     """Return values in exponential buckets: each log-linear one goes where its middle is.
 
     :param sizes: (middle, count) of buckets.
     :param total: the sum of the values.
-    :param schema: how fine the buckets are to be.
+    :param extremes: the least and the greatest.
     :param exemplars: some of the values.
     """
     positive: dict[int, int] = {}
@@ -138,6 +141,8 @@ def native(
             zeroes += count
             continue
         where = positive if value > 0 else negative
-        place = exponential(abs(value), schema)
+        place = exponential(abs(value), FINEST)
         where[place] = where.get(place, 0) + count
-    return Native(schema, ZERO_THRESHOLD, zeroes, positive, negative, number, total, exemplars)
+    return Native(
+        FINEST, ZERO_THRESHOLD, zeroes, positive, negative, number, total, *extremes, exemplars
+    )

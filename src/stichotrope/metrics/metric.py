@@ -409,8 +409,8 @@ class Histogram(Metric, _core.HistogramSeries):
         exemplars = self._exemplars_of(series)
         if isinstance(counts, dict):
             sizes = in_order(counts)
-            some = tuple(exemplars.values())
-            family.natives.append((labels, native(sizes, figures.sum, exemplars=some)))
+            some, extremes = tuple(exemplars.values()), (figures.min, figures.max)
+            family.natives.append((labels, native(sizes, figures.sum, extremes, some)))
             counts = in_bounds(counts, classic)
         total = 0
         for place, bound in enumerate((*classic, inf)):

@@ -7,6 +7,7 @@ https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metr
 from __future__ import annotations
 
 from .._text.protobuf import double, integer, packed, sized, varint, zigzag
+from .buckets import SCHEMA
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def _exemplar(exemplar: Exemplar) -> bytes:
 
 
 def _native(native: Native) -> bytes:
+    native = native.coarser(SCHEMA)
     return b"".join(
         [
             integer(5, zigzag(native.schema)),

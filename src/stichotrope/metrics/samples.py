@@ -31,6 +31,8 @@ class Native(NamedTuple):
     :ivar negative: the same of those below, by their absolute values.
     :ivar values: how many there are.
     :ivar sum: their sum.
+    :ivar least: the least of them, 0.0 when there are none.
+    :ivar greatest: the greatest, likewise.
     :ivar exemplars: some of the values.
     """
 
@@ -41,7 +43,29 @@ class Native(NamedTuple):
     negative: dict[int, int]
     values: int
     sum: float
+    least: float = 0.0
+    greatest: float = 0.0
     exemplars: tuple[Exemplar, ...] = ()
+
+    def coarser(self, schema: int) -> Native:
+        """Return the same with fewer buckets, each of which holds some of these wholly.
+
+        :param schema: how fine they are to be, at most as fine as they are.
+        """
+        if schema >= self.schema:
+            return self
+        positive, negative = (
+            _merged(buckets, self.schema - schema) for buckets in (self.positive, self.negative)
+        )
+        return self._replace(schema=schema, positive=positive, negative=negative)
+
+
+def _merged(buckets: dict[int, int], halvings: int) -> dict[int, int]:
+    merged: dict[int, int] = {}
+    for place, count in buckets.items():
+        wider = -(-place >> halvings)  # rounded up
+        merged[wider] = merged.get(wider, 0) + count
+    return merged
 
 
 class Sample(NamedTuple):

@@ -423,7 +423,10 @@ def _families(found: Any) -> list[Family]:
 def _add_histogram(family: Family, labels: dict[str, str], one: _Values) -> None:
     bounds, counts = one.about["classic"], one.counts
     if not one.about["bounds"]:
-        family.natives.append((labels, native(in_order(one.buckets), one.sum)))
+        sizes = in_order(one.buckets)
+        # What the processes' extremes are is not kept: the middles of the outermost buckets are.
+        extremes = (sizes[0][0], sizes[-1][0]) if sizes else (0.0, 0.0)
+        family.natives.append((labels, native(sizes, one.sum, extremes)))
         counts = in_bounds(one.buckets, bounds)
     total = 0
     for bound, count in zip((*bounds, inf), counts, strict=True):

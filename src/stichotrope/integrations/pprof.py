@@ -1,0 +1,60 @@
+"""`/debug/pprof` for a program that serves HTTP: for Pyroscope, Parca and `go tool pprof`."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+from ..profiler import profilers as live_profilers
+from ..results import ProfilerResults
+from ._http import asgi, wsgi
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from typing import Any
+
+    from ..profiler import Profiler
+    from ._http import Answer
+
+CONTENT_TYPE = "application/vnd.google.protobuf+gzip"
+
+
+def make_wsgi_app(
+    profilers: Iterable[Profiler] | None = None,
+) -> Callable[[dict[str, Any], Any], list[bytes]]:
+    """Return a WSGI app that answers with a pprof profile of what happened since the last scrape.
+
+    :param profilers: which; by default all that there are whenever it is asked. A scraper that
+        gives ``?reader=name`` has a last time of its own; with ``?whole=1`` it gets all that was
+        recorded.
+    """
+    return wsgi(_answer(profilers))
+
+
+def make_asgi_app(
+    profilers: Iterable[Profiler] | None = None,
+) -> Callable[[Any, Any, Any], Awaitable[None]]:
+    """Return an ASGI app that answers with a pprof profile; see `make_wsgi_app`.
+
+    :param profilers: which; by default all that there are whenever it is asked.
+    """
+    return asgi(_answer(profilers))
+
+
+def _answer(profilers: Iterable[Profiler] | None) -> Answer:
+    chosen = None if profilers is None else list(profilers)
+
+    def answer(query: str, headers: dict[str, str]) -> tuple[str, bytes]:
+        from ..export.pprof import render
+
+        options = parse_qs(query)
+        reader = f"pprof {options.get('reader', [''])[0]}"
+        found = [
+            one.get_results() if "whole" in options else one.snapshot_delta(reader)
+            for one in (live_profilers() if chosen is None else chosen)
+        ]
+        if not found:
+            found = [ProfilerResults("no profiler")]
+        return CONTENT_TYPE, render(found[0] if len(found) == 1 else found[0].merge(*found[1:]))
+
+    return answer
