@@ -830,3 +830,10 @@ def read_until(terminal: int, seen: str, *wanted: str) -> str:
             except OSError:  # everybody has closed the other end
                 seen += END
     return seen
+
+
+def test_modules_that_are_frozen_or_built_in_are_imported(folder):
+    """Their loaders are classes; one that is not imported yet is enough to end a program."""
+    code = "import __hello__, _stat; print(__hello__.__spec__.loader.__name__)"
+    done = stichotrope("run", "-q", "-t", "*:*", "-c", code, cwd=folder)
+    assert (done.returncode, done.stdout.split()[-1]) == (0, "FrozenImporter"), done.stderr

@@ -584,7 +584,8 @@ class _Loader:
         self._step_aside(module)
         before = set(sys.modules) - {self._name}
         code = None
-        if type(self._loader).exec_module is _LOADS_CODE:  # it does nothing else than this
+        # It does nothing else than this. Those of frozen and built-in modules are classes.
+        if getattr(type(self._loader), "exec_module", None) is _LOADS_CODE:
             code = self._loader.get_code(module.__name__)
         if code is None:
             self._loader.exec_module(module)
