@@ -19,10 +19,13 @@ from typing import Any
 import pytest
 
 from conftest import ManualClock, Threads, hits, outcome, recorded, run_program
+from moments import program
+from moments.drawing import find
 from stichotrope import Profiler, ProfilerResults
 from stichotrope.results import ResultsFormatError
 from stichotrope.store.compact import compact
 from stichotrope.store.reader import KeptRecords, load_kept, paths_in
+from test_moments import FAMILIES
 
 pytestmark = [
     pytest.mark.unit,
@@ -181,6 +184,39 @@ def test_a_store_can_be_had_later(tmp_path: Path, clock: ManualClock) -> None:
     assert hits(read(tmp_path)) == {"before": 1, "within": 1}
     with pytest.raises(ValueError, match=r"is kept in .* already"):
         p.keep_in(tmp_path)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "count",
+    [2, pytest.param(40, marks=pytest.mark.extended), pytest.param(300, marks=pytest.mark.stress)],
+)
+def test_the_file_has_what_the_process_has(
+    tmp_path: Path,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    family: str,
+    count: int,
+) -> None:
+    """After random programs of each kind that are told in `moments`, all figures are the same."""
+
+    def kept(*arguments: Any, **options: Any) -> Profiler:
+        return Profiler(*arguments, store=tmp_path, **options)
+
+    def check(self: program.Program) -> None:
+        checked(self)
+        own, read_back = self.profiler.get_results(), load_kept(str(self.profiler._store_path))
+        if any(block.open_count for t in own.tracks.values() for block in t.blocks):
+            return  # each thread has a clock of its own, and the file's reader has none of them
+        if shape(own) != shape(read_back) or len(own.threads) != len(read_back.threads):
+            raise program.DifferenceError(f"{shape(own)}\n{shape(read_back)}")
+
+    checked = program.Program.check
+    monkeypatch.setattr(program, "Profiler", kept)
+    monkeypatch.setattr(program.Program, "check", check)
+    for number in range(count):
+        found = find(FAMILIES[family], f"store {number}")
+        assert not found, f"{family} {number}:\n{found}"
 
 
 # The end

@@ -11,7 +11,7 @@ cdef inline Activation* activation_at(Buffer* b, uint32_t offset) noexcept nogil
 
 cdef inline bint is_activation(Buffer* b, uint32_t offset) noexcept nogil:
     """Whether an offset that was read while its owner changed it can be looked at."""
-    return FIRST_ACTIVATION < offset and offset + sizeof(Activation) <= b.data_start and (
+    return FIRST_ACTIVATION < offset and offset + sizeof(Activation) <= st_load32(&b.committed_stack) and (
         offset % sizeof(Activation) == 0)
 
 cdef inline Activation* scratch(Buffer* b) noexcept nogil:
@@ -48,7 +48,7 @@ cdef bint commit(Buffer* b, uint32_t* committed, uint32_t start, uint32_t limit)
         b.is_lost = not grow_file(b.file, <char*>b, committed[0], step, OF_BUFFER, b.number)
     if (b.file == NULL or b.is_lost) and not st_commit(<char*>b + committed[0], step):
         return False
-    committed[0] += step
+    st_store32(committed, committed[0] + step)
     return True
 
 cdef uint32_t take_data(Buffer* b, size_t size) noexcept nogil:

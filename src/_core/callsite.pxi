@@ -52,9 +52,12 @@ cdef void put_call_site(CallSites* table, CallSite* site) noexcept nogil:
     cdef Handle* h = site.handle
     while table.slots[i].handle != NULL:
         i = (i + 1) & table.mask
-    site.handle = NULL
-    table.slots[i] = site[0]
-    site.handle = h
+    # Not its handle, which others look at meanwhile.
+    table.slots[i].code = site.code
+    table.slots[i].track = site.track
+    table.slots[i].name = site.name
+    table.slots[i].hash = site.hash
+    table.slots[i].offset = site.offset
     st_storep_release(<void**>&table.slots[i].handle, h)
     table.used += 1
 

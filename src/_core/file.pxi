@@ -328,8 +328,8 @@ cdef bint adopt_buffer(File* f, Buffer* b) noexcept nogil:
     if not move_piece(f, b, b.data_start, data - b.data_start, number):
         set_kind(f, number, OF_OTHERS)  # it is mapped there
         return False
-    b.committed_stack = stack
-    b.committed_data = data
+    st_store32(&b.committed_stack, stack)
+    st_store32(&b.committed_data, data)
     b.file = f
     b.number = number
     b.is_lost = False

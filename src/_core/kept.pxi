@@ -262,6 +262,8 @@ cdef class KeptFile:
                 self.damaged += 1
                 st_release(b, b.size)
                 continue
+            b.committed_stack = b.data_start
+            b.committed_data = b.size
             self.buffers[kept] = b
             kept += 1
             over_at = max(over_at, latest_start(b))

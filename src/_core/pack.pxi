@@ -69,7 +69,7 @@ cdef bint reserve_words(Packed* p, size_t more) noexcept nogil:
 cdef inline bint is_within(Buffer* b, uint32_t offset, size_t size) noexcept nogil:
     # A reader may look at a buffer that its owner is emptying, and take a count for an offset. It finds out by the
     # session, afterwards; until then it must stay inside.
-    return offset >= b.data_start and offset % LINE == 0 and offset + size <= b.size
+    return offset >= b.data_start and offset % LINE == 0 and offset + size <= st_load32(&b.committed_data)
 
 cdef void pack_page(Buffer* b, uint32_t offset, uint32_t octave, Packed* p) noexcept nogil:
     cdef uint64_t* words = p.words + p.used
@@ -605,10 +605,10 @@ cdef inline uint32_t newest_scope_of(Buffer* b) noexcept nogil:
 
 cdef inline bint is_counting(Buffer* b, uint32_t offset) noexcept nogil:
     """Whether a Count can be at an offset."""
-    return offset >= b.data_start and offset % 8 == 0 and offset + sizeof(Count) <= b.size
+    return offset >= b.data_start and offset % 8 == 0 and offset + sizeof(Count) <= st_load32(&b.committed_data)
 
 cdef inline bint is_scope(Buffer* b, uint32_t offset) noexcept nogil:
-    return offset >= b.data_start and offset % (LINE // 2) == 0 and offset + sizeof(Scope) <= b.size
+    return offset >= b.data_start and offset % (LINE // 2) == 0 and offset + sizeof(Scope) <= st_load32(&b.committed_data)
 
 cdef bint pack_once(Reading* r, Packed* p) noexcept nogil:
     """Appends what a buffer holds; False when there is no memory."""
