@@ -246,7 +246,7 @@ cdef class Recorder:
             return False
         said = track.name.encode("utf-8", "surrogatepass") if self.opened().file != NULL else b""
         track.gate = self._add_track()
-        say_track(self.store, track.gate, track.idx, said, len(said))
+        self._say_track(track.gate, track.idx, said)
         tracks[track.idx] = track
         if names is not None:
             names[track.name] = track.idx
@@ -277,10 +277,17 @@ cdef class Recorder:
             raise
         return True
 
-    def _say_track(self, unsigned int track, unsigned int index, bytes name):
-        """Says in the file what a track is called from now on."""
+    def _say_track(self, unsigned int track, index, bytes name):
+        """Says in the file what a track is called from now on. An index of more than 32 bits stands before the name."""
+        cdef uint32_t kept = 0xFFFFFFFF
         self.check_track(track)
-        say_track(self.store, track, index, name, len(name))
+        if self.store.file == NULL:
+            return
+        if index < kept:
+            kept = index
+        else:
+            name = str(index).encode() + b"\0" + name
+        say_track(self.store, track, kept, name, len(name))
 
     def _say_site(self, unsigned int site, unsigned int track, unsigned int line, bytes name, bytes file):
         """Says in the file what a call site is."""

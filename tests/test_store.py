@@ -88,6 +88,18 @@ def test_another_reader_sees_the_same_figures(
         assert fact == "start_ns" or kept.metadata[fact] == own.metadata[fact]
 
 
+@pytest.mark.parametrize("index", [0xFFFFFFFE, 0xFFFFFFFF, 1 << 32, 1 << 80])
+def test_any_index_of_a_track_is_kept(tmp_path: Path, clock: ManualClock, index: int) -> None:
+    """However large, with its name, and with one that it is given later."""
+    p = Profiler("app", store=tmp_path)
+    with p.block(index, "x"):
+        clock.advance(3)
+    assert shape(read(tmp_path)) == shape(p.get_results())
+    p.set_track_name(index, "disk")
+    assert [*read(tmp_path).tracks] == [index]
+    assert read(tmp_path).get_track("disk").track_idx == index
+
+
 def test_what_is_open_is_seen(tmp_path: Path, clock: ManualClock) -> None:
     """What is open counts, and is listed, in order, suspended things too."""
     p = Profiler("app", store=tmp_path)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _ABOUT, _TRACK, _SITE = 1, 2, 3  # what the log says
+_LARGE = 0xFFFFFFFF  # an index that stands before the name, for want of room
 _UNKNOWN = "(unknown block)"
 _MOST_NAMED = 8  # of what was open when a process was killed
 _ATTEMPTS = 20
@@ -75,7 +76,11 @@ class KeptRecords:
                 self.about = _object(data)
             elif kind == _TRACK and len(data) >= 12:
                 enabled, number, index = struct.unpack_from("=3I", data)
-                tracks[number] = (index, _text(data[12:]), bool(enabled))
+                name = data[12:]
+                if index == _LARGE:
+                    digits, _, name = name.partition(b"\0")
+                    index = int(digits) if digits.isdigit() else index
+                tracks[number] = (index, _text(name), bool(enabled))
             elif kind == _SITE and len(data) >= 16:
                 site, track, line, length = struct.unpack_from("=4I", data)
                 sites[site] = (
