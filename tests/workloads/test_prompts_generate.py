@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import string
@@ -460,3 +461,34 @@ def test_threads_that_ask_see_what_another_one_writes(tmp_path, threads):
 
     threads.together(work, *[ask] * 3)
     assert done == 20
+
+
+# Metrics
+
+
+def test_prompts_and_errors_are_counted_exactly_in_a_registry(usual):
+    """N prompts and M errors, from many threads, are N and M in the registry; plans that were known are the cache's hits."""
+    import threading
+
+    from benchmarks.workloads.prompts.metrics import PromptMetrics
+    from stichotrope.metrics import MetricRegistry
+
+    registry = MetricRegistry()
+    generator = PromptGenerator(usual[0], metrics=PromptMetrics(registry))
+    features = generator.features()
+
+    def ask() -> None:
+        for feature in [*features, "NOT-THERE", "no name"]:
+            with contextlib.suppress(PlanError):
+                generator.generate(feature)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    text = registry.expose()
+    assert f'prompt_generation_total{{status="success"}} {4 * len(features)}\n' in text
+    assert 'prompt_generation_total{status="error"} 8\n' in text
+    assert f"prompt_generation_duration_seconds_count {4 * len(features) + 8}\n" in text
+    assert f"plan_cache_hits_total {generator.statistics().caches['plans'].hits}\n" in text

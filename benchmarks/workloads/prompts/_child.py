@@ -103,7 +103,7 @@ def overhead(settings: Stored) -> Stored:
     with _tree(settings) as root:
 
         def works(program: Any) -> dict[str, _overhead.Work]:
-            return _sweeps(program, program.PromptGenerator(root))
+            return _sweeps(program, program.PromptGenerator(root, metrics=program.own_metrics()))
 
         taken, coarse = _overhead.compare(PACKAGE, "program", works, settings)
         return {"timer": finest_cpu_timer()[0], "ns_a_prompt": taken, "coarse": coarse}

@@ -123,6 +123,7 @@ class FileCache(Generic[Content, Value]):
         wall_ns: Callable[[], int] = time.time_ns,
         timer_ns: Callable[[], int] = time.perf_counter_ns,
         remember_paths: bool = True,
+        on_hit: Callable[[], None] | None = None,
     ) -> None:
         """Begin empty.
 
@@ -136,10 +137,12 @@ class FileCache(Generic[Content, Value]):
             wall_ns: the time that modification times are compared with, in ns.
             timer_ns: times the misses, in ns.
             remember_paths: not to resolve a path each time that it is asked for.
+            on_hit: called for each look-up of what is kept.
         """
         self._read, self._compute = read, compute
         self._wall_ns, self._timer_ns = wall_ns, timer_ns
         self._remember_paths, self._resolved = remember_paths, dict[str, str]()
+        self._on_hit = on_hit
         self._lock = threading.Lock()
         self._entries: Any = TTLCache(limit, ttl_s, timer=clock)
         self._in_work: dict[tuple[str, Stamp], _Entry[Content, Value]] = {}
@@ -183,6 +186,8 @@ class FileCache(Generic[Content, Value]):
             kept = entry is not None and entry.done and entry.settled
             self._hits += kept
         if entry is not None and kept:
+            if self._on_hit is not None:
+                self._on_hit()
             return self._hit(entry)
         if remembered:
             path = self._resolve(asked)
@@ -229,6 +234,8 @@ class FileCache(Generic[Content, Value]):
                 with self._lock:
                     self._joined += waits
                     self._hits += not waits
+                if self._on_hit is not None and not waits:
+                    self._on_hit()
                 return self._join(entry) if waits else self._hit(entry)
             refused = entry
             stamp, settled = self._look(asked, path)

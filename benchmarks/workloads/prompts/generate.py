@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.workloads.prompts import documents, templates
 from benchmarks.workloads.prompts._tracks import GENERATE, marks
@@ -29,6 +29,9 @@ from benchmarks.workloads.prompts.state import (
     Situation,
     find_situation,
 )
+
+if TYPE_CHECKING:  # a bare program imports no profiler
+    from benchmarks.workloads.prompts.metrics import PromptMetrics
 
 PLANS, LISTINGS, DOCUMENTS = 50, 100, 200
 """How many of each are kept."""
@@ -107,6 +110,7 @@ class PromptGenerator:
         wall_ns: Callable[[], int] = time.time_ns,
         timer_ns: Callable[[], int] = time.perf_counter_ns,
         way: Way = BEST_WAY,
+        metrics: PromptMetrics | None = None,
     ) -> None:
         """Begin with empty caches.
 
@@ -117,6 +121,7 @@ class PromptGenerator:
             wall_ns: the time that modification times are compared with, in ns.
             timer_ns: times prompts and what is worked out for them, in ns.
             way: how to work.
+            metrics: what counts prompts, and plans that are known already.
 
         Raises:
             PlanError: there is no such directory.
@@ -125,12 +130,14 @@ class PromptGenerator:
         if not os.path.isdir(self.root):
             raise PlanError(f"{self.root} is no directory; a tree of plans was expected there")
         self._timer_ns = timer_ns
+        self._metrics = metrics
 
         def cache(
             name: str,
             limit: int,
             read: Callable[[str], Content],
             compute: Callable[[str, Content], Value],
+            on_hit: Callable[[], None] | None = None,
         ) -> FileCache[Content, Value]:
             return FileCache(
                 name,
@@ -142,10 +149,12 @@ class PromptGenerator:
                 wall_ns=wall_ns,
                 timer_ns=timer_ns,
                 remember_paths=way.remember_paths,
+                on_hit=on_hit,
             )
 
         parse_plan = documents.parse_plan if way.skim else documents.parse_plan_by_line
-        self._plans = cache("plans", PLANS, read_file, parse_plan)
+        known = metrics.plan_hit if metrics is not None else None
+        self._plans = cache("plans", PLANS, read_file, parse_plan, known)
         self._documents = cache("documents", DOCUMENTS, read_file, documents.parse_document)
         self._listings = cache("listings", LISTINGS, read_directory, documents.parse_listing)
         self._lock = threading.Lock()
@@ -176,6 +185,8 @@ class PromptGenerator:
             with self._lock:
                 self._prompts[outcome] += 1
                 self._elapsed_ns += took_ns
+            if self._metrics is not None:
+                self._metrics.end(outcome != REFUSED, took_ns)
         return prompt
 
     def features(self) -> list[str]:

@@ -128,7 +128,17 @@ _DO = {"prompt": _prompt, "list": _list, "tree": _tree, "run": _run, "trace": _t
 
 
 def _generator(options: Namespace, root: Path) -> PromptGenerator:
-    return PromptGenerator(root, way=_way(options))
+    return PromptGenerator(root, way=_way(options), metrics=own_metrics())
+
+
+def own_metrics() -> Any:
+    """Return what counts prompts, in a registry; None in a bare program."""
+    if marks.profiler is None:
+        return None
+    from benchmarks.workloads.prompts.metrics import PromptMetrics
+    from stichotrope.metrics import MetricRegistry
+
+    return PromptMetrics(MetricRegistry())
 
 
 def _way(options: Namespace) -> Way:
