@@ -117,10 +117,10 @@ cdef struct Run:               # of a generator's or coroutine's body, for one t
     Mark* mark                 # of its code; compared only
     Run* next                  # for another target
     bint is_closing            # it was last told to end, and may do so by returning
-    bint is_thrown_into        # that is how it was last resumed
     bint is_lifted             # it goes on because what it waits for was thrown into, without being told itself
 
 cdef Map runs[RUN_TABLES]      # a frame -> its first Run
+cdef uint64_t runs_lifted = 0  # atomic
 cdef uint64_t codes_tracked = 0  # of which the interpreter says how they end
 
 # ---- marks, and what is told of them
@@ -476,25 +476,34 @@ cdef void go_on_with(Run* r, bint thrown) noexcept:
 cdef inline bint is_running(Run* r) noexcept nogil:
     return st_loadp_acquire(&r.saved.running) != NULL
 
-cdef void lift_waiter(void* waiter) noexcept:
-    """Something is thrown into a body past what waits for it, and what waits for that, in a chain."""
+cdef void set_lifted(Run* r, bint lifted) noexcept nogil:
+    if r.is_lifted != lifted:
+        st_add64(&runs_lifted, 1 if lifted else <uint64_t>-1)
+        r.is_lifted = lifted
+
+cdef bint lift_waiter(void* waiter) noexcept:
+    """Something is thrown into a body past what waits for it, and what waits for that, in a chain: tracked or not. Whether
+    any of it is tracked."""
     cdef Run* r = find_runs(waiter) if waiter != NULL else NULL
-    if r == NULL or is_running(r):
-        return
-    lift_waiter(st_waiting_frame(waiter))
+    cdef bint lifted
+    if waiter == NULL or (r != NULL and is_running(r)):
+        return False
+    lifted = lift_waiter(st_waiting_frame(waiter))
     while r != NULL:
-        r.is_lifted = resume(&r.saved, True)
+        set_lifted(r, resume(&r.saved, True))
+        lifted = lifted or r.is_lifted
         r = r.next
+    return lifted
 
 cdef void lower_waiter(void* waiter) noexcept:
     """A body that was thrown into is suspended again, and with it what waits for it."""
     cdef Run* r = find_runs(waiter) if waiter != NULL else NULL
-    if r == NULL or not r.is_lifted:
+    if waiter == NULL or (r != NULL and not r.is_lifted):
         return
     while r != NULL:
         if r.is_lifted and is_running(r):
             suspend(&r.saved, False, RETURNED, type_of(<PyObject*>&r.saved) != generator_type)
-        r.is_lifted = False
+        set_lifted(r, False)
         r = r.next
     lower_waiter(st_waiting_frame(waiter))
 
@@ -507,26 +516,29 @@ cdef void throw_into_runs(void* frame, PyObject* error) noexcept:
     waiter = st_waiting_frame(frame)
     lift_waiter(waiter)
     while r != NULL:
-        r.is_lifted = False
-        r.is_thrown_into = True
+        set_lifted(r, False)
         r.is_closing = PyErr_GivenExceptionMatches(error, PyExc_GeneratorExit)
         r.saved.waiter = waiter
         r = r.next
     go_on_with(first, True)
 
+cdef void throw_past_runs(void* frame) noexcept:
+    """What is thrown into is not tracked, but what waits for it may be."""
+    cdef uint64_t i
+    for i in range(RUN_TABLES):
+        if runs[i].used:
+            if lift_waiter(st_waiting_frame(frame)):
+                be_told(frame)  # of its suspension, which is theirs
+            return
+
 cdef void suspend_runs(void* frame, bint waits) noexcept:
     cdef Run* r = find_runs(frame)
-    cdef bint was_thrown_into = False
     while r != NULL:
         if not waits:
             r.is_closing = False
-        was_thrown_into = was_thrown_into or r.is_thrown_into
-        r.is_thrown_into = False
         if is_running(r):
             suspend(&r.saved, False, RETURNED, waits)
         r = r.next
-    if was_thrown_into:
-        lower_waiter(st_waiting_frame(frame))
 
 cdef void end_runs(Mark* m, void* frame, int how) noexcept:
     """A body has ended; of code that has a mark, or is gone."""
@@ -540,6 +552,7 @@ cdef void end_runs(Mark* m, void* frame, int how) noexcept:
             resume(&r.saved, True)
         if is_running(r):
             suspend(&r.saved, True, CANCELLED if r.is_closing and how == RETURNED else how, False)
+        set_lifted(r, False)
         if m != NULL and ST_UNLIKELY(not m.events & STARTS):
             heed_last_end(m, h)
         free_run(r)
@@ -598,6 +611,9 @@ cdef void tell_yield(PyObject* code, PyObject* value) noexcept:
     if m.targets != NULL:
         st_context(&frame)
         suspend_runs(frame, waits_at(st_code_flags(code), value))
+    if ST_UNLIKELY(st_load64(&runs_lifted)):
+        st_context(&frame)
+        lower_waiter(st_waiting_frame(frame))
     if m.is_told:
         body_yields(code, value)
 
@@ -615,12 +631,12 @@ cdef void tell_resume(PyObject* code, PyObject* value) noexcept:
 cdef void tell_throw(PyObject* code, PyObject* error) noexcept:
     cdef Mark* m = <Mark*>st_mark_on(code)
     cdef void* frame = NULL
-    if m == NULL:
-        return
-    if m.targets != NULL:
-        st_context(&frame)
+    st_context(&frame)
+    if m != NULL and m.targets != NULL:
         throw_into_runs(frame, error)
-    if m.is_told:
+    else:
+        throw_past_runs(frame)
+    if m != NULL and m.is_told:
         body_goes_on()
 
 cdef tuple tellers():

@@ -39,7 +39,7 @@ cdef int tell_of(PyObject* code) except -1:
     return 0
 
 cdef inline uint32_t events_that_tell() noexcept:
-    return YIELDS | RESUMES | (THROWS if ST_ALL_ARE_LOCAL else 0)
+    return YIELDS | RESUMES
 
 cdef bint become_tool() except -1:
     """Takes the first number that is free of those that no kind of tool claims, if that is still to be done; whether we
@@ -60,8 +60,7 @@ cdef bint become_tool() except -1:
     RESUMES, THROWS, UNWINDS = events.PY_RESUME, events.PY_THROW, events.PY_UNWIND
     for event, told in zip((STARTS, RETURNS, YIELDS, RESUMES, THROWS, UNWINDS), tellers()):
         monitoring.register_callback(number, event, told)
-    if not ST_ALL_ARE_LOCAL:
-        monitoring.set_events(number, THROWS)  # there is no such event for some code alone
+    monitoring.set_events(number, THROWS)  # of all code: it may be what tracked code waits for
     monitoring_tool = number
     return True
 

@@ -63,6 +63,8 @@ def drawn(family: Family, draw: Random) -> Case:
     """A program of a family."""
     count = draw.randint(1, THINGS) if family.kinds else 0
     layers = TRACKED if family.only_tracked else ANY_LAYERS
+    if family.by_code:
+        layers = tuple(once for once in layers if len(once) < 2)  # one profiler has one of a code
     setups = [(draw.choice(family.kinds), draw.choice(layers)) for _ in range(count)]
     settings = Settings(
         has_context=draw.random() < 0.5,

@@ -46,7 +46,7 @@ class Settings(NamedTuple):
     :param retain_threads: how many ended threads keep a line of their own.
     :param max_nodes: of a thread's tree: with fewer than usual, trees are not compared.
     :param only_tracked: whether only bodies that are tracked may be suspended with anything open.
-    :param by_code: whether functions are tracked by their code; what is tracked twice, within.
+    :param by_code: whether functions are tracked by their code.
     """
 
     has_context: bool = True
@@ -110,7 +110,8 @@ class Program:
         self.functions = [self.function(site, plain) for site in CALLS]
         self.blocks = [self.profiler.block(site.track, site.name) for site in KEPT]
         for kind in FUNCTIONS:
-            self.tracked(Thing(kind, LAYERS[kind]))
+            for site in LAYERS[kind]:
+                self.tracked(Thing(kind, [site]))
         self.things: dict[int, Thing] = {}
         self.players: dict[int, Player] = {}
         self.ended: list[Thread] = []  # those that recorded since the last clear(), oldest first
@@ -138,10 +139,9 @@ class Program:
     def tracked(self, thing: Thing) -> Any:
         """A function that gives a new one of a kind."""
         function = FUNCTIONS[thing.kind]
-        layers = thing.layers.copy()
-        if layers and self.settings.by_code:
-            function = self.function(layers.pop(), function)
-        for site in reversed(layers):
+        if self.settings.by_code:
+            return self.function(thing.layers[0], function) if thing.layers else function
+        for site in reversed(thing.layers):
             function = self.profiler.track(site.track, site.name)(function)
         return function
 
@@ -336,11 +336,8 @@ class Program:
             thing = self.things[number] = Thing(kind, [LAYERS[kind][layer] for layer in layers])
             player.worker.do("make", thing)
             # Made while its track is off, it is the bare one.
-            on = [site for site in thing.layers if self.is_on(site)]
-            within = thing.layers[-1:] if self.settings.by_code else []
-            if within and self.is_on(within[0]):
-                on.pop()
-            thing.layers = [*on, *within]  # of code, that is asked when it begins
+            if not self.settings.by_code:  # of which that is asked when it begins
+                thing.layers = [site for site in thing.layers if self.is_on(site)]
             if kind == "returned" and thing.layers:  # its passes begin with the call
                 self._resume(player, thing)
                 self.model.suspend(thing.strand, waiting=False)  # nobody awaits it yet
