@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import ModuleType
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ def _roots_of_modules(folders: Iterable[str]) -> dict[str, str]:
     """
     wanted, found = set(folders), {}
     for name, module in list((sys.modules or {}).items()):
-        file = getattr(module, "__file__", None)
+        # What else a program puts among them may do anything when it is asked for something.
+        is_module = issubclass(type(module), ModuleType)
+        file = getattr(module, "__file__", None) if is_module else None
         if not isinstance(file, str) or os.path.dirname(file) not in wanted:
             continue
         folder = root = os.path.dirname(file)
