@@ -57,7 +57,7 @@ LAZY: dict[str, set[str]] = {
     "cli": {"_core", "export", "report", "statistics", "store"},
     "_default": {"report"},
     "_sent": {"store"},
-    "integrations": {"cli", "export", "statistics"},
+    "integrations": {"_core", "_default", "cli", "export", "statistics"},
     "__init__": {"_default", "_log", "_taught", "integrations"},
 }
 
@@ -68,14 +68,17 @@ OUTSIDE: dict[str, set[str]] = {
     "config": {"tomllib"},
     "integrations": {
         "IPython",
+        "asgiref",
         "celery",
         "distributed",
+        "django",
         "joblib",
         "mpi4py",
         "opentelemetry",
         "pyspark",
         "pytest",
         "ray",
+        "sqlalchemy",
     },
     "report": {"rich"},
     "results": {"numpy", "pandas", "polars", "pyarrow"},
