@@ -89,7 +89,7 @@ def test_what_the_server_sends_by_itself_is_given_on_as_it_is() -> None:
     """A file in the server's own wrapper."""
     p = Profiler("wsgi")
     body = Body(b"file")
-    assert served(p, body, **{"wsgi.file_wrapper": Body}) is body
+    assert served(p, body, "200 OK", **{"wsgi.file_wrapper": Body}) is body
     assert ended(p) == {"GET /a/<x>": (1, 0, 0)}
 
 
@@ -152,7 +152,7 @@ def test_a_request_is_a_pass_and_all_else_goes_by() -> None:
     around = asgi.Middleware(app, p, route=lambda scope: scope["route"])
     sent = []
 
-    async def send(message: Any) -> None:
+    async def send(message: Any = None) -> Any:
         sent.append(message.get("status"))
 
     def request(status: int) -> Any:

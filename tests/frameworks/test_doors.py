@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import textwrap
@@ -13,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,12 +166,12 @@ def test_fastapi_has_a_block_for_each_route() -> None:
 
     app.include_router(router)
     app.add_middleware(Middleware, profiler=p)
-    client = TestClient(app)
-    with pytest.warns(RuntimeWarning, match="'bare' is tracked above the decorator of its route"):
+    with TestClient(app) as client:
+        with pytest.warns(RuntimeWarning, match="'bare' is tracked above the decorator of its"):
+            assert client.get("/shop/orders/3").json() == {"number": 3}
+        p.clear()
         assert client.get("/shop/orders/3").json() == {"number": 3}
-    p.clear()
-    assert client.get("/shop/orders/3").json() == {"number": 3}
-    assert client.get("/shop/orders/x").status_code == 422
+        assert client.get("/shop/orders/x").status_code == 422
     assert passes(p) == {"GET /shop/orders/{number}": (2, 0), "order": (1, 0)}
     assert "GET /shop/orders/{number} > order" in paths(p)
 
@@ -433,3 +435,59 @@ def test_httpx_has_a_block_for_each_host() -> None:
     with pytest.raises(httpx.ConnectError), instrument(httpx.Client(trust_env=False), p) as client:
         client.get("http://127.0.0.1:1/")
     assert passes(p) == {"own GET": (2, 1), f"GET {host}": (5, 0), "GET 127.0.0.1:1": (1, 1)}
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "web.md"
+DRIVES = {
+    "fastapi": """
+        from fastapi.testclient import TestClient
+        from fastapi_app import app, p
+        with TestClient(app) as client:
+            assert client.get("/orders/3").json() == {"number": 3, "price": 3}
+        expected = ["GET /orders/{number}", "order", "sum"]
+    """,
+    "flask": """
+        from flask_app import app, p
+        assert app.test_client().get("/orders/3").json == {"number": 3, "price": 3}
+        expected = ["GET /orders/<int:number>", "order", "sum"]
+    """,
+    "django": """
+        import django_settings, django
+        from django.conf import settings
+        from django.http import HttpResponse
+        from django.urls import path
+        from shop_profiling import p
+        settings.configure(**{k: v for k, v in vars(django_settings).items() if k.isupper()}, ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="x")
+        django.setup()
+        urlpatterns = [path("orders/<int:number>/", lambda request, number: HttpResponse("ok"))]
+        from django.test import Client
+        assert Client().get("/orders/3/").content == b"ok"
+        expected = ["GET orders/<int:number>/"]
+    """,
+    "sqlalchemy": """
+        from clients import engine
+        from shop_profiling import p
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+        expected = ["SELECT ?"]
+    """,
+}
+
+
+@pytest.mark.parametrize("framework", DRIVES)
+def test_what_the_guide_says_to_copy_runs(framework: str, tmp_path: Path) -> None:
+    """As it stands there, with the blocks that it says."""
+    pytest.importorskip(framework)
+    for title, text in re.findall(r'```python title="([^"]+)"\n(.*?)```', GUIDE.read_text(), re.S):
+        (tmp_path / title).write_text(text)
+    check = (
+        "found = [n.name for n, depth in p.get_results().tree.walk() if depth]\n"
+        "assert found == expected, found\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(DRIVES[framework]) + check],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
