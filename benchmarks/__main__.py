@@ -11,13 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import _machine, _store, check, instructions, page, report, suite
+from benchmarks import _machine, _store, check, instructions, metrics, page, report, suite
 from benchmarks._child import ROOT
 from benchmarks._run import Scale
 
 COMMANDS = {
     "report": report.main,
     "instructions": instructions.main,
+    "metrics": metrics.main,
     "page": page.main,
     "check": check.main,
     "pyperf": suite.main,
