@@ -56,6 +56,7 @@ cdef extern from "_platform.h" nogil:
     void st_or64(uint64_t*, uint64_t)
     int st_casp(void**, void*, void*)
     int st_cas64(uint64_t*, uint64_t, uint64_t)
+    void st_fence_full()
     void st_fence_release()
     void st_fence_acquire()
     void st_pause()

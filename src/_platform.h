@@ -73,6 +73,7 @@ static inline void st_fence(void) { __dmb(_ARM64_BARRIER_ISH); }
 #  else
 static inline void st_fence(void) { _ReadWriteBarrier(); }
 #  endif
+static inline void st_fence_full(void) { MemoryBarrier(); }
 static inline void st_fence_release(void) { st_fence(); }
 static inline void st_fence_acquire(void) { st_fence(); }
 static inline uint32_t st_load32_acquire(const uint32_t *p) { uint32_t v = st_load32(p); st_fence(); return v; }
@@ -100,6 +101,7 @@ static inline void st_store64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, 
 #  if defined(__SANITIZE_THREAD__)
 #    pragma GCC diagnostic ignored "-Wtsan"
 #  endif
+static inline void st_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 static inline void st_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
 static inline void st_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 static inline uint32_t st_load32_acquire(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }

@@ -260,8 +260,6 @@ cdef void suspend(SuspendedObject* self, bint ends, int how, bint waits) noexcep
     if not ends and above == <size_t>-1:
         bring_to_top(b, a, now)
     if not ends:
-        if above:  # the collector may close the body without this one, whose exits then find nothing to close
-            note_exits((<Handle*>self.handle).store, UNMATCHED)
         if not suspend_strand(&self.strand, b, a, now, waits, True):
             b.untimed += 1
             self.over = True
@@ -270,7 +268,6 @@ cdef void suspend(SuspendedObject* self, bint ends, int how, bint waits) noexcep
     else:
         self.over = True
         if above and above != <size_t>-1:
-            note_exits((<Handle*>self.handle).store, UNMATCHED)
             leave_own(self, b, a, now, how)
         a.flags &= ~<uint32_t>BODY
         leave(b, a, now, how)

@@ -212,6 +212,7 @@ cdef struct Buffer:
     uint32_t missed            # blocks that are open but found no room on the stack: left first, being innermost
     uint32_t times             # the site + 1 whose pass begins next, and is to take processor time; or 0
     uint32_t aside             # suspended bodies that are not tracked and have something open here
+    uint32_t is_native         # atomic: its thread has recorded without the GIL
     uint32_t site_capacity
     uint32_t foreign           # of another process: its clock's kind, and 1; else 0
     uint32_t number            # in its file

@@ -167,6 +167,13 @@ cdef cold miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
         b.missed += 1
     note_exits(h.store, UNMATCHED)
 
+cdef cold become_native(Buffer* b) noexcept nogil:
+    """From now on a thread may record while others hold the GIL: they drain nothing for it any more."""
+    st_store32(&b.is_native, 1)
+    st_fence_full()
+    while st_load64_acquire(&b.drains) % 2:
+        st_pause()
+
 cdef inline uint64_t gate_of(const Handle* h) noexcept nogil:
     return st_load64(<uint64_t*><uintptr_t>st_load64(<uint64_t*>&h.gate))
 
@@ -184,6 +191,8 @@ cdef inline hot enter(const Handle* h, Buffer** owner, Activation** entered, int
         b = settle(<Handle*>h, who) if gate_of(h) != OFF else pass_by(h, who)
         if b == NULL:
             return
+    if who == NATIVE and ST_UNLIKELY(st_load32(&b.is_native) == 0):
+        become_native(b)
     if ST_UNLIKELY(is_posted(b)):
         drain(b)
     if who == NATIVE:

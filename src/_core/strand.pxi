@@ -383,6 +383,7 @@ cdef bint adopt(Strand* s, Buffer* b, uint64_t now) noexcept nogil:
             break
         from_ = activation_at(origin, from_.next)
     post(origin, low, now if s.session == st_load64_acquire(&origin.session) else 0, CHAIN)
+    drain_for(origin)
     st_add64(&origin.released, 1)
     hold_buffer(s, b, first)
     resume_any(b, first, activation_at(b, b.top))
@@ -412,6 +413,7 @@ cdef void forget_strand(Strand* s, Buffer* b) noexcept nogil:
         b.held -= 1
     else:
         post(origin, low, st_ticks() if counts else 0, CHAIN)
+        drain_for(origin)
         st_add64(&origin.released, 1)
 
 # ---- what other threads have taken over or left
@@ -461,11 +463,15 @@ cdef void drain_chain(Buffer* b, Activation* low) noexcept nogil:
 
 cdef void drain(Buffer* b) noexcept nogil:
     """Has what other threads have ended here be open no more, in the order in which they said so."""
+    st_store64(&b.drains, b.drains + 1)
+    st_fence_release()
+    take_posted(b)
+    st_store64_release(&b.drains, b.drains + 1)
+
+cdef void take_posted(Buffer* b) noexcept nogil:
     cdef uint64_t newest
     cdef Activation* a
     cdef uint32_t first = 0, offset, following
-    st_store64(&b.drains, b.drains + 1)
-    st_fence_release()
     while True:
         newest = st_load64_acquire(&b.posted)
         if newest == 0 or st_cas64(&b.posted, newest, 0):
@@ -487,7 +493,16 @@ cdef void drain(Buffer* b) noexcept nogil:
             forget_processor_time(b, a)
             close(b, a, a.ended)
         st_let_go(take_out(b, a))
-    st_store64_release(&b.drains, b.drains + 1)
+
+cdef void drain_for(Buffer* b) noexcept nogil:
+    """Does that for another thread, which is in the middle of nothing while this one holds the GIL, unless it records
+    without: else it may not look for long."""
+    if ST_HAS_GIL and not st_load32(&b.is_native):
+        st_store64(&b.drains, b.drains + 1)
+        st_fence_full()
+        if not st_load32(&b.is_native):
+            take_posted(b)
+        st_store64_release(&b.drains, b.drains + 1)
 
 # ---- whose a block is
 
@@ -656,6 +671,12 @@ cdef void set_frame_aside(Buffer* b, void* frame, bint waits) noexcept nogil:
     while low != NULL and put_aside(b, low, waits) and frame_of(low) != frame:
         low = lowest_of(b, frame)
 
+cdef bint is_frame_of_body_within(void* frame, void* last, void* body) noexcept nogil:
+    """Whether the frame of a body is one of those from one out to another."""
+    while frame != last and not st_is_frame_of_body(frame, body):
+        frame = st_outer_code_frame(frame)
+    return st_is_frame_of_body(frame, body)
+
 cdef void set_frames_aside(Buffer* b, void* frame, void* last, bint waits) noexcept nogil:
     """The same, of all frames from one out to another one that waits for it."""
     cdef void* context = st_context(NULL)
@@ -663,7 +684,7 @@ cdef void set_frames_aside(Buffer* b, void* frame, void* last, bint waits) noexc
         drain(b)
     if context != b.context and (b.flows.used == 0 or not turn_to(b, context)):
         return  # nothing is open in this one
-    if b.body != NULL and st_is_frame_of_body(last, b.body):
+    if b.body != NULL and is_frame_of_body_within(frame, last, b.body):
         return  # a tracked body is suspended with all that lies on it
     set_frame_aside(b, frame, waits)
     while frame != last:

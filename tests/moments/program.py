@@ -388,6 +388,8 @@ class Program:
             each.strand.passes and not each.strand.is_tracked for each in chain
         ):
             return
+        if not chain[0].strand.is_tracked and any(map(_began_by_hand, chain)):
+            return
         player.worker.do(how)
         thing.waiting = how == "wait"
         if is_given:
@@ -580,6 +582,11 @@ class Program:
     def _same(self, what: str, got: object, expected: object) -> None:
         if got != expected:
             raise DifferenceError(f"{what}: got {got}, expected {expected}")
+
+
+def _began_by_hand(thing: Thing) -> bool:
+    """Whether the outermost pass of a body was entered by hand: nobody can tell that it is the body's own."""
+    return bool(thing.strand.passes) and thing.strand.passes[0].site in KEPT
 
 
 def _clamped(results: ProfilerResults) -> int:
