@@ -82,6 +82,7 @@ cdef extern from "_platform.h" nogil:
     int st_on_thread_exit(void (*)(void*) noexcept nogil)
     int st_watch_thread(void*)
     void* st_context(void** frame)
+    void st_incref(PyObject*)
     void st_hold(void*)
     void st_let_go(void*)
     void* st_outer_context(void*)

@@ -376,8 +376,17 @@ static ST_NOINLINE void *st_need_context(void) {
     return state->context;
 }
 
-static inline void st_hold(void *context) { Py_XINCREF((PyObject *)context); }
-static inline void st_let_go(void *context) { Py_XDECREF((PyObject *)context); }
+/* References to what is never immortal: without looking whether it is. */
+#if PY_VERSION_HEX >= 0x030C0000 && !defined(Py_GIL_DISABLED) && !defined(Py_REF_DEBUG)
+static inline void st_incref(PyObject *object) { object->ob_refcnt++; }
+static inline void st_decref(PyObject *object) { if (--object->ob_refcnt == 0) _Py_Dealloc(object); }
+#else
+static inline void st_incref(PyObject *object) { Py_INCREF(object); }
+static inline void st_decref(PyObject *object) { Py_DECREF(object); }
+#endif
+
+static inline void st_hold(void *context) { if (context != NULL) st_incref((PyObject *)context); }
+static inline void st_let_go(void *context) { if (context != NULL) st_decref((PyObject *)context); }
 
 /* The context that a context was entered from; NULL for none. The field is private, and the first one of the object
  * in every version named here; a later one gets NULL until somebody has looked, and its flows start under nothing. */

@@ -479,3 +479,34 @@ def test_what_begins_in_a_context_within_is_covered(p: Profiler, clock: ManualCl
     results = p.get_results()
     assert recorded(p)["inside"].total_time_ns == 5
     assert results.get_track(0).total_time_ns == recorded(p)["rows"].total_time_ns == 6
+
+
+def test_what_a_context_manager_has_open_in_a_generator_is_suspended_with_that(
+    p: Profiler, clock: ManualClock
+) -> None:
+    """It is the generator's `with` that it is open in, however many managers are between."""
+
+    @contextlib.contextmanager
+    def within(name: str) -> Iterator[None]:
+        with p.block(0, name):
+            yield
+
+    @contextlib.contextmanager
+    def around() -> Iterator[None]:
+        with within("timed"):
+            yield
+
+    def rows() -> Iterator[int]:
+        with around():
+            yield 1
+            clock.advance(1)
+            yield 2
+
+    with p.block(0, "main"):
+        for _ in rows():
+            with p.block(0, "use"):
+                clock.advance(10)
+    figures = tree(p)["main"][3]
+    assert figures["use"] == (2, 20, 20, {})
+    assert figures["timed"][::3] == (1, {})
+    assert p.open_blocks() == []

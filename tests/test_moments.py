@@ -102,6 +102,6 @@ def test_all_figures_are_as_defined(family: str) -> None:
 @pytest.mark.stress
 @pytest.mark.parametrize("family", FAMILIES)
 def test_all_figures_are_as_defined_in_very_many_programs(family: str) -> None:
-    """The same, for programs that are new each time: 20,000 in all."""
+    """The same, for programs that are new each time: 50,000 in all."""
     draw = Random()
-    all_agree(family, (str(draw.getrandbits(64)) for _ in range(20_000 // len(FAMILIES))))
+    all_agree(family, (str(draw.getrandbits(64)) for _ in range(50_000 // len(FAMILIES))))

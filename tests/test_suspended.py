@@ -857,3 +857,26 @@ def test_a_generator_that_changes_threads_may_enter_its_block_again(
                 go_on()
     block = recorded(p)["row"]
     assert (block.hit_count, block.total_time_ns, block.self_time_ns) == (4, 12, 4)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_abandoned_generator_that_ignores_its_end_is_closed_once(p: Profiler) -> None:
+    """As the bare one is; its pass ends all the same."""
+    told = []
+
+    def stubborn() -> Iterator[None]:
+        while True:
+            try:
+                yield
+            except GeneratorExit:
+                told.append("end")
+
+    for function in (stubborn, p.track(0)(stubborn)):
+        made: Any = function()
+        next(made)
+        del made
+        gc.collect()
+        assert told == ["end"]
+        told.clear()
+    block = recorded(p)["stubborn"]
+    assert (block.hit_count, block.cancelled_count, block.open_count) == (1, 1, 0)

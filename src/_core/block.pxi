@@ -2,7 +2,7 @@
 
 cdef PyObject* block_enter(PyObject* self, PyObject* ignored) noexcept:
     enter_block(<Handle*>(<BlockObject*>self).handle)
-    Py_INCREF(self)
+    st_incref(self)
     return self
 
 cdef PyObject* block_exit(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:

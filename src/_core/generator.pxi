@@ -114,6 +114,7 @@ cdef extern from "Python.h":
     PyObject* PyObject_SelfIter(PyObject*)
     PyObject* PyObject_Repr(PyObject*)
     int PyObject_CallFinalizerFromDealloc(PyObject*)
+    void PyObject_CallFinalizer(PyObject*)
     void PyErr_SetObject(PyObject*, PyObject*)
     void PyErr_SetNone(PyObject*)
     PyObject* PyExc_StopIteration
@@ -515,15 +516,19 @@ cdef void suspended_finalize(PyObject* self) noexcept:
     # coroutine that was never awaited says so when it goes, if nobody closes it before.
     if has_loop:
         result = PyObject_CallOneArg(s.finalizer, self)
-    elif s.untouched or PyAsyncGen_CheckExact(innermost_of(s.inner)):
-        result = Py_None
-    else:
-        result = call_on(self, s.inner, CLOSE, NULL, 0)
-    if result == NULL:
-        PyErr_WriteUnraisable(s.inner)
-    elif result != Py_None:
-        Py_DECREF(result)
+        if result == NULL:
+            PyErr_WriteUnraisable(s.inner)
+        Py_XDECREF(result)
+    elif not s.untouched and not PyAsyncGen_CheckExact(innermost_of(s.inner)):
+        finalize_inner(s)
     st_put_error(&error)
+
+cdef void finalize_inner(SuspendedObject* self) noexcept:
+    """Closes what is behind one that is abandoned as it would be closed itself: once, though it may ignore that."""
+    cdef bint timed = resume(self, True)
+    PyObject_CallFinalizer(self.inner)
+    if timed:
+        suspend(self, is_over(self.inner), CANCELLED, False)
 
 cdef void end_abandoned(SuspendedObject* self) noexcept:
     """The pass of what is dropped ends now, if closing it has not ended it."""
