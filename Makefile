@@ -77,7 +77,7 @@ frameworks: build/frameworks/.installed ## run programs over some fifty other pa
 ENGINES_PYTHON ?= python3.12
 engines: build/engines/.installed ## start Dask, Ray, Spark, Celery, joblib and MPI, and gather what their workers record
 	build/engines/bin/python -m pip install --quiet --force-reinstall --no-deps --no-build-isolation .
-	build/engines/bin/python -m pytest -p no:cacheprovider -m engines tests/engines tests/test_docs.py $(ARGS)
+	PATH="$(CURDIR)/build/engines/bin:$$PATH" build/engines/bin/python -m pytest -p no:cacheprovider -m engines tests/engines tests/test_docs.py $(ARGS)
 
 decorated: build/wheel/.built ## decorate each function of ten packages from PyPI, and hold their own tests against those of the bare ones
 	$(PY) tools/decorated.py $(ARGS)

@@ -57,7 +57,7 @@ LAZY: dict[str, set[str]] = {
     "cli": {"_core", "export", "report", "statistics", "store"},
     "_default": {"report"},
     "_sent": {"store"},
-    "integrations": {"_core", "_default", "cli", "export", "statistics"},
+    "integrations": {"_core", "_default", "cli", "export", "statistics", "store"},
     "__init__": {"_default", "_log", "_taught", "integrations"},
 }
 

@@ -14,9 +14,17 @@ from stichotrope import Profiler
 from stichotrope.integrations import _node
 from stichotrope.integrations._node import Keeper, Sender, ask, keep_file, recorded_here
 from stichotrope.integrations._run import Run
+from stichotrope.profiler import ON_MADE
 from stichotrope.results.snapshots import Snapshots
+from stichotrope.store.reader import SUFFIX as STORE_SUFFIX
 
 pytestmark = pytest.mark.unit
+
+
+def forget() -> None:
+    """Have this process keep no files and no stores."""
+    _node._keepers.clear()
+    ON_MADE.clear()
 
 
 def passes(p: Profiler, count: int) -> None:
@@ -33,7 +41,7 @@ def keeper(tmp_path: Path) -> Iterator[Keeper]:
     assert kept is not None
     yield kept
     kept.stop()
-    _node._keepers.clear()
+    forget()
 
 
 def test_what_was_recorded_before_the_file_was_begun_does_not_count(tmp_path: Path) -> None:
@@ -45,7 +53,7 @@ def test_what_was_recorded_before_the_file_was_begun_does_not_count(tmp_path: Pa
     assert keep_file(str(tmp_path), "w") is kept
     passes(p, 4)
     kept.stop()
-    _node._keepers.clear()
+    forget()
     results = ask(str(tmp_path), 1.0).results()
     assert hits(results) == {"x": 4}
     assert [one.worker for one in results.processes] == ["w"]
@@ -64,6 +72,42 @@ def test_who_asks_gets_what_was_recorded_until_then(tmp_path: Path, keeper: Keep
         assert hits(ask(str(tmp_path), 0.0).results()) == {"x": number}
 
 
+def test_a_process_that_is_killed_has_left_its_store(tmp_path: Path) -> None:
+    """It is the last word: what was written before counts once."""
+    program = """
+        import os
+        from stichotrope import Profiler
+        from stichotrope.integrations import _node
+
+        kept = _node.keep_file(os.environ["FOLDER"], "worker 7")
+        p = Profiler("p")
+        for _ in range(1000):
+            with p.block(0, "x"):
+                pass
+        kept._sender._send_if_changed()
+        with p.block(0, "x"):
+            os.kill(os.getpid(), 9)
+    """
+    assert run_program(program, FOLDER=str(tmp_path)).returncode == -9
+    for _ in range(2):
+        results = ask(str(tmp_path), 0.0).results()
+        assert (hits(results), results.total_open) == ({"x": 1000}, 1)
+        assert [one.worker for one in results.processes] == ["worker 7"]
+    (warning,) = results.metadata["warnings"]
+    assert "was killed" in warning
+
+
+def test_a_store_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """And left out."""
+    folder = tmp_path / "stores" / "w%201" / "1"
+    folder.mkdir(parents=True)
+    (folder / "bad.stichotrope").write_bytes(b"?")
+    for path in folder.iterdir():
+        path.rename(path.with_name("bad" + STORE_SUFFIX))
+    (warning,) = ask(str(tmp_path), 0.0).warnings
+    assert warning.startswith("the store of w 1 was left out: ")
+
+
 def test_a_directory_that_is_gone_ends_it_quietly(tmp_path: Path) -> None:
     """The run is over."""
     folder = tmp_path / "folder"
@@ -77,7 +121,7 @@ def test_a_directory_that_is_gone_ends_it_quietly(tmp_path: Path) -> None:
     p = Profiler("p")
     passes(p, 1)
     kept.stop()
-    _node._keepers.clear()
+    forget()
     assert not folder.exists()
 
 

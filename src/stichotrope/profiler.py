@@ -54,6 +54,9 @@ _DEAD_PROFILERS: deque[int] = deque()
 # Called with each new profiler, while no lock is held: by who reports on all that a program makes.
 ON_NEW: list[Callable[[Profiler], object]] = []
 
+# Likewise, by who keeps what they record in a store and reports on nothing.
+ON_MADE: list[Callable[[Profiler], object]] = []
+
 # Called once, when the first profiler is made: what a program without one need not wait for.
 BEFORE_FIRST: list[Callable[[], object]] = []
 
@@ -223,7 +226,7 @@ class Profiler(_core.Recorder):
         _prepare()
         if directory is not None:
             self.keep_in(directory)
-        for tell in list(ON_NEW):
+        for tell in [*ON_NEW, *ON_MADE]:
             tell(self)
 
     @classmethod

@@ -107,12 +107,13 @@ def test_pools_of_processes(tmp_path: Path, method: str) -> None:
     assert told["warnings"] == []
 
 
-def test_a_process_that_is_killed_leaves_what_it_had_written(tmp_path: Path) -> None:
-    """And the error is the program's own to see."""
+def test_a_process_that_is_killed_leaves_all_that_it_had_recorded(tmp_path: Path) -> None:
+    """To the last pass; and the error is the program's own to see."""
     (told,) = told_by(
         tmp_path,
         """
         def die():
+            square(7)
             os.kill(os.getpid(), 9)
 
         if __name__ == "__main__":
@@ -122,7 +123,6 @@ def test_a_process_that_is_killed_leaves_what_it_had_written(tmp_path: Path) -> 
             with profile() as run:
                 pool = concurrent.futures.ProcessPoolExecutor(2)
                 list(pool.map(square, range(100)))
-                wait_for(run, 100)
                 try:
                     pool.submit(die).result()
                 except concurrent.futures.process.BrokenProcessPool:
@@ -130,11 +130,8 @@ def test_a_process_that_is_killed_leaves_what_it_had_written(tmp_path: Path) -> 
             tell(run, broken=broken)
         """,
     )
-    assert (told["hits"], told["broken"], told["warnings"]) == (
-        {"square": 100, "inner": 0},
-        True,
-        [],
-    )
+    assert (told["hits"], told["broken"]) == ({"square": 101, "inner": 0}, True)
+    assert all("was killed, or left without ending" in warning for warning in told["warnings"])
 
 
 def test_a_process_that_does_not_answer_is_named(tmp_path: Path) -> None:
@@ -192,6 +189,7 @@ def test_dask(tmp_path: Path) -> None:
         tmp_path,
         """
         def die():
+            square(7)
             os.kill(os.getpid(), 9)
 
         def fail():
@@ -199,9 +197,12 @@ def test_dask(tmp_path: Path) -> None:
 
         if __name__ == "__main__":
             import logging
+            import dask
             from distributed import Client, KilledWorker, LocalCluster
             from stichotrope.integrations.dask import profile
 
+            # Else it counts workers as lost that take long to come back, and does not wait for them.
+            dask.config.set({"distributed.deploy.lost-worker-timeout": "280s", "distributed.scheduler.allowed-failures": 0})
             with LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None, silence_logs=logging.CRITICAL) as cluster, Client(cluster) as client:
                 client.gather(client.map(both, range(17)))
                 with profile(client) as run:
@@ -209,22 +210,23 @@ def test_dask(tmp_path: Path) -> None:
                     square(1)
                     client.submit(fail).exception()
                 tell(run, tasks={f"{track.track_name} {one.name}": (one.hit_count, one.error_count) for track in run.tasks().tracks.values() for one in track.blocks if track.track_name == "compute"})
+            with LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None, silence_logs=logging.CRITICAL) as cluster, Client(cluster) as client:
                 with profile(client) as run:
                     client.gather(client.map(both, range(50), pure=False))
-                    wait_for(run, 100)
                     died = client.submit(die, pure=False).exception()
                     assert isinstance(died, KilledWorker), died
                     cluster.scale(3)
                     client.wait_for_workers(3)
                     client.gather(client.map(both, range(20), pure=False))
-                tell(run)
+                tell(run, deaths=1 + dask.config.get("distributed.scheduler.allowed-failures"))
         """,
     )
     assert told[0]["hits"] == {"square": 101, "inner": 100}
     assert {worker for worker, _ in told[0]["workers"]} == {"0", "1", "client"}
     assert told[0]["tasks"] == {"compute both": [100, 0], "compute fail": [1, 1]}
-    assert told[1]["hits"] == {"square": 70, "inner": 70}
-    assert [each["warnings"] for each in told] == [[], []]
+    assert told[1]["hits"] == {"square": 70 + told[1]["deaths"], "inner": 70}
+    assert told[0]["warnings"] == []
+    assert all("was killed, or left" in warning for warning in told[1]["warnings"])
 
 
 def test_dask_on_threads_of_this_process(tmp_path: Path) -> None:
@@ -263,6 +265,7 @@ def test_ray(tmp_path: Path) -> None:
                 return square(n)
 
             def die(self):
+                square(7)
                 os.kill(os.getpid(), 9)
 
         if __name__ == "__main__":
@@ -279,8 +282,10 @@ def test_ray(tmp_path: Path) -> None:
             with profile() as killed:
                 actor = Actor.remote()
                 ray.get([actor.ask.remote(n) for n in range(50)])
-                wait_for(killed, 100)
-                actor.die.remote()
+                try:
+                    ray.get(actor.die.remote())
+                except ray.exceptions.RayActorError:
+                    pass
                 ray.get([task.remote(n) for n in range(10)])
             forget()
             ray.shutdown()
@@ -290,9 +295,10 @@ def test_ray(tmp_path: Path) -> None:
     )
     assert [{name: hits for name, hits in each["hits"].items() if hits} for each in told] == [
         {"square": 200 + 100 + 50 + 1, "ask": 50},
-        {"square": 60, "ask": 50},
+        {"square": 61, "ask": 50},
     ]
-    assert [each["warnings"] for each in told] == [[], []]
+    assert told[0]["warnings"] == []
+    assert all("was killed, or left" in warning for warning in told[1]["warnings"])
     assert all(worker == "driver" or " on node " in worker for worker, _ in told[0]["workers"])
 
 

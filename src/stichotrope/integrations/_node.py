@@ -15,7 +15,7 @@ import threading
 import time
 
 from .._text.files import files_in, read_whole, write_bytes_whole
-from ..profiler import profilers
+from ..profiler import ON_MADE, Profiler, profilers
 from ..results import ResultsFormatError
 from ..results.snapshots import Snapshots
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SUFFIX = ".stcb"
+_STORES = "stores"  # below it a directory for each process's name, and each of its profilers
 _BEFORE = ".before"  # what a process had recorded already when it began to keep a file
 _ANSWERED = ".answered"  # its time is that of the question which the file answers
 _ASKED = "asked"
@@ -60,6 +61,67 @@ def has_changed_since(state: object) -> tuple[bool, object]:
     """
     now = [(id(profiler), profiler._state()) for profiler in profilers()]
     return now != state, now
+
+
+def keep_stores(folder: str, worker: str) -> None:
+    """Have each profiler of this process keep what it records in a store, to the last pass.
+
+    Those that have recorded something, or have a store, go on as they are.
+
+    :param folder: the directory of the stores.
+    :param worker: what the engine calls this process.
+    """
+    from urllib.parse import quote
+
+    directory = os.path.join(folder, _STORES, quote(worker, safe="") or "-")
+
+    def keep(profiler: Profiler) -> None:
+        results = profiler.get_results()
+        if profiler.store is None and not results.was_entered and os.path.isdir(folder):
+            number, _, _ = str(results.metadata["recording"]).partition("-")
+            profiler.keep_in(os.path.join(directory, number))
+
+    ON_MADE.append(keep)
+    for profiler in profilers():
+        keep(profiler)
+
+
+def left_in_stores(folder: str) -> Snapshots:
+    """Return what processes that are gone have left in their stores, for `Snapshots.add_left`.
+
+    :param folder: the directory of the stores.
+    """
+    from urllib.parse import unquote
+
+    from ..store.reader import paths_in
+
+    left = Snapshots()
+    for directory, folders, _ in os.walk(os.path.join(folder, _STORES)):
+        if not folders:
+            worker = unquote(os.path.basename(os.path.dirname(directory)))
+            for path in paths_in(directory):
+                _add_left(path, "" if worker == "-" else worker, left)
+    return left
+
+
+def _add_left(path: str, worker: str, left: Snapshots) -> None:
+    from ..store.reader import KeptRecords
+
+    try:
+        with KeptRecords(path) as kept:
+            if kept.lives:
+                return
+            results = kept.results()
+    except (OSError, ResultsFormatError) as error:
+        left.warn(f"the store of {worker or 'a process'} was left out: {error}")
+        return
+    # Which recording it is of its process, as results tell it: the number, and when it began.
+    results.metadata["recording"] = f"{os.path.basename(os.path.dirname(path))}-0"
+    results.metadata["worker"] = worker
+    for process in results.processes:
+        process.worker = worker
+    if results.was_entered:
+        left.add(results.to_bytes())
 
 
 class Sender:
@@ -188,6 +250,7 @@ def keep_file(folder: str, worker: str = "") -> Keeper | None:
         if keeper is None or keeper.pid != os.getpid():
             if not os.path.isdir(folder):
                 return None
+            keep_stores(folder, worker)
             _keepers[folder] = keeper = Keeper(folder, worker)
             _write_at_exit()
         return keeper
@@ -243,6 +306,7 @@ def ask(folder: str, timeout_s: float) -> Snapshots:
         _read(path, found)
         if os.path.exists(path + _BEFORE):
             _read(path + _BEFORE, before)
+    found.add_left(left_in_stores(folder))
     for path in waiting:
         found.warn(
             f"process {_pid(path)} did not answer within {timeout_s:g} s: "
@@ -274,7 +338,7 @@ def _pid(path: str) -> int:
 
 def _is_running(pid: int) -> bool:
     if pid == os.getpid():
-        return False  # it cannot wait for itself: its own is taken from memory
+        return any(keeper.pid == pid for keeper in list(_keepers.values()))  # on its own thread
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")

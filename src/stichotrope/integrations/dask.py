@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import tempfile
 from contextlib import contextmanager
 
+from distributed.core import Status
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 from distributed.utils import key_split
 
@@ -17,7 +20,7 @@ from ..results import CallNode, ProfileBlock, ProfilerResults, ProfileTrack
 from ..results.histogram import Histogram
 from ..results.packed import NODE_COLUMNS
 from ..results.snapshots import Snapshots
-from ._node import Sender, recorded_here
+from ._node import Sender, keep_stores, left_in_stores, recorded_here
 from ._run import TIMEOUT_S, Run
 
 TYPE_CHECKING = False
@@ -43,6 +46,11 @@ class Reporter(WorkerPlugin):
         self._worker = worker
         self._label = str(worker.name)
         worker.handlers[self.name] = self.recorded
+        # On threads of the client's own process, there is nobody who would outlive it.
+        self._folder = os.path.join(tempfile.gettempdir(), self.name) if worker.nanny else None
+        if self._folder is not None:
+            os.makedirs(self._folder, mode=0o700, exist_ok=True)
+            keep_stores(self._folder, self._label)
         self._sender = Sender(self._send, self._label)
         self._sender.start()
 
@@ -52,15 +60,25 @@ class Reporter(WorkerPlugin):
         # Not through the thread, which would wait for this very loop.
         self._message(recorded_here(self._label).to_bytes())
         self._sender.abandon()
+        if self._folder is not None and worker.status == Status.running:  # the run is over
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
         """See to it that what a task recorded is sent when it has ended."""
         if start == "executing":
             self._sender.wake()
 
-    async def recorded(self) -> bytes:
-        """Return what has been recorded until now: the scheduler asks."""
-        return (await asyncio.to_thread(recorded_here, self._label)).to_bytes()
+    async def recorded(self) -> dict[str, bytes]:
+        """Return what has been recorded until now, and what others have left: the scheduler asks.
+
+        Others are workers of this machine that are gone.
+        """
+        own, left = await asyncio.to_thread(self._found)
+        return {"own": own.to_bytes(), "left": left.to_bytes()}
+
+    def _found(self) -> tuple[Snapshots, Snapshots]:
+        left = Snapshots() if self._folder is None else left_in_stores(self._folder)
+        return recorded_here(self._label), left
 
     def _send(self, found: Snapshots) -> None:
         self._worker.loop.add_callback(self._message, found.to_bytes())
@@ -80,6 +98,7 @@ class Collector(SchedulerPlugin):
     def __init__(self, name: str) -> None:
         self.name = name
         self._found = Snapshots()
+        self._left: list[bytes] = []
         self._tasks = TaskTimes()
 
     async def start(self, scheduler: Any) -> None:
@@ -113,6 +132,10 @@ class Collector(SchedulerPlugin):
         if ask:
             workers = list(self._scheduler.workers)
             await asyncio.gather(*(self._ask(worker, timeout_s) for worker in workers))
+            # Now that all has arrived that was sent before.
+            for left in self._left:
+                self._found.add_left(Snapshots([left]))
+            self._left.clear()
         return {
             "recorded": self._found.to_bytes(),
             "tasks": self._tasks.snapshots(self._scheduler).to_bytes(),
@@ -125,8 +148,9 @@ class Collector(SchedulerPlugin):
             answer = (await asyncio.wait_for(asking, timeout_s))[worker]
         except TimeoutError:
             answer = f"no answer within {timeout_s:g} s"
-        if isinstance(answer, bytes):
-            self.receive(worker, answer)
+        if isinstance(answer, dict) and "own" in answer:
+            self.receive(worker, answer["own"])
+            self._left.append(answer["left"])
         elif worker in self._scheduler.workers:
             self._found.warn(
                 f"worker {worker} was not reached: {answer}; "
@@ -246,7 +270,8 @@ def profile(client: Any, *, timeout_s: float = TIMEOUT_S) -> Iterator[DaskRun]:
     """Have what the workers of a cluster record in the block be part of a run.
 
     Workers that come later, or come back, are seen too. A worker sends its figures to the scheduler
-    soon after a task has recorded something; one that is killed loses what it had not sent.
+    soon after a task has recorded something. What one that is killed had not sent is read from its
+    store by another worker of its machine, or by the one that takes its place.
 
     :param client: a `distributed.Client`, not an asynchronous one.
     :param timeout_s: how long to wait for a worker to answer, in seconds. One that does not is

@@ -65,7 +65,8 @@ def profile(*, timeout_s: float = TIMEOUT_S, directory: str | None = None) -> It
     for these, there is `Profiler.gather`.
 
     A process writes within a tenth of a second after something was recorded, or later where that
-    would take more than a two-hundredth of a core; one that is killed loses what it recorded since.
+    would take more than a two-hundredth of a core; what one that is
+    killed has recorded stands in a store, unless its profilers had recorded before they came here.
 
     :param timeout_s: how long to wait for a process to answer, in seconds.
     :param directory: where the files are to be; a temporary one unless given. It must be there.

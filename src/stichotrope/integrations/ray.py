@@ -31,7 +31,7 @@ def setup() -> None:
     """Keep what this worker records in a file of its node: the setup hook of worker processes."""
     context = ray.get_runtime_context()
     folder = _folder(context.get_job_id())
-    os.makedirs(folder, exist_ok=True)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
     keep_file(folder, f"worker {context.get_worker_id()[:8]} on node {context.get_node_id()[:8]}")
 
 
@@ -53,7 +53,9 @@ def runtime_env(env: dict[str, Any] | None = None) -> dict[str, Any]:
 
 def _folder(job: str) -> str:
     """Return the directory of a job on the node where this runs."""
-    return os.path.join(tempfile.gettempdir(), f"stichotrope-ray-{os.getuid()}-{job}")
+    # Jobs are numbered anew in each session; a node's id no other has.
+    node = ray.get_runtime_context().get_node_id()
+    return os.path.join(tempfile.gettempdir(), f"stichotrope-ray-{node}-{job}")
 
 
 @ray.remote(num_cpus=0, max_retries=0)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 # Each octave (a power of two up to the next) is cut into 2**7 = 128 buckets of equal width.
 _SUB_BITS = 7
 _SUB_BUCKETS = 1 << _SUB_BITS
+_NEAR = (1, -1, 2, -2)  # how far passes move between buckets when the clock's rate is known better
 
 _PERCENTS: dict[int, Fraction] = {}  # each made once: reports ask for the same ones of each block
 
@@ -72,6 +73,14 @@ def _is_a(kind: type, value: object) -> bool:
     return isinstance(value, kind)
 
 
+def _taken(counts: dict[int, int], bucket: int, count: int) -> int:
+    """Take counts out of a bucket, as far as they are there; return how many were not."""
+    there = min(counts.get(bucket, 0), count)
+    if there:
+        counts[bucket] -= there
+    return count - there
+
+
 class Histogram:
     """How many durations fell into each bucket of the grid.
 
@@ -116,9 +125,16 @@ class Histogram:
 
         :param earlier: the histogram as it was then.
         """
-        before = earlier._counts
-        counts = {bucket: count - before.get(bucket, 0) for bucket, count in self._counts.items()}
-        return Histogram({bucket: count for bucket, count in counts.items() if count > 0})
+        counts, missing = self.counts(), {}
+        for bucket, count in earlier._counts.items():
+            left = _taken(counts, bucket, count)
+            if left:
+                missing[bucket] = left
+        # What the clock's rate, known better since, has moved into a bucket nearby is no new pass.
+        for bucket, left in missing.items():
+            for distance in _NEAR:
+                left = _taken(counts, bucket + distance, left)
+        return Histogram({bucket: count for bucket, count in counts.items() if count})
 
     @property
     def total(self) -> int:

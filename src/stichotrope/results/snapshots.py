@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .model import ProfilerResults
+    from .packed import Head
     from .sums import Share
 
     # What a recording is known by: the profiler, and the identity of each process.
@@ -110,6 +111,30 @@ class Snapshots:
             known = self._newest.get(recording)
             if known is None or _age(known) < _age(packed):
                 self._newest[recording] = packed
+
+    def add_left(self, left: Snapshots) -> None:
+        """Take in what processes have left that are gone: it is the last word of each.
+
+        :param left: results from their stores, which do not tell when a recording began.
+        """
+        self._sentences.update(left._sentences)
+        for packed in left._newest.values():
+            results = unpack(packed.data)
+            known = self._newest_like(packed)
+            if known is not None:
+                results.metadata["recording"] = known.metadata["recording"]
+                for process, own in zip(results.processes, known.processes, strict=True):
+                    # It ends with the process; it begins a little later than what it goes on.
+                    end_ns = process.start_ns + process.duration_ns
+                    process.start_ns = own.start_ns
+                    process.duration_ns = max(end_ns - own.start_ns, own.duration_ns + 1)
+            self.add(results.to_bytes())
+
+    def _newest_like(self, left: Packed) -> Head | None:
+        """Return the head of the newest recording of the same profiler in the same process."""
+        wanted = _profiler_of(left.head)
+        same = [one.head for one in self._newest.values() if _profiler_of(one.head) == wanted]
+        return max(same, key=lambda head: head.processes[0].start_ns, default=None)
 
     # As bytes
 
@@ -220,6 +245,12 @@ def _recording_of(packed: Packed) -> Recording:
         return (head.profiler_name, "", packed.data)
     identities = sorted(process.identity for process in head.processes)
     return (head.profiler_name, str(head.metadata.get("recording", "")), *identities)
+
+
+def _profiler_of(head: Head) -> tuple[Any, ...]:
+    """Return what tells a profiler of a process from all others."""
+    number, _, _ = str(head.metadata.get("recording", "")).partition("-")
+    return (head.profiler_name, number, *(process.identity for process in head.processes))
 
 
 def _age(packed: Packed) -> tuple[Any, ...]:
