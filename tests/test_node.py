@@ -85,13 +85,13 @@ def test_a_process_that_is_killed_has_left_its_store(tmp_path: Path) -> None:
             with p.block(0, "x"):
                 pass
         kept._sender._send_if_changed()
-        with p.block(0, "x"):
+        with p.block(0, "last"):
             os.kill(os.getpid(), 9)
     """
     assert run_program(program, FOLDER=str(tmp_path)).returncode == -9
     for _ in range(2):
         results = ask(str(tmp_path), 0.0).results()
-        assert (hits(results), results.total_open) == ({"x": 1000}, 1)
+        assert (hits(results), results.total_open) == ({"x": 1000, "last": 0}, 1)
         assert [one.worker for one in results.processes] == ["worker 7"]
     (warning,) = results.metadata["warnings"]
     assert "was killed" in warning

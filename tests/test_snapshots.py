@@ -20,10 +20,16 @@ from hypothesis import strategies as st
 from conftest import hits, run_program
 from handmade import block, node, root, sample, troubled
 from stichotrope import Profiler, ProfilerResults
-from stichotrope.results import FORMAT_VERSION, ProfileTrack, ResultsFormatError, ThreadResults
+from stichotrope.results import (
+    FORMAT_VERSION,
+    ProfileTrack,
+    ResultsFormatError,
+    ThreadResults,
+)
 from stichotrope.results.buckets import Buckets, DenseBuckets
 from stichotrope.results.columns import Reader, Writer
 from stichotrope.results.difference import difference
+from stichotrope.results.model import ProcessorTime
 from stichotrope.results.packed import Packed
 from stichotrope.results.places import receive_root, relative, root_of, roots_of
 from stichotrope.results.snapshots import Snapshots
@@ -70,10 +76,14 @@ def everything() -> list[ProfilerResults]:
     odd.tracks[0].blocks[0].name = "\ud800 ü"
     odd.tracks[0].blocks[0].self_time_ns = -5
     odd.tracks[0].blocks[0].sum_squares_ns2 = 1 << 200
-    return [sample(), troubled(), odd, ProfilerResults("empty"), part(1, (1, 2)).merge(part(2))]
+    timed = part(1, (5, 6))
+    for one in (timed.tracks[0].blocks[0], *(step for step, _ in timed.tree.walk())):
+        one.cpu = ProcessorTime(2, 7, 8, 11, 3, 5, block("", (3, 5)).histogram)
+    both = part(1, (1, 2)).merge(part(2))
+    return [sample(), troubled(), odd, ProfilerResults("empty"), both, timed]
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 def test_packed_results_are_the_same_when_unpacked(number: int) -> None:
     """All of them: threads, trees, metadata, the order of everything."""
     results = everything()[number]
@@ -321,6 +331,18 @@ def test_numpy_adds_up_histograms_as_a_dict_does(several: list[Any]) -> None:
             plain.add(columns, rows)
             dense.add(columns, rows)
     assert dense.histograms(3) == plain.histograms(3)
+
+
+def test_processor_times_are_added_up() -> None:
+    """Those of blocks, and of paths."""
+    timed = everything()[5]
+    other = everything()[5]
+    other.processes[0].instance = other.metadata["instance"] = "other"
+    whole = Snapshots([timed.to_bytes(), other.to_bytes(), part(3).to_bytes()]).results()
+    slow = timed.merge(other, part(3))
+    assert whole.tracks[0].blocks[0].cpu == slow.tracks[0].blocks[0].cpu
+    assert whole.tree.children[0].cpu == slow.tree.children[0].cpu
+    assert whole.tracks[0].blocks[0].cpu_count == 4
 
 
 def test_many_parts_are_added_up_as_few_are() -> None:

@@ -26,6 +26,7 @@ from .model import (
     FORMAT_VERSION,
     CallNode,
     Figures,
+    ProcessorTime,
     ProcessResults,
     ProfileBlock,
     ProfilerResults,
@@ -62,6 +63,7 @@ _SECTIONS = ("head", "table", "figures", "threads")
 _NO_FIGURE = {"name", "file", "line", "track_idx", "block_idx"}
 BLOCK_COLUMNS = tuple(name for name in ProfileBlock._read if name not in _NO_FIGURE)
 NODE_COLUMNS = tuple(name for name in CallNode._read if name not in _NO_FIGURE)
+CPU_FIGURES = ProcessorTime._read
 
 
 # Written
@@ -160,6 +162,20 @@ def _write(figures: Figures, places: dict[Place, int], shape: Writer, into: Writ
     _write_histograms(blocks, into)
     for name in NODE_COLUMNS:
         into.numbers([getattr(node, name) for node in nodes])
+    into.text(_dumps([_processor_times(group) for group in (blocks, nodes)]))
+
+
+def _processor_times(group: Sequence[ProfileBlock | CallNode]) -> list[Any]:
+    """Return the processor times of those that have some, which are few: after their number."""
+    return [
+        [
+            number,
+            *(getattr(one.cpu, name) for name in CPU_FIGURES),
+            sorted(one.cpu.histogram.counts().items()),
+        ]
+        for number, one in enumerate(group)
+        if one.cpu is not None
+    ]
 
 
 def _write_histograms(blocks: list[ProfileBlock], into: Writer) -> None:
@@ -240,6 +256,8 @@ class Columns:
     :ivar totals: the total time, then that of each track.
     :ivar steps: from each key of the histograms of all blocks to the next; see `BUCKET_BITS`.
     :ivar counts: how many passes have each key.
+    :ivar block_cpu: the processor times of blocks that have some, by the block's number.
+    :ivar node_cpu: those of nodes, likewise.
     """
 
     def __init__(self, reader: Reader, head: Head, shape: Shape) -> None:
@@ -248,6 +266,10 @@ class Columns:
         self.steps = reader.numbers()
         self.counts = reader.numbers()
         self.nodes = {name: reader.numbers() for name in head.node_columns}
+        times = parse(reader.text().encode())
+        _require(isinstance(times, list) and len(times) == 2, "its processor times are none")
+        self.block_cpu = _processor_times_from(times[0], len(shape.blocks))
+        self.node_cpu = _processor_times_from(times[1], len(shape.nodes))
         sizes = [
             (self.totals, len(shape.tracks) + 1),
             (self.counts, len(self.steps)),
@@ -264,6 +286,27 @@ class Columns:
     def keys(self) -> list[int]:
         """Return the keys of the histograms of all blocks, ascending."""
         return list(accumulate(self.steps))
+
+
+def _processor_times_from(rows: object, size: int) -> dict[int, ProcessorTime]:
+    found: dict[int, ProcessorTime] = {}
+    _require(isinstance(rows, list), "its processor times are no list")
+    for row in rows if isinstance(rows, list) else ():
+        _require(
+            isinstance(row, list)
+            and len(row) == len(CPU_FIGURES) + 2
+            and all(type(value) is int and value >= 0 for value in row[:-1])
+            and row[0] < size
+            and isinstance(row[-1], list)
+            and all(
+                isinstance(pair, list) and [type(part) for part in pair] == [int, int]
+                for pair in row[-1]
+            ),
+            "its processor times are damaged",
+        )
+        figures: dict[str, int] = dict(zip(CPU_FIGURES, row[1:-1], strict=True))
+        found[row[0]] = ProcessorTime(**figures, histogram=Histogram(dict(row[-1])))
+    return found
 
 
 class Head:
@@ -418,6 +461,8 @@ def tracks_from(places: Sequence[Place], shape: Shape, columns: Columns) -> dict
         counts[key >> BUCKET_BITS][key & bucket] = count
     for block, own in zip(blocks, counts, strict=True):
         block.histogram = Histogram(own)
+    for number, cpu in columns.block_cpu.items():
+        blocks[number].cpu = cpu
     remaining = iter(blocks)
     return {
         idx: ProfileTrack(idx, name, enabled, [next(remaining) for _ in range(size)], total)
@@ -439,6 +484,8 @@ def tree_from(places: Sequence[Place], shape: Shape, columns: Columns) -> CallNo
     for name in NODE_COLUMNS:
         for node, value in zip(nodes, columns.nodes.get(name, ()), strict=False):
             setattr(node, name, value)
+    for number, cpu in columns.node_cpu.items():
+        nodes[number].cpu = cpu
     for node, parent in zip(nodes, shape.parents, strict=True):
         if parent >= 0:
             nodes[parent].children.append(node)

@@ -122,6 +122,9 @@ class Snapshots:
             results = unpack(packed.data)
             known = self._newest_like(packed)
             if known is not None:
+                had = sum(process.total_hits for process in known.processes)
+                if had == results.total_hits and not results.total_open:
+                    continue  # it had sent everything
                 results.metadata["recording"] = known.metadata["recording"]
                 for process, own in zip(results.processes, known.processes, strict=True):
                     # It ends with the process; it begins a little later than what it goes on.

@@ -9,6 +9,7 @@ from .merge import merged_metadata
 from .model import (
     CallNode,
     Figures,
+    ProcessorTime,
     ProcessResults,
     ProfileBlock,
     ProfilerResults,
@@ -117,6 +118,7 @@ class _Group:
     """Figures of blocks, or of nodes, added up column by column."""
 
     def __init__(self, names: Sequence[str]) -> None:
+        self.cpu: dict[int, ProcessorTime] = {}  # by row, of those that have some
         self._columns: dict[str, list[int]] = {name: [] for name in names}
 
     def __getitem__(self, name: str) -> list[int]:
@@ -131,6 +133,14 @@ class _Group:
     def put(self, name: str, rows: Sequence[int], values: Sequence[int]) -> None:
         """Add values to rows of a column."""
         _put(self._columns[name], rows, values, add)
+
+    def take_times(self, rows: Sequence[int], times: dict[int, ProcessorTime]) -> None:
+        """Add processor times."""
+        for number, cpu in times.items():
+            known = self.cpu.get(rows[number])
+            if known is None:
+                self.cpu[rows[number]] = known = ProcessorTime(0, 0, 0, 0, cpu.min_ns, cpu.max_ns)
+            known.add(cpu)
 
     def least(self, rows: Sequence[int], values: Sequence[int], hits: Sequence[int]) -> None:
         """Keep the shortest pass of each row, of those that have any."""
@@ -256,6 +266,8 @@ class Sums:
             if name in nodes:
                 self._nodes.put(name, layout.nodes, nodes[name])
         self._buckets.add(columns, layout.blocks)
+        self._blocks.take_times(layout.blocks, columns.block_cpu)
+        self._nodes.take_times(layout.nodes, columns.node_cpu)
 
     # What came of it
 
@@ -317,6 +329,7 @@ class Sums:
                 setattr(block, column, self._blocks[column][row])
             block.min_time_ns = max(block.min_time_ns, 0)
             block.histogram = histograms[row]
+            block.cpu = self._blocks.cpu.get(row)
             track.blocks.append(block)
             made[known] = block
         return made, dict(sorted(tracks.items()))
@@ -327,6 +340,7 @@ class Sums:
             node = _node(known, indices, numbers)
             for column in NODE_COLUMNS:
                 setattr(node, column, self._nodes[column][row])
+            node.cpu = self._nodes.cpu.get(row)
             nodes.append(node)
             if parent >= 0:
                 nodes[parent].children.append(node)
