@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ManualClock, Threads, hits, recorded
+from conftest import ManualClock, Threads, hits, recorded, run_program
 from stichotrope import Profiler, _core
 
 pytestmark = [
@@ -709,6 +709,79 @@ def test_switching_off_and_on_loses_no_end(p: Profiler, threads: Threads) -> Non
     p.stop()
     assert {b.open_count for b in recorded(p).values()} == {0}
     assert [_core.code_events(one.__code__) for one in (function, steps)] == [0, 0]
+
+
+# Beside others
+
+
+@pytest.mark.parametrize("beside", ["a profile function", "a trace function", "another tool"])
+def test_others_that_watch_change_no_count(p: Profiler, beside: str) -> None:
+    """Nor do ours change what they see."""
+    function, steps = anew(plain), anew(_steps)
+    for one in (function, steps):
+        track(p, one)
+    seen: list[object] = []
+
+    def trace(frame: object, event: str, value: object) -> Any:
+        seen.append(event)
+        return trace
+
+    tool = next(number for number in range(6) if sys.monitoring.get_tool(number) is None)
+    events = sys.monitoring.events.PY_START | sys.monitoring.events.LINE
+    if beside == "another tool":
+        sys.monitoring.use_tool_id(tool, "other")
+        for event in (sys.monitoring.events.PY_START, sys.monitoring.events.LINE):
+            sys.monitoring.register_callback(tool, event, lambda *given: seen.append(given))
+        sys.monitoring.set_events(tool, events)
+    before = sys.gettrace()
+    try:
+        if beside == "a profile function":
+            sys.setprofile(trace)
+        elif beside == "a trace function":
+            sys.settrace(trace)
+        for _ in range(10):
+            function()
+            list(steps())
+    finally:
+        sys.setprofile(None)
+        sys.settrace(before)
+        if beside == "another tool":
+            sys.monitoring.set_events(tool, 0)
+            sys.monitoring.free_tool_id(tool)
+    assert set(hits(p).values()) == {10}
+    assert len(seen) >= 20
+
+
+def test_a_number_that_another_tool_gives_back_is_taken_again() -> None:
+    """Switching off and on still does what it says; what another tool then has, it keeps."""
+    done = run_program(
+        """
+        import sys
+        from stichotrope import Profiler, _core
+        p = Profiler("p")
+        def f(): pass
+        def g(): pass
+        for one in (f, g):
+            code = one.__code__
+            _core.track_code(p, code, p._intern_block(0, code.co_name, code.co_filename, 1))
+        number = next(i for i in range(6) if sys.monitoring.get_tool(i) == "stichotrope")
+        def hits(): return [b.hit_count for b in p.get_results().tracks[0].blocks]
+        f()
+        sys.monitoring.free_tool_id(number)
+        p.stop()
+        f()
+        p.start()
+        f(), g()
+        print(hits(), sys.monitoring.get_tool(number))
+        sys.monitoring.free_tool_id(number)
+        sys.monitoring.use_tool_id(number, "other")
+        p.stop()
+        p.start()
+        f()
+        print(sys.monitoring.get_tool(number))
+        """
+    )
+    assert (done.stdout, done.stderr) == ("[2, 1] stichotrope\nother\n", "")
 
 
 # What lives how long

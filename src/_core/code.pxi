@@ -199,7 +199,7 @@ cdef int set_events(Mark* m, uint32_t events) except -1:
     if change > 0:
         note_tracked(change)
     try:
-        monitoring.set_local_events(monitoring_tool, <object>m.code, events)
+        tell_locally(m, events)
     except:
         if change > 0:
             note_tracked(-change)
@@ -208,6 +208,32 @@ cdef int set_events(Mark* m, uint32_t events) except -1:
     if change < 0:
         note_tracked(change)
     return 0
+
+cdef int tell_locally(Mark* m, uint32_t events) except -1:
+    try:
+        monitoring.set_local_events(monitoring_tool, <object>m.code, events)
+    except ValueError:  # another tool has given our number back
+        if take_number_again():
+            monitoring.set_local_events(monitoring_tool, <object>m.code, events)
+    return 0
+
+cdef bint take_number_again() except -1:
+    """Takes the number that was ours, and has all be told again that was; False when another tool has it now: then
+    nothing is told any more."""
+    cdef Store* s = all_stores
+    cdef Target* t
+    if monitoring.get_tool(monitoring_tool) is not None:
+        return False
+    use_number(monitoring_tool)
+    if codes_tracked and not ST_ALL_ARE_LOCAL:
+        monitoring.set_events(monitoring_tool, THROWS | UNWINDS)
+    while s != NULL:
+        t = <Target*>s.targets
+        while t != NULL:
+            monitoring.set_local_events(monitoring_tool, <object>t.mark.code, t.mark.events)
+            t = t.older
+        s = s.next
+    return True
 
 cdef inline bint is_on(Target* t) noexcept nogil:
     return not t.is_over and st_load64(t.handle.gate) != OFF
@@ -303,6 +329,7 @@ cdef int heed_gates(Store* s) except -1:
     cdef OpenNow found
     if s.targets == NULL:
         return 0
+    memset(&found, 0, sizeof(OpenNow))
     st_lock_marks()
     try:
         set_all_events(s, NULL)  # no more begins, on whatever thread, when this is done
@@ -327,6 +354,7 @@ cdef void heed_last_end(Mark* m, Handle* h) noexcept:
     cdef Error error
     if b != NULL and is_site_open(b, h.site):
         return
+    memset(&found, 0, sizeof(OpenNow))
     st_take_error(&error)
     st_lock_marks()
     try:

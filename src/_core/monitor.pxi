@@ -50,7 +50,6 @@ cdef bint become_tool() except -1:
     monitoring = (<object>PyImport_GetModule("sys")).monitoring
     for number in (4, 3):
         if monitoring.get_tool(number) is None:
-            monitoring.use_tool_id(number, "stichotrope")
             break
     else:
         monitoring_tool = -2
@@ -58,11 +57,17 @@ cdef bint become_tool() except -1:
     events = monitoring.events
     STARTS, RETURNS, YIELDS = events.PY_START, events.PY_RETURN, events.PY_YIELD
     RESUMES, THROWS, UNWINDS = events.PY_RESUME, events.PY_THROW, events.PY_UNWIND
+    use_number(number)
+    monitoring_tool = number
+    return True
+
+cdef int use_number(int number) except -1:
+    """Becomes the tool of a number that is free."""
+    monitoring.use_tool_id(number, "stichotrope")
     for event, told in zip((STARTS, RETURNS, YIELDS, RESUMES, THROWS, UNWINDS), tellers()):
         monitoring.register_callback(number, event, told)
     monitoring.set_events(number, THROWS)  # of all code: it may be what tracked code waits for
-    monitoring_tool = number
-    return True
+    return 0
 
 cdef inline void body_yields(PyObject* code, PyObject* value) noexcept:
     """Told: the body that runs is being suspended."""
