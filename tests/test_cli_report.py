@@ -404,7 +404,7 @@ def test_what_holds_no_results_is_refused(saved, capfd):
     (saved / "cut.json").write_text(text[: len(text) // 2], encoding="utf-8")
     assert refused(capfd, "cut.json").startswith("cut.json: ")
     (saved / "empty").mkdir()
-    expected = "results files, named *.stichotrope.json or *.json"
+    expected = "results files, named *.stichotrope.json, *.stichotrope or *.json"
     assert refused(capfd, "empty") == f"empty should hold {expected}, but there are none"
     assert refused(capfd, "sample.json", "--limit", "0") == "limit must be 1 or more, not 0"
     where = saved / "no"

@@ -22,8 +22,8 @@ DESCRIPTION = """\
 Run two versions of a program in turns, until a change of 5 % would be found in what takes long, and
 say of each block whether it became faster or slower. Which of the two comes first is drawn by lot
 in each round: so neither a busy machine nor one that grows slower makes a block look changed that
-is not. The commands are to record: by `stichotrope run`, or by a program whose default profiler
-gathers."""
+is not. Each command is one argument; without the second, the first runs both. They are to record:
+by `stichotrope run`, or by a program whose default profiler gathers."""
 EXAMPLES = f"""\
 {CONDITIONS}
 examples:
@@ -46,9 +46,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     :param parser: the command's parser.
     """
+    from argparse import SUPPRESS
+
     add = parser.add_argument
-    add("old", metavar="OLD_COMMAND", help="what runs the old version, as one argument")
-    add("new", metavar="NEW_COMMAND", nargs="?", help="the same of the new one (OLD_COMMAND)")
+    add("old", metavar="OLD_COMMAND", help=SUPPRESS)  # told by the description
+    add("new", metavar="NEW_COMMAND", nargs="?", help=SUPPRESS)
     often = f"runs of each version (as many as it takes, from {LEAST} to {MOST})"
     add("--rounds", metavar="N", type=int, help=often)
     add("--old-dir", metavar="DIR", default=".", help="where the old version is run (here)")

@@ -74,7 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--sort", choices=SORTS, metavar="COLUMN", help=f"{', '.join(SORTS)} (total)")
     add("--limit", metavar="N", type=int, help="show at most N blocks of each track or parent")
     add("-q", "--no-report", action="store_true", help="print no report")
-    often = "show a table meanwhile, renewed each second, or as often as --live=SECONDS says"
+    often = "show a table meanwhile, renewed each second, or as --live=SECONDS says"
     add("--live", metavar="SECONDS", nargs="?", type=float, const=_LIVE_SECONDS, help=often)
     add("--cpu", action="store_true", help="tell waiting from working: take processor time, too")
     add("--store", metavar="DIR", help="keep what is recorded in mapped files there: see top")
