@@ -23,6 +23,7 @@ from stichotrope.report.html import render
 from stichotrope.results import ProcessorTime
 from stichotrope.results.frames import columns
 from stichotrope.results.select import selected
+from stichotrope.results.snapshots import Snapshots
 
 pytestmark = pytest.mark.unit
 
@@ -578,6 +579,35 @@ def test_results_hold_it_wherever_they_go(p: Profiler, processor: Processor) -> 
     assert times(chosen, "inner") == (1, 3, 3, 6)
     assert [n.cpu_time_ns for n, _ in chosen.tree.walk()] == [0, 3]
     assert times(results, "inner") == (1, 3, 3, 6)
+
+
+def test_results_as_bytes_hold_it_and_many_of_them_are_merged(
+    p: Profiler, processor: Processor
+) -> None:
+    """Of all threads and of each; of one process, only the newest counts."""
+    with p.block(0, "outer"):
+        processor.wait(1)
+        p.set_cpu(False)
+        with p.block(1, "plain"):
+            processor.run(1)
+        p.set_cpu(True)
+        with p.block(1, "inner"):
+            processor.run(3)
+            processor.wait(3)
+    results = p.get_results()
+    same = ProfilerResults.from_bytes(results.to_bytes())
+    assert (same.tracks, same.tree, same.threads) == (results.tracks, results.tree, results.threads)
+    document = results.to_dict()
+    document["metadata"]["instance"] = "of another process"
+    other = ProfilerResults.from_dict(document)
+    merged = Snapshots([results.to_bytes(), results.to_bytes(), other.to_bytes()]).results()
+    assert times(merged, "inner") == (2, 6, 6, 12)
+    assert block(merged, "inner").cpu_percentile(50) == 3
+    assert block(merged, "plain").cpu is None
+    assert [n.cpu_time_ns for n, _ in merged.tree.walk()] == [0, 8, 0, 6]
+    assert (
+        sum(b.cpu_count for t in merged.threads for k in t.tracks.values() for b in k.blocks) == 4
+    )
 
 
 def test_threads_that_switch_it_and_pass_lose_nothing(threads: Threads) -> None:
