@@ -40,7 +40,13 @@ if sys.version_info >= (3, 12):
         2, BODIES, by_hand=False, in_vain=False, contexts=True, switches=True, clears=True
     )
     FAMILIES["anything"] = Family(
-        3, BODIES, in_vain=True, contexts=True, switches=True, clears=True, retain_threads=(0, 1, 2, 1024)
+        3,
+        BODIES,
+        in_vain=True,
+        contexts=True,
+        switches=True,
+        clears=True,
+        retain_threads=(0, 1, 2, 1024),
     )
 
 if _core.can_track_code():
