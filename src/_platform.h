@@ -30,9 +30,7 @@
 #  include <cpuid.h>
 #  include <x86intrin.h>
 #endif
-#if PY_VERSION_HEX < 0x030B0000
-#  include <frameobject.h>
-#elif PY_VERSION_HEX < 0x030C0000
+#if PY_VERSION_HEX < 0x030C0000
 /* 3.11 has no accessor for a frame that is not an object; its layout is final. */
 #  define Py_BUILD_CORE
 #  include <internal/pycore_frame.h>
@@ -346,11 +344,9 @@ static inline PyThreadState *st_thread_state(void) {
 #endif
 }
 
-/* The frame that a thread runs, NULL for none: an object's address up to 3.10, later that of the interpreter's own. */
+/* The interpreter's own frame that a thread runs, NULL for none. */
 static inline void *st_frame_of(PyThreadState *state) {
-#if PY_VERSION_HEX < 0x030B0000
-    return state->frame;
-#elif PY_VERSION_HEX < 0x030D0000
+#if PY_VERSION_HEX < 0x030D0000
     return state->cframe->current_frame;
 #else
     return state->current_frame;
@@ -450,9 +446,7 @@ static void st_learn_frames(void) {
 
 /* The frame that a running frame was entered from, or NULL. */
 static inline void *st_outer_frame(void *frame) {
-#if PY_VERSION_HEX < 0x030B0000
-    return ((PyFrameObject *)frame)->f_back;
-#elif PY_VERSION_HEX < 0x030C0000
+#if PY_VERSION_HEX < 0x030C0000
     return ((_PyInterpreterFrame *)frame)->previous;
 #else
     return ((void **)frame)[1];
@@ -461,9 +455,7 @@ static inline void *st_outer_frame(void *frame) {
 
 /* The code of a frame, borrowed. */
 static inline PyObject *st_code_of_frame(void *frame) {
-#if PY_VERSION_HEX < 0x030B0000
-    return (PyObject *)((PyFrameObject *)frame)->f_code;
-#elif PY_VERSION_HEX < 0x030C0000
+#if PY_VERSION_HEX < 0x030C0000
     return (PyObject *)((_PyInterpreterFrame *)frame)->f_code;
 #else
     return st_first_of_frame(frame);
@@ -503,23 +495,14 @@ static inline int st_frame_is_coroutine(void *frame) {
     return ((PyCodeObject *)st_code_of_frame(frame))->co_flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE);
 }
 
-/* The frame of a generator's or coroutine's body, as far as it is known by itself: from 3.11 on it is a part of the
- * object, before that it is forgotten when the body ends. */
+/* The frame of a generator's or coroutine's body is a part of the object, by which it is known. */
 static inline void *st_frame_of_body(PyObject *body) {
-#if PY_VERSION_HEX < 0x030B0000
-    return ((PyGenObject *)body)->gi_frame;
-#else
     return body;
-#endif
 }
 
 /* Whether a frame is that one. */
 static inline int st_is_frame_of_body(void *frame, void *body) {
-#if PY_VERSION_HEX < 0x030B0000
-    return frame == body;
-#else
     return (char *)body < (char *)frame && (char *)frame < (char *)body + Py_TYPE((PyObject *)body)->tp_basicsize;
-#endif
 }
 
 /* Whether a frame is among those that the thread runs. */
@@ -534,12 +517,7 @@ static int st_frame_is_running(void *frame) {
  * the calling instruction. NULL when no Python code is running. */
 static inline PyObject *st_calling_code(int *offset) {
     PyThreadState *state = st_thread_state();
-#if PY_VERSION_HEX < 0x030B0000
-    PyFrameObject *frame = state->frame;
-    if (frame == NULL) return NULL;
-    *offset = frame->f_lasti * (int)sizeof(_Py_CODEUNIT);
-    return (PyObject *)frame->f_code;
-#elif PY_VERSION_HEX < 0x030C0000
+#if PY_VERSION_HEX < 0x030C0000
     _PyInterpreterFrame *frame = state->cframe->current_frame;
     if (frame == NULL) return NULL;
     *offset = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
@@ -567,13 +545,7 @@ static const unsigned char *st_calling_instruction(void) {
     int offset;
     PyCodeObject *code = st_thread_state() != NULL ? (PyCodeObject *)st_calling_code(&offset) : NULL;
     if (code == NULL || offset < 0) return NULL;
-#if PY_VERSION_HEX < 0x030B0000
-    const unsigned char *instruction = (const unsigned char *)PyBytes_AS_STRING(code->co_code) + offset;
-    while (*instruction == EXTENDED_ARG) instruction += sizeof(_Py_CODEUNIT);  /* it stays at the first of those */
-    return instruction;
-#else
     return (const unsigned char *)code->co_code_adaptive + offset;
-#endif
 }
 
 /* Instructions that are being watched do not say what they stand for. */
@@ -590,9 +562,7 @@ static inline int st_is_watched(const unsigned char *instruction) {
 static int st_with_calls(void) {
     const unsigned char *instruction = st_calling_instruction();
     if (instruction == NULL) return 0;
-#if PY_VERSION_HEX < 0x030B0000
-    return *instruction == SETUP_WITH;
-#elif PY_VERSION_HEX < 0x030E0000
+#if PY_VERSION_HEX < 0x030E0000
     return *instruction == BEFORE_WITH || st_is_watched(instruction);
 #else
     return instruction[-(int)sizeof(uint16_t)] == LOAD_SPECIAL;  /* a code's first instruction is no call */
