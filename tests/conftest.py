@@ -126,6 +126,10 @@ def locked(folder: Path) -> Iterator[None]:
         folder.chmod(stat.S_IRWXU)
 
 
+# Once a thread was started, CPython 3.13 without the GIL lets go of no class, nor of what one refers to.
+KEEPS_CLASSES = sys.version_info < (3, 14) and not getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
 def _profilers() -> set[int]:
     return set(profiler._PROFILER_REGISTRY)
 
@@ -150,8 +154,9 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     request.node.funcargs.clear()  # what other fixtures gave to the test
     if _profilers() - profilers or _core.memory()["stores"] > stores:
         gc.collect()
-    assert not _profilers() - profilers, "the test left profilers alive"
-    assert _core.memory()["stores"] <= stores, "the test left what a profiler recorded in memory"
+    if not KEEPS_CLASSES:
+        assert not _profilers() - profilers, "the test left profilers alive"
+        assert _core.memory()["stores"] <= stores, "the test left what a profiler recorded"
     left = [thread for thread in threading.enumerate() if thread not in threads]
     assert not left, f"the test left threads running: {left}"
 
