@@ -697,7 +697,7 @@ cdef inline bint start_lap(void* timer) noexcept nogil:
     set_pointer(&lap.context, context)
     st_store32(&lap.suspends, st_frame_suspends(frame))
     st_store32(&lap.gone, 0)
-    lap.forks = fork_count
+    st_store64(&lap.forks, fork_count)
     set_pointer(<void**>&lap.below, cells.laps)
     st_storep_release(<void**>&cells.laps, lap)
     st_store64(&lap.start, st_ticks())
@@ -722,10 +722,10 @@ cdef Lap* find_lap_elsewhere(Cells* own, void* timer, void* frame, void* context
     cdef Cells* cells = <Cells*>st_loadp_acquire(<void**>&all_cells)
     cdef Lap* found = find_lap(ended_laps, timer, frame, context, False)
     cdef Lap* lap
-    while cells != NULL and (found == NULL or found.frame != frame):
+    while cells != NULL and (found == NULL or get_pointer(&found.frame) != frame):
         if cells != own:
             lap = find_lap(<Lap*>st_loadp_acquire(<void**>&cells.laps), timer, frame, context, False)
-            found = lap if found == NULL or (lap != NULL and lap.frame == frame) else found
+            found = lap if found == NULL or (lap != NULL and get_pointer(&lap.frame) == frame) else found
         cells = cells.next
     return found
 
@@ -752,12 +752,17 @@ cdef void free_gone_laps() noexcept nogil:
         else:
             link = &lap.below
 
+cdef void copy_lap(Lap* stopped, Lap* lap) noexcept nogil:
+    """What is told of a lap that is stopped."""
+    stopped.start = st_load64(&lap.start)
+    stopped.forks = st_load64(&lap.forks)
+
 cdef bint stop_lap_elsewhere(Cells* cells, void* timer, void* frame, void* context, Lap* stopped) noexcept nogil:
     cdef Lap* lap
     PyThread_acquire_lock(cells_lock, WAIT_LOCK)
     lap = find_lap_elsewhere(cells, timer, frame, context)
     if lap != NULL:
-        stopped[0] = lap[0]
+        copy_lap(stopped, lap)
         st_store32_release(&lap.gone, 1)
         free_gone_laps()
     PyThread_release_lock(cells_lock)
@@ -775,7 +780,7 @@ cdef bint stop_lap_slowly(Cells* cells, void* timer, void* frame, void* context,
             return True
     if lap == NULL:
         return False
-    stopped[0] = lap[0]
+    copy_lap(stopped, lap)
     st_store32(&lap.gone, 1)
     pop_gone_laps(cells)
     return True
