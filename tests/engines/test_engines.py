@@ -336,9 +336,9 @@ def test_spark(tmp_path: Path) -> None:
                 rows.select(batch("id").alias("x")).groupBy().sum("x").collect()
                 rows.rdd.mapPartitions(lambda part: [sum(square(row.id) for row in part)]).sum()
             with profile(spark) as killed:
-                context.parallelize(range(50), 5).foreach(square)
+                context.parallelize(range(55), 5).foreach(square)
                 try:
-                    context.parallelize(range(50, 60), 2).foreach(die)
+                    context.parallelize([55], 1).foreach(die)
                 except Exception as error:
                     failed = type(error).__name__
             spark.stop()
