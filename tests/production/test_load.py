@@ -165,9 +165,9 @@ def free_while_worked_out(monkeypatch: pytest.MonkeyPatch, threads: Threads) -> 
             if free[-1]:
                 lock.release()
 
-    def looked_at(*arguments: Any) -> Any:
+    def looked_at(*arguments: Any, **named: Any) -> Any:
         threads.one_by_one(try_all)
-        return view(*arguments)
+        return view(*arguments, **named)
 
     monkeypatch.setattr(profiler, "View", looked_at)
     p.get_results()
