@@ -44,7 +44,6 @@ def functools_(mark: Mark) -> Any:
     def of_int(value: int) -> str:
         return "int"
 
-    of_int.__annotations__ = {"value": int, "return": str}
     describe.register(of_int)
 
     @describe.register(list)
