@@ -289,9 +289,9 @@ def extension() -> str:
 
     for name in ("_bisect", "_heapq", "_json", "_struct", "_zoneinfo", "_elementtree"):
         spec = find_spec(name)
-        if spec is not None and isinstance(spec.loader, ExtensionFileLoader):
-            if any(map(isbuiltin, vars(import_module(name)).values())):
-                return name
+        is_one = spec is not None and isinstance(spec.loader, ExtensionFileLoader)
+        if is_one and any(map(isbuiltin, vars(import_module(name)).values())):
+            return name
     pytest.skip("all of the standard library is within the interpreter here")
 
 
