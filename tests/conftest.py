@@ -7,6 +7,7 @@ import ctypes
 import faulthandler
 import gc
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -51,6 +52,9 @@ def pytest_configure() -> None:
             "set STICHOTROPE_TEST_TREE=1 if that is meant",
             returncode=pytest.ExitCode.USAGE_ERROR,
         )
+    # What a shell puts in the background is started deaf to interruptions, and so is what the tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     interval = os.environ.get("STICHOTROPE_TEST_SWITCH_INTERVAL")
     if interval:
         sys.setswitchinterval(float(interval))

@@ -6,11 +6,12 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import pytest
 
 from conftest import hits, outcome, run_program
-from stichotrope import Profiler
+from stichotrope import Profiler, profiler
 from stichotrope.integrations import _node
 from stichotrope.integrations._node import Keeper, Sender, ask, keep_file, recorded_here
 from stichotrope.integrations._run import Run
@@ -19,6 +20,12 @@ from stichotrope.results.snapshots import Snapshots
 from stichotrope.store.reader import SUFFIX as STORE_SUFFIX
 
 pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def no_other_profilers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only those of the test are this process's: what other tests have imported may have some."""
+    monkeypatch.setattr(profiler, "_PROFILER_REGISTRY", WeakValueDictionary())
 
 
 def forget() -> None:

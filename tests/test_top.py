@@ -155,11 +155,26 @@ def test_what_cannot_be_looked_at_is_a_sentence(store: Path) -> None:
     """No store, no process, no records, no terminal, a wrong interval."""
     store.mkdir()
     (store / "x.stichotrope").write_bytes(b"nothing")
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    ) as other:
+        refused(store, other.pid)
+    done = top(store, str(store), "--once")
+    assert "x.stichotrope: it is too short for a store's file" in done.stderr
+    done = python("-m", "stichotrope", "top", "--interval", "0", cwd=store.parent)
+    assert "--interval takes seconds from 0.05 to 3600, not 0" in done.stderr
+
+
+def refused(store: Path, without: int) -> None:
+    """Each with a sentence, of which this is the middle.
+
+    :param without: a process that keeps no records.
+    """
     for arguments, expected in (
         (("/nowhere", "--once"), "/nowhere: there is no such directory"),
         ((), "give the store's directory or a process's number"),
         (("4000000000", "--once"), "there is no process 4000000000"),
-        ((str(os.getpid()), "--once"), f"process {os.getpid()} keeps its records in no store"),
+        ((str(without), "--once"), f"process {without} keeps its records in no store"),
         ((str(store), "--once"), "no process that runs keeps its records there"),
         ((str(store),), "standard output is no terminal: give --once"),
         ((str(store), "--json"), "--json prints one object: give --once, too"),
@@ -168,7 +183,3 @@ def test_what_cannot_be_looked_at_is_a_sentence(store: Path) -> None:
         assert done.returncode == 2
         assert expected in done.stderr
         assert "Traceback" not in done.stderr
-    done = top(store, str(store), "--once")
-    assert "x.stichotrope: it is too short for a store's file" in done.stderr
-    done = python("-m", "stichotrope", "top", "--interval", "0", cwd=store.parent)
-    assert "--interval takes seconds from 0.05 to 3600, not 0" in done.stderr
