@@ -52,9 +52,11 @@ def pytest_configure() -> None:
             "set STICHOTROPE_TEST_TREE=1 if that is meant",
             returncode=pytest.ExitCode.USAGE_ERROR,
         )
-    # What a shell puts in the background is started deaf to interruptions, and so is what the tests start.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What a shell puts in the background, or nohup starts, is deaf to these, and so would be what the tests start.
+    for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", lambda *_: None)):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
     interval = os.environ.get("STICHOTROPE_TEST_SWITCH_INTERVAL")
     if interval:
         sys.setswitchinterval(float(interval))

@@ -167,6 +167,25 @@ def test_threads_that_have_ended_stay(tmp_path: Path, threads: Threads, clock: M
     assert sizes[-1] <= sizes[0] + 5 * (16 << 10)
 
 
+def test_threads_that_ended_together_are_folded_without_loss(
+    tmp_path: Path, threads: Threads, clock: ManualClock
+) -> None:
+    """Of those that are retired at once, some share a line and some keep their own."""
+    p = Profiler("app", store=tmp_path, retain_threads=3)
+    block = p.block(0, "work")
+    ready = threading.Barrier(8)
+
+    def work() -> None:
+        with block:
+            ready.wait()
+
+    for rounds in range(1, 4):
+        threads.together(*[work] * 8)
+        own, kept = p.get_results(), read(tmp_path)
+        assert hits(own) == hits(kept) == {"work": 8 * rounds}
+        assert [t.name for t in kept.threads] == [t.name for t in own.threads]
+
+
 def test_a_file_is_small_at_first(tmp_path: Path, threads: Threads) -> None:
     """It takes no more than 64 KiB a process and 16 KiB a thread, and nobody else may read it."""
     p = Profiler("app", store=tmp_path / "made")

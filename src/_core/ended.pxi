@@ -38,7 +38,17 @@ cdef void keep_folded(Store* s, uint64_t before) noexcept nogil:
         free_kept(s.file, s.folded_until, False)
     PyMem_RawFree(packed.words)
 
-cdef void keep_ended(Store* s, Buffer* b, Ended* e) noexcept nogil:
+cdef uint64_t numbers_for(Store* s, Buffer* b) noexcept nogil:
+    """Sets aside a number for each buffer from this one on, and returns the greatest. The list has the newest first, which
+    are folded last: their numbers must be the greater ones."""
+    if s.file == NULL:
+        return 0
+    while b != NULL:
+        s.file.ended += 1
+        b = b.next
+    return s.file.ended
+
+cdef void keep_ended(Store* s, Buffer* b, Ended* e, uint64_t number) noexcept nogil:
     """Has the file have a thread that ended compactly, in place of its buffer. Without room, that one stays."""
     cdef Kept about
     if s.file == NULL or b.file == NULL:
@@ -50,8 +60,7 @@ cdef void keep_ended(Store* s, Buffer* b, Ended* e) noexcept nogil:
         about.os_id = b.thread.os_id
         about.threads = 1
         memcpy(about.name, b.name, NAME_BYTES)
-        s.file.ended += 1
-        e.number = s.file.ended
+        e.number = number
         if not keep_packed(s.file, OF_ENDED, &e.packed, &about, e.number, b.number):
             return
     set_kind(s.file, b.number, OF_OTHERS)
@@ -116,10 +125,11 @@ cdef void sweep(Store* s) noexcept nogil:
     cdef Buffer* following
     cdef Ended* batch = NULL
     cdef Ended* newest
-    cdef uint64_t folded = s.folded_threads
+    cdef uint64_t folded = s.folded_threads, number
     if is_swept(s):
         return
     st_store64(&s.swept, st_load64_acquire(&threads_ended))
+    number = numbers_for(s, b)
     while b != NULL:
         following = b.next
         if not b.retired and st_load64_acquire(&b.thread.ended):
@@ -127,7 +137,7 @@ cdef void sweep(Store* s) noexcept nogil:
             if retire(s, b, &batch):
                 if not is_told() and may_be_left_elsewhere(b):
                     b.held += 1  # for good: nobody says when
-                keep_ended(s, b, batch if batch != newest else NULL)
+                keep_ended(s, b, batch if batch != newest else NULL, number)
                 b.retired = True
                 st_store64(&s.retired, s.retired + 1)
             else:
@@ -138,6 +148,7 @@ cdef void sweep(Store* s) noexcept nogil:
             if b.is_replaced and b.file != NULL:
                 set_kind(b.file, b.number, OF_NOTHING)
             free_buffer(b)
+        number -= 1
         b = following
     keep_batch(s, batch)  # the list had the newest first, the batch has the oldest first
     fold_oldest(s)
