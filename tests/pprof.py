@@ -8,14 +8,9 @@ from __future__ import annotations
 import gzip
 from typing import Any
 
-from google.protobuf import (  # type: ignore[import-untyped]
-    descriptor_pb2,
-    descriptor_pool,
-    message_factory,
-)
+from published import Schema, message_class
 
-# Message → field → (number, type); in brackets, it is repeated.
-SCHEMA = {
+SCHEMA: Schema = {
     "Profile": {
         "sample_type": (1, "[ValueType]"),
         "sample": (2, "[Sample]"),
@@ -61,26 +56,6 @@ SCHEMA = {
         "start_line": (5, "int64"),
     },
 }
-_PACKAGE = "perftools.profiles"
-
-
-def _profile_class() -> Any:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="profile.proto", package=_PACKAGE, syntax="proto3"
-    )
-    for name, fields in SCHEMA.items():
-        message = file.message_type.add(name=name)
-        for field, (number, kind) in fields.items():
-            plain = kind.strip("[]")
-            added = message.field.add(name=field, number=number)
-            added.label = 3 if kind.startswith("[") else 1
-            if plain in SCHEMA:
-                added.type, added.type_name = 11, f".{_PACKAGE}.{plain}"
-            else:
-                added.type = {"int64": 3, "uint64": 4, "bool": 8, "string": 9}[plain]
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Profile"))
 
 
 class Profile:
@@ -91,7 +66,9 @@ class Profile:
     """
 
     def __init__(self, data: bytes) -> None:
-        self.message = _profile_class().FromString(gzip.decompress(data))
+        self.message = message_class(SCHEMA, "perftools.profiles", "Profile").FromString(
+            gzip.decompress(data)
+        )
         self.texts = list(self.message.string_table)
         self._functions = {one.id: one for one in self.message.function}
         self._locations = {one.id: one for one in self.message.location}

@@ -7,14 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import (  # type: ignore[import-untyped]
-    descriptor_pb2,
-    descriptor_pool,
-    message_factory,
-)
+from published import Schema, message_class
 
-# Message → field → (number, type); in brackets, it is repeated.
-SCHEMA = {
+SCHEMA: Schema = {
     "LabelPair": {"name": (1, "string"), "value": (2, "string")},
     "Gauge": {"value": (1, "double")},
     "Counter": {"value": (1, "double"), "exemplar": (2, "Exemplar")},
@@ -56,39 +51,8 @@ SCHEMA = {
         "metric": (4, "[Metric]"),
     },
 }
-_PACKAGE = "io.prometheus.client"
-_TYPES = {
-    "double": 1,
-    "int64": 3,
-    "uint64": 4,
-    "int32": 5,
-    "string": 9,
-    "uint32": 13,
-    "sint32": 17,
-    "sint64": 18,
-}
 
-
-def _family_class() -> Any:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="metrics.proto", package=_PACKAGE, syntax="proto3"
-    )
-    for name, fields in SCHEMA.items():
-        message = file.message_type.add(name=name)
-        for field, (number, kind) in fields.items():
-            plain = kind.strip("[]")
-            added = message.field.add(name=field, number=number)
-            added.label = 3 if kind.startswith("[") else 1
-            if plain in SCHEMA:
-                added.type, added.type_name = 11, f".{_PACKAGE}.{plain}"
-            else:
-                added.type = _TYPES[plain]
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.MetricFamily"))
-
-
-MetricFamily = _family_class()
+MetricFamily = message_class(SCHEMA, "io.prometheus.client", "MetricFamily")
 
 
 def families(body: bytes) -> dict[str, Any]:
