@@ -572,7 +572,9 @@ def test_results_hold_it_wherever_they_go(p: Profiler, processor: Processor) -> 
             results.tree,
             results.threads,
         )
-    twice = results.merge(results)
+    other = pickle.loads(pickle.dumps(results))
+    other.metadata["instance"] = "another process"
+    twice = results.merge(other)
     assert times(twice, "inner") == (2, 6, 6, 12)
     assert [n.cpu_time_ns for n, _ in twice.tree.walk()] == [0, 6, 6]
     chosen = selected(results, ["1"], [], [])

@@ -224,6 +224,7 @@ def part(
     *,
     host: str = "",
     duration_ns: int = 5,
+    after_ns: int = 0,
     names: Sequence[str] = ("a",),
     track: str | None = "io",
     track_idx: int = 0,
@@ -248,7 +249,7 @@ def part(
             "process": 100 + worker,
             "host": host or f"host-{worker % 2}",
             "instance": f"i{worker}",
-            "start_ns": 1000 + worker,
+            "start_ns": 1000 + worker + after_ns,
             "duration_ns": duration_ns,
             "recording": "1-0",
             "worker": f"w{worker}",
@@ -260,10 +261,11 @@ def part(
 def parts() -> st.SearchStrategy[bytes]:
     """Snapshots of few workers, some older than others, each with blocks in an order of its own."""
     return st.builds(
-        lambda worker, durations, age, names, named, idx, folder: part(
+        lambda worker, durations, age, after, names, named, idx, folder: part(
             worker,
             durations,
             duration_ns=age,
+            after_ns=after,
             names=names,
             track="io" if named else None,
             track_idx=idx,
@@ -272,6 +274,7 @@ def parts() -> st.SearchStrategy[bytes]:
         st.integers(0, 4),
         DURATIONS,
         st.integers(0, 3),
+        st.integers(0, 2),
         st.permutations(NAMES),
         st.booleans(),
         st.integers(0, 2),
@@ -378,6 +381,32 @@ def test_of_one_recording_the_newest_snapshot_counts() -> None:
     assert (len(both), hits(both.results())) == (1, {"a": 2})
     both.add(again.to_bytes())
     assert (len(both), hits(both.results())) == (2, {"a": 5})
+
+
+def test_runs_of_one_worker_stand_side_by_side() -> None:
+    """What was recorded in each counts; what a snapshot of the whole holds as well counts once."""
+    first, second, third = part(1), part(1, (10, 20)), part(1, (10, 20, 30))
+    for number, one in enumerate((first, second, third)):
+        one.metadata["duration_ns"] = one.processes[0].duration_ns = 10 * (number + 1)
+    taken = [Snapshots([one.to_bytes()]) for one in (first, second, third)]
+    runs = taken[1].since(taken[0]), taken[2].since(taken[1])
+    both = Snapshots([run.to_bytes() for run in reversed(runs)])
+    assert (len(both), hits(both.results())) == (2, {"a": 2})
+    both.update(taken[0])
+    assert (len(both), hits(both.results())) == (3, {"a": 3})
+    assert len(both.results().processes) == 1
+    assert "warnings" not in both.results().metadata or not both.results().metadata["warnings"]
+    both.update(taken[2])
+    assert (len(both), hits(both.results())) == (1, {"a": 3})
+
+
+def test_stretches_that_overlap_are_named() -> None:
+    """What they have in common cannot be told apart."""
+    overlapping = Snapshots(
+        [part(1, duration_ns=6).to_bytes(), part(1, duration_ns=6, after_ns=3).to_bytes()]
+    )
+    (sentence,) = overlapping.results().metadata["warnings"]
+    assert sentence.startswith("1 recording is in several of the results that were merged")
 
 
 def test_two_profilers_of_one_name_in_one_process_are_two_recordings() -> None:

@@ -13,6 +13,7 @@ from .model import (
     ThreadResults,
     default_track_name,
 )
+from .newest import SELECTED, newest, runs_of
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 
 # What the metadata says of one process.
-_OF_ONE = ("process", "instance", "recording", "worker", "roots", "threads", "folded_threads")
+_OF_ONE = (
+    *("process", "instance", "recording", "worker", "roots", "threads", "folded_threads"),
+    SELECTED,
+)
 
 
 class _Numbering:
@@ -92,6 +96,20 @@ def _given_name(track: ProfileTrack) -> str | None:
 
 
 def merged(parts: list[ProfilerResults]) -> ProfilerResults:
+    """Return results taken together, the newest of each recording; see `ProfilerResults.merge`.
+
+    :param parts: one or more.
+    """
+    kept, sentences = newest(parts)
+    whole = _added(kept)
+    if sentences:
+        warnings = whole.metadata.get("warnings")
+        said = warnings if isinstance(warnings, list) else []
+        whole.metadata["warnings"] = [*said, *sentences]
+    return whole
+
+
+def _added(parts: list[ProfilerResults]) -> ProfilerResults:
     numbering, indices = _Numbering(), _Places()
     placed = [(part, indices.of(part.tracks)) for part in parts]
     processes = _merged_processes(parts)
@@ -112,7 +130,7 @@ def merged(parts: list[ProfilerResults]) -> ProfilerResults:
         total_time_ns=sum(part.total_time_ns for part in parts),
         tree=tree,
         threads=threads,
-        metadata={**parts[0].metadata, "merged": _merged_metadata(parts)},
+        metadata={**_unselected(parts[0].metadata), "merged": _merged_metadata(parts)},
         processes=processes.values(),
     )
 
@@ -197,12 +215,12 @@ def _merged_threads(
 
 def _merged_metadata(parts: list[ProfilerResults]) -> list[Any]:
     """Return the metadata of each run, also of those that had been merged before."""
-    return [metadata for part in parts for metadata in _runs(part.metadata)]
+    return [metadata for part in parts for metadata in runs_of(part.metadata)]
 
 
-def _runs(metadata: dict[str, Any]) -> list[Any]:
-    merged = metadata.get("merged")  # from a file: it may be anything
-    return merged if merged and isinstance(merged, list) else [metadata]
+def _unselected(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata without what holds for each run by itself."""
+    return {key: value for key, value in metadata.items() if key != SELECTED}
 
 
 # Those of several runs, processes and profilers, with metadata that holds for all
@@ -216,11 +234,12 @@ def merged_processes(parts: list[ProfilerResults], warnings: Iterable[str] = ())
     :param parts: the results, more than none.
     :param warnings: what is to be warned of besides, before theirs.
     """
-    whole = merged(parts)
+    kept, sentences = newest(parts)
+    whole = _added(kept)
     whole.metadata = merged_metadata(
-        [part.metadata for part in parts],
+        [part.metadata for part in kept],
         whole.processes,
-        [*warnings, *(sentence for part in parts for sentence in _warnings_of(part))],
+        [*warnings, *(one for part in kept for one in _warnings_of(part)), *sentences],
     )
     return whole
 
@@ -234,7 +253,7 @@ def merged_metadata(
     :param processes: all of the processes.
     :param warnings: what is to be warned of.
     """
-    runs = [run for metadata in parts for run in _runs(metadata)]
+    runs = [run for metadata in parts for run in runs_of(metadata)]
     whole = {**parts[0], "merged": runs, "warnings": warnings}
     for key in _OF_ONE:  # what only the first process said of itself stays under "merged" alone
         whole.pop(key, None)

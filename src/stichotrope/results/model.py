@@ -666,6 +666,10 @@ class ProfilerResults(Record, Figures):
         later one gets a new one, and each knows its process. The metadata is that of these results,
         with that of each under ``merged``.
 
+        A pass counts once: of several snapshots of one recording (what a profiler recorded in a
+        process since it was made or cleared), only the one that holds the others is taken. Where
+        none does, as when one of them was merged with others before, a warning says so.
+
         :param others: results of other runs, processes or profilers; they stay as they are.
         :raises TypeError: when one of them is not a `ProfilerResults`.
         """

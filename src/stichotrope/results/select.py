@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .merge import copied
 from .model import CallNode, ProfilerResults
+from .newest import SELECTED
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ def selected(
         results = _of_threads(results, threads)
     if not tracks and not blocks:
         return results
-    return _reduced(results, _Wanted(results, tracks, blocks).takes)
+    found = _reduced(results, _Wanted(results, tracks, blocks).takes)
+    before = results.metadata.get(SELECTED)
+    found.metadata[SELECTED] = [tracks, blocks] if before is None else [before, tracks, blocks]
+    return found
 
 
 def without_idle(results: ProfilerResults) -> ProfilerResults:
@@ -94,6 +98,7 @@ def _added(parent: CallNode, node: CallNode, known: dict[Any, CallNode]) -> Call
 def _of_threads(results: ProfilerResults, patterns: list[str]) -> ProfilerResults:
     fits = _fitting(patterns)
     shares = [one for one in results.threads if fits(str(one.key)) or fits(one.name)]
+    keys = [one.key for one in shares]
     if not shares:
         there = ", ".join(f"{one.key} ({one.name})" for one in results.threads) or "none"
         raise ValueError(f"no thread is called {' or '.join(patterns)}; there are {there}")
@@ -104,15 +109,13 @@ def _of_threads(results: ProfilerResults, patterns: list[str]) -> ProfilerResult
             share.total_time_ns,
             share.tree,
             [share],
-            results.metadata,
+            {**results.metadata, SELECTED: share.key},
             [share.process] if share.process is not None else None,
         )
         for share in shares
     ]
-    if len(parts) == 1:
-        return parts[0]
-    whole = parts[0].merge(*parts[1:])
-    whole.metadata = results.metadata
+    whole = parts[0].merge(*parts[1:]) if len(parts) > 1 else parts[0]
+    whole.metadata = {**results.metadata, SELECTED: keys}
     return whole
 
 

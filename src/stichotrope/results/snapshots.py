@@ -3,12 +3,14 @@
 A process that sends its results again and again sends them whole: of the same recording, the newer
 one holds all that the older does. So taking two of these collections together is a union in which
 the newest wins, whatever the order and however often something arrives; figures are added up when
-they are asked for.
+they are asked for. What was recorded in different stretches of a recording, as in several runs of
+one worker, stands side by side.
 """
 
 from __future__ import annotations
 
 from .difference import difference
+from .newest import lie_within, overlaps, stretches_of
 from .packed import PACKED_VERSION, Packed, pack, unpack
 from .plain import ResultsFormatError
 from .sums import Sums, shares_of
@@ -31,25 +33,33 @@ _BUNDLE = b"stcb"  # a collection: this, the version (u8), then the length (u32)
 class Snapshots:
     """A collection of packed results, the newest of each recording.
 
-    A recording is what one profiler recorded in one process since it was made or cleared.
+    A recording is what one profiler recorded in one process since it was made or cleared; results
+    hold a stretch of it, from its beginning on unless they are a difference.
 
     :param parts: packed results, as `ProfilerResults.to_bytes` gives them, or collections of them.
     :raises ResultsFormatError: when one is neither, or of a newer version.
     """
 
     def __init__(self, parts: Iterable[bytes] = ()) -> None:
-        self._newest: dict[Recording, Packed] = {}
+        self._newest: dict[Recording, list[Packed]] = {}  # none of one holds another
         self._sentences: dict[str, None] = {}
         for part in parts:
             self.add(part)
 
     def __len__(self) -> int:
-        return len(self._newest)
+        return sum(map(len, self._newest.values()))
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the packed results of each recording, in an order that is always the same."""
-        for _, packed in sorted(self._newest.items()):
+        for _, packed in self._in_order():
             yield packed.data
+
+    def _in_order(self) -> list[tuple[Recording, Packed]]:
+        return [
+            (recording, one)
+            for recording, parts in sorted(self._newest.items())
+            for one in sorted(parts, key=lambda one: (_span_of(one), one.data))
+        ]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Snapshots):
@@ -85,10 +95,13 @@ class Snapshots:
             self._add_bundle(part)
             return
         packed = Packed(part)
-        recording = _recording_of(packed)
-        known = self._newest.get(recording)
-        if known is None or _age(known) < _age(packed):
-            self._newest[recording] = packed
+        self._take(_recording_of(packed), packed)
+
+    def _take(self, recording: Recording, packed: Packed) -> None:
+        known = self._newest.setdefault(recording, [])
+        if not any(_holds(one, packed) for one in known):
+            known[:] = [one for one in known if not _holds(packed, one)]
+            known.append(packed)
 
     def add_or_name(self, part: bytes, sender: str) -> None:
         """Take in what somebody sent; what cannot be read is named in the warnings instead.
@@ -107,10 +120,9 @@ class Snapshots:
         :param other: the collection; it stays as it is.
         """
         self._sentences.update(other._sentences)
-        for recording, packed in other._newest.items():
-            known = self._newest.get(recording)
-            if known is None or _age(known) < _age(packed):
-                self._newest[recording] = packed
+        for recording, parts in other._newest.items():
+            for packed in parts:
+                self._take(recording, packed)
 
     def add_left(self, left: Snapshots) -> None:
         """Take in what processes have left that are gone: it is the last word of each.
@@ -118,7 +130,7 @@ class Snapshots:
         :param left: results from their stores, which do not tell when a recording began.
         """
         self._sentences.update(left._sentences)
-        for packed in left._newest.values():
+        for _, packed in left._in_order():
             results = unpack(packed.data)
             known = self._newest_like(packed)
             if known is not None:
@@ -131,12 +143,14 @@ class Snapshots:
                     end_ns = process.start_ns + process.duration_ns
                     process.start_ns = own.start_ns
                     process.duration_ns = max(end_ns - own.start_ns, own.duration_ns + 1)
+                    results.metadata["start_ns"] = process.start_ns
+                    results.metadata["duration_ns"] = process.duration_ns
             self.add(results.to_bytes())
 
     def _newest_like(self, left: Packed) -> Head | None:
         """Return the head of the newest recording of the same profiler in the same process."""
         wanted = _profiler_of(left.head)
-        same = [one.head for one in self._newest.values() if _profiler_of(one.head) == wanted]
+        same = [one.head for _, one in self._in_order() if _profiler_of(one.head) == wanted]
         return max(same, key=lambda head: head.processes[0].start_ns, default=None)
 
     # As bytes
@@ -144,7 +158,7 @@ class Snapshots:
     def to_bytes(self) -> bytes:
         """Return the collection as bytes that `from_bytes` and `add` read."""
         parts = [*self, *(sentence.encode() for sentence in self.warnings)]
-        counts = (len(self._newest).to_bytes(4, "little"), len(parts).to_bytes(4, "little"))
+        counts = (len(self).to_bytes(4, "little"), len(parts).to_bytes(4, "little"))
         framed = [len(part).to_bytes(4, "little") + part for part in parts]
         return b"".join([_BUNDLE, bytes((PACKED_VERSION,)), *counts, *framed])
 
@@ -183,7 +197,7 @@ class Snapshots:
     @property
     def names(self) -> list[str]:
         """The names of the profilers, in order of the alphabet."""
-        return sorted({packed.head.profiler_name for packed in self._newest.values()})
+        return sorted({packed.head.profiler_name for _, packed in self._in_order()})
 
     def results(self, name: str | None = None) -> ProfilerResults:
         """Return what is here as results, processes by host and number.
@@ -196,8 +210,9 @@ class Snapshots:
         :param name: the name of a profiler; by default all are taken together.
         :raises ValueError: when there are none, or none of that name.
         """
-        sums = Sums([packed for _, packed in self._chosen(name)])
-        return sums.results(self.warnings)
+        chosen = self._chosen(name)
+        sentences = overlaps(stretches_of(packed.head.metadata) for packed in chosen)
+        return Sums(chosen).results([*self.warnings, *sentences])
 
     def shares(self, name: str | None = None) -> list[Share]:
         """Return what each process has of each block, for whoever compares them.
@@ -205,7 +220,7 @@ class Snapshots:
         :param name: as for `results`.
         :raises ValueError: likewise.
         """
-        return list(shares_of([packed for _, packed in self._chosen(name)]))
+        return list(shares_of(self._chosen(name)))
 
     def since(self, earlier: Snapshots) -> Snapshots:
         """Return what was recorded after another collection was taken.
@@ -215,23 +230,27 @@ class Snapshots:
         """
         later = Snapshots()
         later._sentences.update(self._sentences)
-        for recording, packed in self._newest.items():
-            before = earlier._newest.get(recording)
+        for recording, packed in self._in_order():
+            before = earlier._beginning(recording, packed)
             if before is None:
-                later._newest[recording] = packed
+                later._take(recording, packed)
                 continue
             if before.data == packed.data:
                 continue
             change = difference(unpack(packed.data), unpack(before.data))
             if change.was_entered:
-                later._newest[recording] = Packed(pack(change))
+                later._take(recording, Packed(pack(change)))
         return later
 
-    def _chosen(self, name: str | None) -> list[tuple[Recording, Packed]]:
+    def _beginning(self, recording: Recording, later: Packed) -> Packed | None:
+        """Return the snapshot that a later one goes on, if it is here."""
+        begin, _ = _span_of(later)
+        known = self._newest.get(recording, ())
+        return next((one for one in known if _span_of(one)[0] == begin), None)
+
+    def _chosen(self, name: str | None) -> list[Packed]:
         chosen = [
-            (recording, packed)
-            for recording, packed in sorted(self._newest.items())
-            if name in (None, packed.head.profiler_name)
+            packed for _, packed in self._in_order() if name in (None, packed.head.profiler_name)
         ]
         if not chosen:
             wanted = "" if name is None else f" of {name!r}"
@@ -254,6 +273,23 @@ def _profiler_of(head: Head) -> tuple[Any, ...]:
     """Return what tells a profiler of a process from all others."""
     number, _, _ = str(head.metadata.get("recording", "")).partition("-")
     return (head.profiler_name, number, *(process.identity for process in head.processes))
+
+
+def _span_of(packed: Packed) -> tuple[int, int]:
+    """Return from when to when it was recorded, in ns since the epoch."""
+    processes = packed.head.processes
+    begin = min((process.start_ns for process in processes), default=0)
+    return begin, max((one.start_ns + one.duration_ns for one in processes), default=0)
+
+
+def _holds(one: Packed, other: Packed) -> bool:
+    """Return whether results hold all that others of the same recording do."""
+    stretches, others = (stretches_of(each.head.metadata) for each in (one, other))
+    if not stretches or not others:  # of processes that are known by when they began
+        return _age(other) <= _age(one)
+    if not lie_within(others, stretches):
+        return False
+    return not lie_within(stretches, others) or _age(other) <= _age(one)
 
 
 def _age(packed: Packed) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ import threading
 from .. import _core
 from ..config import clock
 from ..results import OTHER_BLOCKS, OTHER_PATHS, ProfilerResults, ThreadResults
+from ..results.newest import SELECTED
 from ..results.places import roots_of
 from . import aggregate
 
@@ -120,7 +121,7 @@ class View:
                     total_time_ns=share.total_time_ns,
                     tree=share.tree,
                     threads=[share],
-                    metadata=self._metadata(self._snapshot.nodes(number)),
+                    metadata={**self._metadata(self._snapshot.nodes(number)), SELECTED: key},
                 )
         keys = ", ".join(str(head[0]) for head in self._heads) or "none"
         raise KeyError(f"no thread with key {key} has recorded into {self._name!r}; keys: {keys}")
