@@ -368,7 +368,7 @@ FILE_MISTAKES = [
         "clock = 'tsc'",
         "line 1: clock must be one of counter, monotonic, not 'tsc' of type str",
     ),
-    ("format = 3", "line 1: format must be one of table, tree, not 3 of type int"),
+    ("format = 3", "line 1: format must be one of table, tree, workers, not 3 of type int"),
     (
         "gather_period_s = 0",
         "line 1: gather_period_s must be a number of seconds, more than 0 and finite, "

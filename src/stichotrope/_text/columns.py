@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-PRINTED = ("table", "tree")  # the forms of a report that is printed
+PRINTED = ("table", "tree", "workers")  # the forms of a report that is printed
 
 # Of passes beside their times: there where they say something.
 OF_PASSES = {

@@ -29,6 +29,7 @@ FORMS = {
     "pprof": (".pprof", ".pb.gz"),
     "table": (),
     "tree": (".txt",),
+    "workers": (),
 }
 NOT_FOR_TERMINALS = ("html", "pstats", "pprof")
 
@@ -170,14 +171,18 @@ def show(results: list[ProfilerResults], form: str, file: TextIO, **layout: Any)
     :param layout: what `print_results` and `print_tree` take.
     :raises BrokenPipeError: when nobody reads it.
     """
-    from ..report import print_results, print_tree
+    from ..report import print_results, print_tree, print_workers
 
     for number, one in enumerate(results):
         if number:
             file.write("\n")
-        printer: Callable[..., None] = print_tree if form == "tree" else print_results
+        printer: Callable[..., None] = {"tree": print_tree}.get(form, print_results)
+        options = layout
+        if form == "workers":
+            printer = print_workers
+            options = {key: value for key, value in layout.items() if key != "sort"}
         try:
-            printer(one, file=file, **layout)
+            printer(one, file=file, **options)
         except SystemExit:  # what `rich` makes of it
             raise BrokenPipeError(f"nobody reads {file.name}") from None
 

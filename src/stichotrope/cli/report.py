@@ -23,6 +23,7 @@ EXAMPLES = """\
 forms:
   table       the tracks, and in each its blocks with times, shares and percentiles
   tree        which block was reached through which, and what each path took
+  workers     who took part, and which were slower than the others in which block
   html        one page with tables, call tree, flame graph, histograms and source lines
   json        everything, as `stichotrope run -o` saves it
   csv         one line for each block; csv-wide (or .wide.csv): with all figures

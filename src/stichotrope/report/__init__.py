@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from .._text.files import StrPath
 
-__all__ = ["export_html", "print_results", "print_tree"]
+__all__ = ["export_html", "print_results", "print_tree", "print_workers"]
 
 
 def export_html(results: object, path: StrPath, *, source: bool = True) -> None:
@@ -59,3 +59,31 @@ def print_tree(
 
     console.check_options(file, sort, limit, width, color)
     tree.show(results, file, sort, limit, width, color)
+
+
+def print_workers(
+    results: object,
+    *,
+    file: TextIO | None = None,
+    limit: int | None = None,
+    width: int | None = None,
+    color: bool | None = None,
+) -> None:
+    """Print who took part: hosts, workers, and how unevenly they did so in each block.
+
+    Of a block that several workers entered: the median of the times that they had a pass of it
+    open, that of the slowest, and how many times the median that is; likewise of its passes, and of
+    what one of them took. Blocks in which the slowest is furthest above the median come first.
+
+    :param results: a `ProfilerResults`, or a `Profiler`.
+    :param file: the text stream to print to; standard output unless given.
+    :param limit: how many workers and blocks to show; 20 unless given.
+    :param width: the width in columns; that of the terminal, or 120 elsewhere, unless given.
+    :param color: whether to use colours; see `print_results`.
+    :raises TypeError: when an argument is of the wrong type.
+    :raises ValueError: when ``limit`` or ``width`` has a value that makes no sense.
+    """
+    from . import console, workers
+
+    console.check_options(file, "total", limit, width, color)
+    workers.show(results, file, limit, width, color)

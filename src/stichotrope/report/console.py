@@ -343,7 +343,7 @@ class _Page:
         if not self._results.was_entered:
             lines += [[], *self._nothing()]
         lines += self._tables(sort, limit)
-        footer = self._footer()
+        footer = [*self._slow_workers(), *self._footer()]
         return [*lines, [], *footer] if footer else lines
 
     def _title(self) -> list[Line]:
@@ -421,6 +421,15 @@ class _Page:
         if columns.where:
             line += [(" " * _GAP, ""), (self._glyphs.fit(row.where, columns.where), "dim")]
         return line
+
+    def _slow_workers(self) -> list[Line]:
+        """Return a sentence for each of the workers that took long for a block."""
+        if len(self._results.processes) < 2:
+            return []
+        from .workers import MOST_NAMED, sentences
+
+        said = sentences(self._results, self._glyphs, MOST_NAMED)
+        return [line for one in said for line in self._paragraph(f"Slow: {one}", "yellow")]
 
     def _footer(self) -> list[Line]:
         metadata, glyphs = self._results.metadata, self._glyphs

@@ -5,28 +5,35 @@ from __future__ import annotations
 from .histogram import Histogram
 from .model import (
     CallNode,
+    Figures,
     Identity,
     ProcessorTime,
     ProfileBlock,
     ProfilerResults,
     ProfileTrack,
+    ThreadResults,
 )
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .record import Record
 
 
-def difference(later: ProfilerResults, earlier: ProfilerResults) -> ProfilerResults:
+def difference(
+    later: ProfilerResults, earlier: ProfilerResults, *, threads: bool = False
+) -> ProfilerResults:
     """Return what happened from one snapshot to a later one of the same run.
 
     Passes and times are those in between; what is open is what is open in the later one. Of the
     shortest and the longest pass in between, the bucket of the histogram is known, so they are as
-    coarse as that, unless there were none before. Threads are left out.
+    coarse as that, unless there were none before.
 
     :param later: the later snapshot.
     :param earlier: the earlier one. When recording has begun anew since (`Profiler.clear`), all of
         the later one happened in between.
+    :param threads: whether to tell what happened on each thread; it takes as much again.
     """
     start = later.metadata.get("start_ns")
     if earlier.metadata.get("start_ns") != start:
@@ -44,7 +51,37 @@ def difference(later: ProfilerResults, earlier: ProfilerResults) -> ProfilerResu
         tracks=tracks,
         total_time_ns=later.total_time_ns - earlier.total_time_ns,
         tree=_tree(later.tree, earlier.tree),
+        threads=_threads(later, earlier) if threads else (),
         metadata=metadata,
+    )
+
+
+def _threads(later: ProfilerResults, earlier: ProfilerResults) -> Iterator[ThreadResults]:
+    """Yield what happened on each thread on which anything did."""
+    before = {thread.key: thread for thread in earlier.threads}
+    there = {thread.key for thread in later.threads}
+    # Those that are there no more are part of the line that ended threads share.
+    folded = [thread for key, thread in before.items() if key == 0 or key not in there]
+    for thread in later.threads:
+        known = _together(folded) if thread.key == 0 else before.get(thread.key)
+        change = _thread(thread, known)
+        if change.was_entered or change.total_time_ns:
+            yield change
+
+
+def _together(threads: list[ThreadResults]) -> Figures | None:
+    parts = [ProfilerResults("", one.tracks, one.total_time_ns, one.tree) for one in threads]
+    return parts[0].merge(*parts[1:]) if parts else None
+
+
+def _thread(later: ThreadResults, earlier: Figures | None) -> ThreadResults:
+    tracks = {} if earlier is None else earlier.tracks
+    known = {block.identity: block for track in tracks.values() for block in track.blocks}
+    return ThreadResults(
+        *(later.key, later.os_id, later.name, later.alive),
+        {idx: _track(track, tracks.get(idx), known) for idx, track in later.tracks.items()},
+        later.total_time_ns - (0 if earlier is None else earlier.total_time_ns),
+        _tree(later.tree, None if earlier is None else earlier.tree),
     )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._text.files import StrPath
+    from .shares import Share
 
 FORMAT = "stichotrope-results"
 FORMAT_VERSION = 3  # a field says since which it is in documents
@@ -640,6 +641,7 @@ class ProfilerResults(Record, Figures):
         self._threads_lock = threading.RLock()
         self.processes = own_process(self) if processes is None else list(processes)
         self._threads = threads if callable(threads) else self._placed(threads)
+        self._shares: Callable[[], list[Share]] | None = None  # where it is known without threads
 
     @property
     def threads(self) -> list[ThreadResults]:
@@ -656,6 +658,16 @@ class ProfilerResults(Record, Figures):
             for thread in placed:
                 thread.process = thread.process or self.processes[0]
         return placed
+
+    def shares(self) -> list[Share]:
+        """Return what each process has of each block that it entered, in order of ``processes``.
+
+        Blocks are known by their ``identity``. A process of whose threads nothing is known is left
+        out, unless it is the only one.
+        """
+        from .shares import shares_of_threads
+
+        return shares_of_threads(self) if self._shares is None else self._shares()
 
     def merge(self, *others: ProfilerResults) -> ProfilerResults:
         """Return new results that hold the passes of these and of others.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .model import ProfilerResults
     from .packed import Head
-    from .sums import Share
+    from .shares import Share
 
     # What a recording is known by: the profiler, and the identity of each process.
     Recording = tuple[Any, ...]
@@ -237,7 +237,7 @@ class Snapshots:
                 continue
             if before.data == packed.data:
                 continue
-            change = difference(unpack(packed.data), unpack(before.data))
+            change = difference(unpack(packed.data), unpack(before.data), threads=True)
             if change.was_entered:
                 later._take(recording, Packed(pack(change)))
         return later

@@ -19,12 +19,14 @@ from .model import (
 )
 from .packed import BLOCK_COLUMNS, NODE_COLUMNS
 from .places import known_roots, relative
+from .shares import Share, together
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
+    from .model import Identity
     from .packed import Columns, Packed, Shape, Table
 
     # What a block is known by on every machine: its track, its file below the root of its module,
@@ -32,24 +34,6 @@ if TYPE_CHECKING:
     Known = tuple[int | str, str, int, str]
 
 _NO_PASS = -1  # where there is no shortest one yet
-
-
-class Share:
-    """What one process has of each block.
-
-    :ivar process: the process.
-    :ivar blocks: what each block is known by.
-    :ivar hits: how many of its passes ended.
-    :ivar total_ns: how long it had a pass open.
-    :ivar longest_ns: its longest pass.
-    """
-
-    def __init__(self, process: ProcessResults, blocks: list[Known], columns: Columns) -> None:
-        self.process = process
-        self.blocks = blocks
-        self.hits = columns.blocks["hit_count"]
-        self.total_ns = columns.blocks["total_time_ns"]
-        self.longest_ns = columns.blocks["max_time_ns"]
 
 
 def shares_of(parts: list[Packed]) -> Iterator[Share]:
@@ -72,7 +56,12 @@ def shares_of(parts: list[Packed]) -> Iterator[Share]:
             known = _known_places(table, head.metadata, keys)
             blocks[same] = [known[number] for number in table.blocks]
         process = head.processes[0] if head.processes else ProcessResults("", 0)
-        yield Share(process, blocks[same], part.columns(table))
+        yield _share(process, blocks[same], part.columns(table))
+
+
+def _share(process: ProcessResults, blocks: Sequence[Any], columns: Columns) -> Share:
+    names = ("hit_count", "total_time_ns", "sum_time_ns", "max_time_ns")
+    return Share(process, blocks, *(columns.blocks[name] for name in names))
 
 
 class _TrackKeys:
@@ -278,7 +267,7 @@ class Sums:
         numbers = {known: place.block_idx for known, place in places.items()}
         processes = self._processes()
         heads = [part.head for part in self._parts]
-        return ProfilerResults(
+        found = ProfilerResults(
             profiler_name=" + ".join(sorted({head.profiler_name for head in heads})),
             tracks=shape,
             total_time_ns=self._total_ns,
@@ -291,6 +280,25 @@ class Sums:
             ),
             processes=processes.values(),
         )
+        found._shares = lambda: self._shares(indices, processes)
+        return found
+
+    def _shares(
+        self, indices: dict[int | str, int], processes: dict[object, ProcessResults]
+    ) -> list[Share]:
+        """Return what each process has of each block, as the blocks are known in the whole."""
+        identities = {known: (indices[known[0]], *known[1:]) for known in self._block_rows}
+        of_each: dict[object, list[Share]] = {one: [] for one in processes}
+        blocks: dict[int, list[Identity]] = {}
+        for share in shares_of(self._parts):
+            if id(share.blocks) not in blocks:
+                blocks[id(share.blocks)] = [identities[known] for known in share.blocks]
+            identity = share.process.identity
+            if identity in processes:
+                share.process = processes[identity]
+                share.blocks = blocks[id(share.blocks)]
+                of_each[identity].append(share)
+        return [together(shares) for shares in of_each.values() if shares]
 
     def _track_indices(self) -> dict[int | str, int]:
         """Return the index of each track: its least anywhere, unless one before it has that."""
