@@ -569,6 +569,32 @@ static int st_with_calls(void) {
 #endif
 }
 
+/* Whether an instruction is the one with which a `yield from` asks for what it goes on with. */
+static int st_is_yield_from(const unsigned char *instruction) {
+#ifdef GET_YIELD_FROM_ITER
+    return *instruction == GET_YIELD_FROM_ITER;
+#else
+    return instruction[1] & 2  /* one instruction for all that iterate, with what for */
+           && (*instruction == GET_ITER || *instruction == GET_ITER_SELF || *instruction == GET_ITER_VIRTUAL);
+#endif
+}
+
+/* Whether a `yield from` asks: 0, or 1 where its code may go on with a coroutine, and -1 where it may not. */
+static int st_yield_from_asks(void) {
+    const unsigned char *instruction = st_calling_instruction();
+    int offset, asks;
+    if (instruction == NULL) return 0;
+    PyObject *code = st_calling_code(&offset);
+    asks = st_is_yield_from(instruction);
+    if (st_is_watched(instruction)) {
+        PyObject *plain = PyCode_GetCode((PyCodeObject *)code);
+        if (plain == NULL) PyErr_Clear();
+        asks = plain != NULL && st_is_yield_from((const unsigned char *)PyBytes_AS_STRING(plain) + offset);
+        Py_XDECREF(plain);
+    }
+    return !asks ? 0 : ((PyCodeObject *)code)->co_flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE) ? 1 : -1;
+}
+
 static int st_is_delegation(const unsigned char *instruction) {
     switch (*instruction) {
     case SEND:

@@ -232,6 +232,35 @@ def test_what_is_written_to_the_bare_one_counts_too(p: Profiler) -> None:
     assert (tracked(), tracked.__defaults__, hasattr(tracked, "kind")) == (2, (2,), False)  # type: ignore[attr-defined]
 
 
+def test_what_a_decorator_has_wrapped_is_what_it_says(p: Profiler) -> None:
+    """The way around a decorator (a cache, a retry) stays the same; the mark itself is not on it."""
+
+    def plain(a: int) -> int:
+        return a
+
+    @functools.wraps(plain)
+    def decorated(a: int) -> int:
+        return plain(a) + 1
+
+    cached = functools.lru_cache(plain)
+    for function in (decorated, cached, p.track(0, "inner")(decorated)):
+        tracked: Any = p.track(0)(function)
+        assert tracked.__wrapped__ is plain
+        assert vars(tracked)["__wrapped__"] is plain
+        assert inspect.unwrap(tracked) is plain
+        assert inspect.signature(tracked) == inspect.signature(function)
+    replaced: Any = p.track(0)(decorated)
+    replaced.__wrapped__ = print
+    assert (replaced.__wrapped__, vars(replaced)["__wrapped__"]) == (print, print)
+    assert decorated.__wrapped__ is plain  # type: ignore[attr-defined]
+    del replaced.__wrapped__
+    assert not hasattr(replaced, "__wrapped__")
+    with pytest.raises(AttributeError, match="'function' object has no attribute '__wrapped__'"):
+        del replaced.__wrapped__
+    replaced.__dict__ = {"__wrapped__": 5}
+    assert replaced.__wrapped__ == 5
+
+
 def test_what_it_wraps_can_be_replaced(p: Profiler) -> None:
     """As `functools.update_wrapper` does; what is called stays."""
     tracked: Any = made(p.track(0))
@@ -305,6 +334,57 @@ def test_methods_of_every_kind_are_called_and_counted(p: Profiler) -> None:
         "__getitem__": rounds,
         "__getattr__": rounds,
     }
+
+
+def test_a_class_makes_methods_of_some_names(p: Profiler) -> None:
+    """By the names that functions are bound to there, whatever they call themselves; metaclasses see plain functions."""
+    seen: list[dict[str, Any]] = []
+    begun: list[Any] = []
+
+    class Meta(type):
+        def __new__(mcs, name: str, bases: Any, namespace: Any) -> Any:
+            seen.append({key: type(value) for key, value in namespace.items()})
+            return super().__new__(mcs, name, bases, namespace)
+
+        def __setattr__(cls, name: str, value: Any) -> None:
+            raise AssertionError("nobody sets an attribute of this class")
+
+    @p.track(0, "make")
+    def make(cls: Any) -> Any:
+        return object.__new__(cls)
+
+    @p.track(0, "item")
+    def item(cls: Any, key: Any) -> Any:
+        return cls, key
+
+    @p.track(0, "begin")
+    def begin(cls: Any) -> None:
+        begun.append(cls)
+
+    class Kind(metaclass=Meta):
+        __new__, __class_getitem__, __init_subclass__ = make, item, begin
+        also = make
+
+        @p.track(0, "plain")
+        def __new__plain(self) -> Any:  # named so in its code only
+            return self
+
+    kind_plain = vars(Kind)["_Kind__new__plain"]
+
+    class Derived(Kind):
+        pass
+
+    assert {seen[0][name] for name in ("__new__", "__class_getitem__", "__init_subclass__")} == {
+        type(make)
+    }
+    assert type(Kind()) is Kind
+    assert (Kind[3], begun) == ((Kind, 3), [Derived])  # type: ignore[type-arg, valid-type]
+    assert type(vars(Kind)["__new__"]) is staticmethod
+    assert {type(vars(Kind)[n]) for n in ("__class_getitem__", "__init_subclass__")} == {
+        classmethod
+    }
+    assert (vars(Kind)["also"], kind_plain(2)) == (make, 2)
+    assert hits(p) == {"make": 1, "item": 1, "begin": 1, "plain": 1}
 
 
 def test_a_bound_method_is_one_of_a_function(p: Profiler) -> None:

@@ -74,7 +74,8 @@ RECEIVER = """
     else:
         double, again, steps, coroutine, Kind, inner, bare = got
         print(bare(4))
-    print(type(double).__name__, double is again, double(2), double(2, by=5), double.__doc__, double.colour)
+    tracked = not {without} and type(double) is sys.modules["stichotrope._core"].TrackedFunction
+    print(type(double).__name__, tracked, double is again, double(2), double(2, by=5), double.__doc__, double.colour)
     print(list(steps(3)), asyncio.run(coroutine()), Kind().method(3), inner(4))
 """
 
@@ -119,7 +120,7 @@ def test_it_runs_and_is_recorded_on_the_other_side(
     needs(pickler)
     folder = tmp_path / "gathered"
     said = sent(tmp_path, pickler, gather=f"p.gather({str(folder)!r})", early=early)
-    assert said == "8\nTrackedFunction True 4 10 Documented. red\n[0, 1, 2] 5 4 12\n"
+    assert said == "8\nfunction True True 4 10 Documented. red\n[0, 1, 2] 5 4 12\n"
     results = ProfilerResults.load_all(folder)
     assert results.profiler_name == "sent"
     found = {
@@ -147,7 +148,7 @@ def test_where_there_is_no_stichotrope_it_runs_bare(tmp_path: Path, pickler: str
     """Whole, and without a word."""
     needs(pickler)
     said = sent(tmp_path, pickler, without=True)
-    assert said == "function True 4 10 Documented. red\n[0, 1, 2] 5 4 12\n"
+    assert said == "function False True 4 10 Documented. red\n[0, 1, 2] 5 4 12\n"
 
 
 def test_what_arrives_where_it_came_from_is_recorded_there(tmp_path: Path) -> None:

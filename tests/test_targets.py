@@ -27,6 +27,7 @@ import pytest
 
 from conftest import ManualClock, hits, recorded
 from stichotrope import Profiler, _core, set_global_enabled
+from stichotrope.instrumentation import wrapping
 
 pytestmark = pytest.mark.unit
 
@@ -370,7 +371,7 @@ def test_what_holds_functions_keeps_its_type(p: Profiler, kind: str) -> None:
     """And what is called is a tracked callable."""
     bare = KINDS[kind].make()
     tracked = p.track(0)(bare)
-    calls = type(tracked).__name__ in ("TrackedFunction", "TrackedRoutine", "TrackedCallable")
+    calls = wrapping.is_tracked(tracked)
     assert (type(tracked) is type(bare), calls) == (KINDS[kind].stays, not KINDS[kind].stays)
 
 

@@ -23,6 +23,7 @@ cdef extern from *:
         int over;
         int lost;               /* its body ended without it: the exits of what it has open have found nothing */
         int hooked;             /* an asynchronous generator has been shown to its event loop */
+        int delegated;          /* somebody awaits it, and goes on with it as with an iterator */
     };
     /* Drives something on behalf of a pass: what awaits a coroutine, or one step of an asynchronous generator. */
     typedef struct {
@@ -50,6 +51,28 @@ cdef extern from *:
         *finalizer = final;
     }
     static const char st_close[] = "close";
+    /* A coroutine is no iterator for who asks, in C as in Python; but an `await` that holds the very object (`cr_await`)
+     * goes on with it as with one. So these slots are set past what the type shows. */
+    static void st_be_awaited_itself(PyObject *type, unaryfunc await, getiterfunc iter, iternextfunc next) {
+        ((PyTypeObject *)type)->tp_as_async->am_await = await;
+        if (iter == NULL) return;
+        ((PyTypeObject *)type)->tp_iter = iter;
+        ((PyTypeObject *)type)->tp_iternext = next;
+    }
+    /* As messages call it. */
+    static void st_name_type(PyObject *type, const char *name) { ((PyTypeObject *)type)->tp_name = name; }
+    static PyMethodDef *st_method_of(PyTypeObject *kind, const char *name) {
+        PyMethodDef *each = kind->tp_methods;
+        while (each != NULL && each->ml_name != NULL && strcmp(each->ml_name, name) != 0) each++;
+        return each != NULL && each->ml_name != NULL ? each : NULL;
+    }
+    static PyTypeObject *st_kind_shown(PyObject *type) {
+        const char *name = ((PyTypeObject *)type)->tp_name;
+        return strcmp(name, "coroutine") == 0 ? &PyCoro_Type : strcmp(name, "generator") == 0 ? &PyGen_Type : &PyAsyncGen_Type;
+    }
+    static PyObject *st_generic(PyObject *type, PyObject *item) {
+        return Py_GenericAlias((PyObject *)st_kind_shown(type), item);
+    }
     #define ST_OBJECT_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE \\
                              | Py_TPFLAGS_DISALLOW_INSTANTIATION)
     /* Run with an exception set, and leave it set. */
@@ -82,6 +105,7 @@ cdef extern from *:
         bint over
         bint lost
         bint hooked
+        bint delegated
     ctypedef struct RelayObject "st_relay":
         PyObject* inner
         PyObject* passing "pass"
@@ -91,6 +115,11 @@ cdef extern from *:
     ctypedef struct Error "st_error":
         pass
     const char* CLOSE "st_close"
+    void st_be_awaited_itself(PyObject*, void*, void*, void*)
+    void st_name_type(PyObject*, const char*)
+    PyMethodDef* st_method_of(PyTypeObject*, const char*)
+    PyObject* st_generic(PyObject*, PyObject*)
+    PyTypeObject PyGen_Type, PyCoro_Type, PyAsyncGen_Type
     const unsigned int ST_OBJECT_FLAGS
     const Py_ssize_t SUSPENDED_REFERENCES_OFFSET "offsetof(st_suspended, references)"
     void st_read_hooks(PyObject** firstiter, PyObject** finalizer)
@@ -120,6 +149,11 @@ cdef extern from "Python.h":
     PyObject* PyExc_StopIteration
     PyObject* PyExc_StopAsyncIteration
     bint PyErr_GivenExceptionMatches(PyObject*, PyObject*)
+    void PyErr_SetString(PyObject*, const char*)
+    PyObject* PyExc_TypeError
+    PyObject* PyExc_RuntimeError
+    int st_yield_from_asks()
+    const int METH_CLASS
     const int Py_tp_iter, Py_tp_iternext, Py_tp_finalize
     const int Py_am_await, Py_am_aiter, Py_am_anext, Py_am_send
 
@@ -419,10 +453,54 @@ cdef PyObject* suspended_throw(PyObject* self, PyObject** args, Py_ssize_t count
 cdef PyObject* suspended_close(PyObject* self, PyObject* ignored) noexcept:
     return call_on(self, (<SuspendedObject*>self).inner, CLOSE, NULL, 0)
 
-cdef PyObject* suspended_await(PyObject* self) noexcept:
+cdef PyObject* coroutine_wrapper(PyObject* self) noexcept:
+    """What `__await__` gives: as every coroutine's, an iterator that drives it."""
     cdef PyObject* inner = (<SuspendedObject*>self).inner
     Py_INCREF(inner)
-    return new_relay(self, inner, False)
+    return new_relay(wrapper_type, self, inner, 0)
+
+cdef bint is_awaited_already(SuspendedObject* self) noexcept:
+    """Whether a coroutine is suspended in an `await` of its own: so somebody waits for it."""
+    cdef PyObject* awaits
+    cdef bint waits
+    if not self.started and not self.over:
+        return False
+    if not self.over:
+        return not self.untouched and st_loadp_acquire(&self.running) == NULL
+    awaits = PyObject_GetAttrString(innermost_of(self.inner), "cr_await")  # it may go on untimed
+    waits = awaits != NULL and awaits != Py_None
+    if awaits == NULL:
+        PyErr_Clear()
+    Py_XDECREF(awaits)
+    return waits
+
+cdef PyObject* delegated(PyObject* self) noexcept:
+    (<SuspendedObject*>self).delegated = True
+    Py_INCREF(self)
+    return self
+
+cdef PyObject* coroutine_await(PyObject* self) noexcept:
+    """What an `await` goes on with: the coroutine, which is then seen to be what is awaited."""
+    if is_awaited_already(<SuspendedObject*>self):
+        PyErr_SetString(PyExc_RuntimeError, "coroutine is being awaited already")
+        return NULL
+    return delegated(self)
+
+cdef PyObject* coroutine_iter(PyObject* self) noexcept:
+    """A `yield from` may go on with a coroutine where it stands in one; nobody else may iterate over it."""
+    cdef int asks = st_yield_from_asks()
+    if asks > 0:
+        return delegated(self)
+    PyErr_SetString(
+        PyExc_TypeError, "cannot 'yield from' a coroutine object in a non-coroutine generator" if asks
+        else "'coroutine' object is not iterable")
+    return NULL
+
+cdef PyObject* coroutine_next(PyObject* self) noexcept:
+    if not (<SuspendedObject*>self).delegated:
+        PyErr_SetString(PyExc_TypeError, "'coroutine' object is not an iterator")
+        return NULL
+    return suspended_next(self)
 
 cdef bint show_to_loop(SuspendedObject* self) noexcept:
     """Tells the event loop of an asynchronous generator, as the interpreter does when one is first used; False for an
@@ -469,7 +547,7 @@ cdef PyObject* step(PyObject* self, const char* method, PyObject** args, Py_ssiz
     if first:
         st_swap_hooks(&no_firstiter, &no_finalizer)
     Py_XDECREF(bound)
-    return new_relay(self, result, kind) if result != NULL else NULL
+    return new_relay(send_type if kind == STEP else throw_type, self, result, kind) if result != NULL else NULL
 
 cdef PyObject* suspended_anext(PyObject* self) noexcept:
     return step(self, NULL, NULL, 0, STEP)
@@ -490,6 +568,10 @@ cdef PyObject* suspended_getattr(PyObject* self, PyObject* name) noexcept:
         PyErr_Clear()
         value = PyObject_GetAttr((<SuspendedObject*>self).inner, name)
     return value
+
+cdef int suspended_setattr(PyObject* self, PyObject* name, PyObject* value) noexcept:
+    # Its names can be written to; all else the inner one refuses.
+    return PyObject_SetAttr((<SuspendedObject*>self).inner, name, value)
 
 cdef PyObject* suspended_class(PyObject* self, void* closure) noexcept:
     # `isinstance` and with it `inspect` see what the function really gave.
@@ -602,8 +684,9 @@ cdef void relay_dealloc(PyObject* self) noexcept:
     PyObject_GC_Del(self)
     Py_DECREF(<PyObject*>kind)
 
-cdef PyMethodDef generator_methods[4]
-cdef PyMethodDef async_methods[4]
+cdef PyMethodDef generator_methods[5]
+cdef PyMethodDef coroutine_methods[5]
+cdef PyMethodDef async_methods[5]
 cdef PyMethodDef relay_methods[4]
 cdef PyMemberDef suspended_members[2]
 cdef PyGetSetDef suspended_getset[2]
@@ -615,7 +698,22 @@ cdef object make_type(const char* name, int size, PyType_Slot* slots):
     spec.basicsize = size
     spec.flags = ST_OBJECT_FLAGS
     spec.slots = slots
-    return PyType_FromSpec(&spec)
+    made = PyType_FromSpec(&spec)
+    st_name_type(<PyObject*>made, name + len(b"builtins."))
+    return made
+
+cdef void set_documented(PyMethodDef* method, PyTypeObject* shown, const char* name, void* function, int flags) noexcept:
+    """A method that the type which is shown has too, on this version."""
+    cdef PyMethodDef* its = st_method_of(shown, name)
+    if its != NULL:
+        set_method(method, name, function, flags)
+        method.ml_doc = its.ml_doc
+
+cdef void set_driving(PyMethodDef* methods, PyTypeObject* shown) noexcept:
+    set_documented(&methods[0], shown, "send", <void*>suspended_send, METH_O)
+    set_documented(&methods[1], shown, "throw", <void*>suspended_throw, METH_FASTCALL)
+    set_documented(&methods[2], shown, "close", <void*>suspended_close, METH_NOARGS)
+    set_documented(&methods[3], shown, "__class_getitem__", <void*>st_generic, METH_O | METH_CLASS)
 
 cdef int set_common(PyType_Slot* slots) noexcept:
     """The slots that all suspended kinds share; how many they are."""
@@ -626,18 +724,19 @@ cdef int set_common(PyType_Slot* slots) noexcept:
     set_slot(&slots[4], Py_tp_repr, <void*>suspended_repr)
     set_slot(&slots[5], Py_tp_members, suspended_members)
     set_slot(&slots[6], Py_tp_getset, suspended_getset)
-    return 7
+    set_slot(&slots[7], Py_tp_setattro, <void*>suspended_setattr)
+    return 8
 
 cdef object make_suspended_types():
-    """(generator, generator that may be awaited, coroutine, asynchronous generator, relay)"""
+    """(generator, generator that may be awaited, coroutine, asynchronous generator)"""
     cdef PyType_Slot slots[16]
     cdef int n
-    set_method(&generator_methods[0], "send", <void*>suspended_send, METH_O)
-    set_method(&generator_methods[1], "throw", <void*>suspended_throw, METH_FASTCALL)
-    set_method(&generator_methods[2], "close", <void*>suspended_close, METH_NOARGS)
-    set_method(&async_methods[0], "asend", <void*>suspended_asend, METH_FASTCALL)
-    set_method(&async_methods[1], "athrow", <void*>suspended_athrow, METH_FASTCALL)
-    set_method(&async_methods[2], "aclose", <void*>suspended_aclose, METH_NOARGS)
+    set_driving(generator_methods, &PyGen_Type)
+    set_driving(coroutine_methods, &PyCoro_Type)
+    set_documented(&async_methods[0], &PyAsyncGen_Type, "asend", <void*>suspended_asend, METH_FASTCALL)
+    set_documented(&async_methods[1], &PyAsyncGen_Type, "athrow", <void*>suspended_athrow, METH_FASTCALL)
+    set_documented(&async_methods[2], &PyAsyncGen_Type, "aclose", <void*>suspended_aclose, METH_NOARGS)
+    set_documented(&async_methods[3], &PyAsyncGen_Type, "__class_getitem__", <void*>st_generic, METH_O | METH_CLASS)
     set_method(&relay_methods[0], "send", <void*>relay_send, METH_O)
     set_method(&relay_methods[1], "throw", <void*>relay_throw, METH_FASTCALL)
     set_method(&relay_methods[2], "close", <void*>relay_close, METH_NOARGS)
@@ -650,46 +749,57 @@ cdef object make_suspended_types():
     set_slot(&slots[n + 2], Py_am_send, <void*>suspended_am_send)
     set_slot(&slots[n + 3], Py_tp_methods, generator_methods)
     set_slot(&slots[n + 4], 0, NULL)
-    generator = make_type("stichotrope._core.TrackedGenerator", sizeof(SuspendedObject), slots)
-    set_slot(&slots[n + 4], Py_am_await, <void*>PyObject_SelfIter)
-    set_slot(&slots[n + 5], 0, NULL)
-    awaitable = make_type("stichotrope._core.TrackedAwaitableGenerator", sizeof(SuspendedObject), slots)
-    set_slot(&slots[n], Py_am_await, <void*>suspended_await)
+    generator = make_type("builtins.generator", sizeof(SuspendedObject), slots)
+    awaitable = make_type("builtins.generator", sizeof(SuspendedObject), slots)
+    st_be_awaited_itself(<PyObject*>awaitable, <void*>PyObject_SelfIter, NULL, NULL)
+    set_slot(&slots[n], Py_am_await, <void*>coroutine_wrapper)
     set_slot(&slots[n + 1], Py_am_send, <void*>suspended_am_send)
-    set_slot(&slots[n + 2], Py_tp_methods, generator_methods)
+    set_slot(&slots[n + 2], Py_tp_methods, coroutine_methods)
     set_slot(&slots[n + 3], 0, NULL)
-    coroutine = make_type("stichotrope._core.TrackedCoroutine", sizeof(SuspendedObject), slots)
+    coroutine = make_type("builtins.coroutine", sizeof(SuspendedObject), slots)
+    st_be_awaited_itself(<PyObject*>coroutine, <void*>coroutine_await, <void*>coroutine_iter, <void*>coroutine_next)
     set_slot(&slots[n], Py_am_aiter, <void*>PyObject_SelfIter)
     set_slot(&slots[n + 1], Py_am_anext, <void*>suspended_anext)
     set_slot(&slots[n + 2], Py_tp_methods, async_methods)
     set_slot(&slots[n + 3], 0, NULL)
-    asynchronous = make_type("stichotrope._core.TrackedAsyncGenerator", sizeof(SuspendedObject), slots)
+    return generator, awaitable, coroutine, make_type("builtins.async_generator", sizeof(SuspendedObject), slots)
+
+cdef object make_relay_types():
+    """(what a coroutine's `__await__` gives, a step of an asynchronous generator, what is thrown into it)"""
+    cdef PyType_Slot slots[9]
     set_slot(&slots[0], Py_tp_dealloc, <void*>relay_dealloc)
     set_slot(&slots[1], Py_tp_traverse, <void*>relay_traverse)
-    set_slot(&slots[2], Py_am_await, <void*>PyObject_SelfIter)
-    set_slot(&slots[3], Py_tp_iter, <void*>PyObject_SelfIter)
-    set_slot(&slots[4], Py_tp_iternext, <void*>relay_next)
-    set_slot(&slots[5], Py_am_send, <void*>relay_am_send)
-    set_slot(&slots[6], Py_tp_methods, relay_methods)
+    set_slot(&slots[2], Py_tp_iter, <void*>PyObject_SelfIter)
+    set_slot(&slots[3], Py_tp_iternext, <void*>relay_next)
+    set_slot(&slots[4], Py_am_send, <void*>relay_am_send)
+    set_slot(&slots[5], Py_tp_methods, relay_methods)
+    set_slot(&slots[6], 0, NULL)
+    wrapper = make_type("builtins.coroutine_wrapper", sizeof(RelayObject), slots)
+    set_slot(&slots[6], Py_am_await, <void*>PyObject_SelfIter)
     set_slot(&slots[7], 0, NULL)
-    return generator, awaitable, coroutine, asynchronous, make_type("stichotrope._core.Relay", sizeof(RelayObject), slots)
+    return (wrapper, make_type("builtins.async_generator_asend", sizeof(RelayObject), slots),
+            make_type("builtins.async_generator_athrow", sizeof(RelayObject), slots))
 
-TrackedGenerator, TrackedAwaitableGenerator, TrackedCoroutine, TrackedAsyncGenerator, Relay = make_suspended_types()
+TrackedGenerator, TrackedAwaitableGenerator, TrackedCoroutine, TrackedAsyncGenerator = make_suspended_types()
+cdef object CoroutineWrapper, Step, Throw
+CoroutineWrapper, Step, Throw = make_relay_types()
 cdef PyTypeObject* generator_type = <PyTypeObject*><PyObject*>TrackedGenerator
 cdef PyTypeObject* awaitable_type = <PyTypeObject*><PyObject*>TrackedAwaitableGenerator
 cdef PyTypeObject* coroutine_type = <PyTypeObject*><PyObject*>TrackedCoroutine
 cdef PyTypeObject* async_type = <PyTypeObject*><PyObject*>TrackedAsyncGenerator
-cdef PyTypeObject* relay_type = <PyTypeObject*><PyObject*>Relay
+cdef PyTypeObject* wrapper_type = <PyTypeObject*><PyObject*>CoroutineWrapper
+cdef PyTypeObject* send_type = <PyTypeObject*><PyObject*>Step
+cdef PyTypeObject* throw_type = <PyTypeObject*><PyObject*>Throw
 
-cdef PyObject* new_relay(PyObject* passing, PyObject* inner, int kind) noexcept:
-    """Takes over the reference to `inner`."""
-    cdef PyObject* self = PyType_GenericAlloc(relay_type, 0)
+cdef PyObject* new_relay(PyTypeObject* kind, PyObject* passing, PyObject* inner, int part) noexcept:
+    """Takes over the reference to `inner`. `part`: STEP, CLOSING or 0."""
+    cdef PyObject* self = PyType_GenericAlloc(kind, 0)
     if self == NULL:
         Py_DECREF(inner)
         return NULL
     (<RelayObject*>self).inner = inner
     (<RelayObject*>self).passing = passing
-    (<RelayObject*>self).kind = kind
+    (<RelayObject*>self).kind = part
     Py_INCREF(passing)
     return self
 

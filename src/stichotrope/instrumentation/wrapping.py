@@ -106,11 +106,18 @@ def holds_functions(value: object) -> bool:
     return _holder(value)[0] is not None
 
 
+def _below(function: Any, attribute: str = "__wrapped__") -> Any:
+    """Return what a tracked callable calls, what another one says it stands around, or None."""
+    if is_tracked(function):
+        return _core.marked(function)[0]
+    return getattr(function, attribute, None)
+
+
 def layers(function: Any) -> Iterator[Any]:
     """Give a callable, and what it says that it stands around, one after the other."""
     for _ in range(_MOST_LAYERS):
         yield function
-        function = getattr(function, "__wrapped__", None)
+        function = _below(function)
         if function is None:
             return
 
@@ -140,7 +147,7 @@ def own_name(target: object) -> str:
 def definition(function: Any) -> tuple[str, int]:
     """Return file and line of a definition; where there is no Python code, the module and 0."""
     for _ in range(_MOST_LAYERS):
-        inner = getattr(function, "func" if isinstance(function, partial) else "__wrapped__", None)
+        inner = _below(function, "func" if isinstance(function, partial) else "__wrapped__")
         if inner is None:
             break
         function = inner
@@ -171,8 +178,7 @@ def binds(function: object) -> bool:
 def suspends(function: Any) -> bool:
     """Return whether a call gives a generator or a coroutine, whose run is then the pass."""
     while isinstance(function, MethodType) or is_tracked(function):
-        inner = "__func__" if isinstance(function, MethodType) else "__wrapped__"
-        function = getattr(function, inner, None)
+        function = _below(function, "__func__")
     code = _code(function)
     return code is not None and bool(code.co_flags & _SUSPENDING)
 
@@ -193,12 +199,17 @@ def dressed(tracked: Any, function: Any) -> Any:
         return tracked  # it has them
     if not hasattr(function, "__module__"):
         tracked.__module__ = None  # else that of its type is found
-    if type(tracked) is _core.TrackedRoutine or isinstance(
+    is_like_a_function = type(tracked) is _core.TrackedRoutine or isinstance(
         function, (MethodType, BuiltinFunctionType)
-    ):
-        return update_wrapper(tracked, function)
+    )
     # What is in the dictionary of an instance is its state: it must be read where it changes.
-    return update_wrapper(tracked, function, updated=())
+    update_wrapper(tracked, function, updated=("__dict__",) if is_like_a_function else ())
+    if hasattr(function, "__wrapped__"):  # what a decorator that it is behind says so of
+        if is_like_a_function:
+            tracked.__wrapped__ = function.__wrapped__
+        else:
+            del tracked.__wrapped__
+    return tracked
 
 
 def tracked(target: Any, name: str | None, wrap: Wrap) -> Any:
@@ -212,7 +223,7 @@ def tracked(target: Any, name: str | None, wrap: Wrap) -> Any:
     def change(function: Any, suffix: str, place: Any) -> Any:
         return wrap(function, base + suffix, place)
 
-    return _as_found_in_a_class(target, _changed(target, change))
+    return _changed(target, change)
 
 
 def _changed(target: Any, change: Change, suffix: str = "", place: Any = None) -> Any:
@@ -311,29 +322,6 @@ class _Dispatcher:
             made = _changed(found, self._change, self._suffix, self._place)
             known = self._known.setdefault(id(found), (found, made))
         return known[1]
-
-
-class _CallableClassMethod(classmethod):  # type: ignore[type-arg]
-    """A class method that stands another `@classmethod` around it, which calls it from 3.13 on."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.__func__(*args, **kwargs)
-
-
-_IMPLICIT: dict[str, Any] = {
-    "__new__": staticmethod,
-    "__init_subclass__": _CallableClassMethod,
-    "__class_getitem__": _CallableClassMethod,
-}
-
-
-def _as_found_in_a_class(target: Any, wrapped: Any) -> Any:
-    """Make explicit what a class makes of three methods, but of plain functions only."""
-    if type(target) is not FunctionType or target.__name__ not in _IMPLICIT:
-        return wrapped
-    scope, _, name = target.__qualname__.rpartition(".")
-    in_class = name == target.__name__ and scope and not scope.endswith("<locals>")
-    return _IMPLICIT[name](wrapped) if in_class else wrapped
 
 
 # Classes and modules
@@ -550,5 +538,5 @@ def _is_tracked_by(function: Any, owner: _core.Recorder) -> bool:
     while is_tracked(function):
         if any(held is owner for held in gc.get_referents(function)):
             return True
-        function = getattr(function, "__wrapped__", None)
+        function = _below(function)
     return type(function) is FunctionType and _core.tracks_code(owner, function.__code__)
