@@ -13,7 +13,7 @@ import pytest
 
 from handmade import block, node, root, sample, single, thread, troubled
 from stichotrope import export_html, export_speedscope, format_time_ns
-from stichotrope._text.format import format_percent, printable
+from stichotrope._text.format import format_percent, format_ratio, printable
 from stichotrope.report import html
 from stichotrope.results import CallNode, ProfileBlock, ProfilerResults, ProfileTrack
 from test_html import HOSTILE, named
@@ -163,11 +163,13 @@ def test_figures_read_as_in_python(opened):
     page = opened(sample()).page
     script = (
         f"(given) => {{ {html._asset('format.js')} return "
-        "[given.times.map(time), given.shares.map((one) => percent(...one))]; }"
+        "[given.times.map(time), given.shares.map((one) => percent(...one)), "
+        "given.shares.map((one) => ratio(...one))]; }"
     )
     shown = page.evaluate(script, {"times": times, "shares": shares})
     assert shown[0] == [format_time_ns(ns) for ns in times]
     assert shown[1] == [format_percent(*share) for share in shares]
+    assert shown[2] == [format_ratio(*share) if share[1] else "" for share in shares]
 
 
 def test_the_table_has_the_figures_of_every_block(opened):
@@ -210,8 +212,8 @@ def test_open_passes_and_how_they_ended_have_columns(opened):
     assert report.texts("#details dt")[:5] == ["Hits", "Open", "Errors", "Cancelled", "At a time"]
     report.page.click("#tab-tree")
     assert report.rows("tree") == [
-        "▾serve 900 ns 100.0 %  500 ns 0 1     io.py:10",
-        "handle 400 ns 44.4 % 44.4 % 400 ns 4 1 2 1 ≥2.5 250 ns io.py:20",
+        "▾serve 900 ns 100.0 %  500 ns 0  1     io.py:10",
+        "handle 400 ns 44.4 % 44.4 % 400 ns 4 4 1 2 1 ≥2.5 250 ns io.py:20",
     ]
     report.page.click("#tab-flame")
     label = str(report.page.locator(".box").nth(2).get_attribute("aria-label"))

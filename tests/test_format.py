@@ -13,6 +13,7 @@ from stichotrope._text.format import (
     format_count,
     format_percent,
     format_rate,
+    format_ratio,
     format_time_ns,
     printable,
     shorten,
@@ -127,6 +128,9 @@ def test_a_share_has_one_decimal(part: int, whole: int, text: str) -> None:
         ("pkg.a_rather_long_function", 24, "…a_rather_long_function"),
         ("a_name_without_any_parts", 13, "a_na…ny_parts"),
         ("pkg.a_last_part_that_is_too_long", 13, "pkg.…too_long"),
+        ("/home/my files/a_module.py:54", 16, "…a_module.py:54"),
+        ("GET /orders/{number}/items", 20, "GET /o…number}/items"),
+        ("SELECT a.id, b.name FROM a WHERE a.id = ?", 24, "SELECT …a WHERE a.id = ?"),
         ("abcdefghij", 1, "…"),
         ("abcdefghij", 0, ""),
         ("abcdefghij", -5, ""),
@@ -161,6 +165,24 @@ def test_a_name_is_shortened_in_the_units_of_the_measure() -> None:
 def test_what_joins_two_visible_characters_stays_and_what_is_invisible_does_not(text, shown):
     """Emoji of several parts read as one; names cannot hide anything."""
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [
+        (2400, 40, "60"),
+        (0, 3, "0"),
+        (1, 3, "0.33"),
+        (1, 8, "0.12"),
+        (5, 2, "2.5"),
+        (1999, 20, "100"),
+        (123_456, 1, "123,456"),
+        (1, 100_000, "<0.01"),
+    ],
+)
+def test_a_ratio_has_three_digits(part: int, whole: int, text: str) -> None:
+    """What is small but there does not read as nothing."""
+    assert format_ratio(part, whole) == text
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,6 @@ def test_the_page_holds_every_figure() -> None:
         "hits": "hit_count",
         "total": "total_time_ns",
         "self": "self_time_ns",
-        "active": "active_time_ns",
         "mean": "avg_time_ns",
         "min": "min_time_ns",
         "max": "max_time_ns",

@@ -51,23 +51,40 @@ def nested() -> ProfilerResults:
 def test_each_path_has_a_line_with_its_figures():
     """Each node has hits, total, self time and share of its path, below what led to it."""
     assert tree(nested(), width=80) == [
-        "Block        Hits    Total    Self    Share",
-        "─" * 62,
-        "outer           1  1.00 µs  100 ns  100.0 %  /srv/app/io.py:10",
-        "├─ parse        2   600 ns  400 ns   60.0 %  /srv/app/io.py:30",
-        "│  └─ token     4   200 ns  200 ns   20.0 %  /srv/app/io.py:40",
-        "└─ load         2   300 ns  300 ns   30.0 %  /srv/app/io.py:20",
+        "Block        Hits  Per parent    Total    Self    Share",
+        "─" * 74,
+        "outer           1              1.00 µs  100 ns  100.0 %  /srv/app/io.py:10",
+        "├─ parse        2           2   600 ns  400 ns   60.0 %  /srv/app/io.py:30",
+        "│  └─ token     4           2   200 ns  200 ns   20.0 %  /srv/app/io.py:40",
+        "└─ load         2           2   300 ns  300 ns   30.0 %  /srv/app/io.py:20",
     ]
+
+
+def test_how_often_a_path_is_passed_for_each_pass_around_it_is_told_where_it_says_something():
+    """A query in a loop is seen at a glance; where everything is passed once, the column is not there."""
+    page = block("page", (1000,) * 4)
+    query = block("query", (10,) * 240, idx=1)
+    check = block("check", (10,) * 4, idx=2)
+    found = single(page, query, check)
+    found.tree = root(node(page, node(query), node(check)))
+    heading, _, *rows = tree(found, width=70)
+    assert heading.split()[:4] == ["Block", "Hits", "Per", "parent"]
+    assert [row.split()[:4] for row in rows[1:]] == [
+        ["├─", "query", "240", "60"],
+        ["└─", "check", "4", "1"],
+    ]
+    found.tree = root(node(page, node(check)))
+    assert "Per parent" not in tree(found)[0]
 
 
 def test_a_path_tells_what_is_open_and_how_passes_ended():
     """The columns are those of the table, and are there where they say something."""
     assert tree(troubled()) == [
-        "Block      Hits  Open  Errors  Cancelled  At a time   Total    Self    Share",
-        "─" * 95,
-        "serve         0     1                                900 ns  500 ns  100.0 %"
+        "Block      Hits  Per parent  Open  Errors  Cancelled  At a time   Total    Self    Share",
+        "─" * 107,
+        "serve         0                 1                                900 ns  500 ns  100.0 %"
         "  /srv/app/io.py:10",
-        "└─ handle     4     1       2          1       ≥2.5  400 ns  400 ns   44.4 %"
+        "└─ handle     4           4     1       2          1       ≥2.5  400 ns  400 ns   44.4 %"
         "  /srv/app/io.py:20",
     ]
     heading = tree(troubled(), width=50)[0].split()

@@ -6,6 +6,7 @@ PRINTED = ("table", "tree", "workers")  # the forms of a report that is printed
 
 # Of passes beside their times: there where they say something.
 OF_PASSES = {
+    "running": "Running",
     "open": "Open",
     "errors": "Errors",
     "cancelled": "Cancelled",
@@ -13,6 +14,8 @@ OF_PASSES = {
     "cpu": "CPU",
     "waiting": "Waiting",
 }
+# Those of them that a path of the call tree has.
+OF_PATHS = tuple(key for key in OF_PASSES if key != "running")
 # Those between a block's name and its place, in their order.
 HEADINGS = {
     "hits": "Hits",
@@ -31,6 +34,7 @@ HEADINGS = {
 # Columns of figures → the figure of a block, and of a path as far as it has it.
 FIGURES = {
     "hits": "hit_count",
+    "running": "active_time_ns",
     "open": "open_count",
     "errors": "error_count",
     "cancelled": "cancelled_count",

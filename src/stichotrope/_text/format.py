@@ -91,6 +91,22 @@ def format_rate(count: int, ns: float) -> str:
     return f"{rate:.3g}"
 
 
+def format_ratio(part: float, whole: float) -> str:
+    """Return how many times a whole goes into a part, with three digits: ``60``, ``2.5``, ``0.33``.
+
+    A ratio that is small but not zero reads ``<0.01``.
+
+    :param part: the part.
+    :param whole: the whole, in the same unit, more than 0.
+    """
+    ratio = part / whole
+    if 0 < ratio < 0.005:
+        return "<0.01"
+    if ratio >= 99.95:
+        return f"{ratio:,.0f}"
+    return _three_digits(ratio).rstrip("0").rstrip(".")
+
+
 def format_throughput(bytes_per_s: float) -> str:
     """Return a throughput with three significant digits and the unit that fits: ``81.3 MB/s``.
 
@@ -132,8 +148,9 @@ def shorten(text: str, width: int, ellipsis: str = "…", measure: Callable[[str
     """Return a text cut so that it fits: at the module or the folder, not in the name.
 
     What goes first are the parts of a dotted name or a path before its last: of
-    ``shop.orders.Order.total``, ``…Order.total`` stays. A last part that is too long itself, or a
-    text of one part, is cut in the middle.
+    ``shop.orders.Order.total``, ``…Order.total`` stays. A last part that is too long itself, a text
+    of one part, and one of several words, as a query or ``GET /orders/{number}``, is cut in the
+    middle.
 
     :param text: the text; it is returned as it is when it fits.
     :param width: the room, in the units of ``measure``.
@@ -154,6 +171,8 @@ def shorten(text: str, width: int, ellipsis: str = "…", measure: Callable[[str
 
 def _begins(text: str) -> list[int]:
     """Return where the parts of a path or a dotted name begin, but for the first."""
+    if " " in text and text[0] not in "/\\" and text[1:2] != ":":
+        return []
     separators = "/\\" if "/" in text or "\\" in text else "."
     places = [place + 1 for place, char in enumerate(text) if char in separators]
     return [place for place in places if text[place : place + 1].strip()]

@@ -6,7 +6,7 @@ entry per row take a third of the room that objects would.
 
 from __future__ import annotations
 
-from .._text.columns import FIGURES, OF_PASSES
+from .._text.columns import FIGURES, OF_PASSES, OF_PATHS
 from .._text.format import format_count, format_rate, format_time_ns, printable
 from ..results import ProfilerResults, is_mostly_overhead
 from . import _passes
@@ -41,8 +41,8 @@ MAX_SOURCE = 1 << 20  # characters
 MOST_OF_A_KIND = 8  # threads; more have one line, which opens
 
 # What a page has beside the columns of a table, and the columns of a path.
-_IN_DETAILS = {"active": "active_time_ns", "stddev": "stddev_time_ns"}
-_OF_PATHS = ("hits", *OF_PASSES, "total", "self", "mean")
+_IN_DETAILS = {"stddev": "stddev_time_ns"}
+_OF_PATHS = ("hits", *OF_PATHS, "total", "self", "mean")
 
 _SUB_BITS = 4  # of a bucket that is drawn: 16 in each octave, as the core has them
 

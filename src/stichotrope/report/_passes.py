@@ -1,5 +1,5 @@
 """What reports say of passes beside their times: open ones, how they ended, how many at a time,
-for how long they ran on a processor.
+for how long they were not suspended, for how long they ran on a processor.
 
 A column of these appears where it says something, so that the report of a program without errors,
 recursion and tasks has none of them.
@@ -8,7 +8,7 @@ recursion and tasks has none of them.
 from __future__ import annotations
 
 from .._text.columns import FIGURES, OF_PASSES
-from .._text.format import format_count, format_percent, format_time_ns
+from .._text.format import format_count, format_percent, format_ratio, format_time_ns
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     _Passes = TypeVar("_Passes", ProfileBlock, CallNode)
 
 STYLES = {
+    "running": "magenta",
     "open": "cyan",
     "errors": "red",
     "cancelled": "yellow",
@@ -34,8 +35,8 @@ def figure(one: ProfileBlock | CallNode, column: str) -> float:
     """Return what a column has of a block or of a path.
 
     :param one: the block or the path.
-    :param column: one of `FIGURES`, percentiles apart; a path has no ``max``, whose total stands
-        for it.
+    :param column: one of `FIGURES`, percentiles apart; a path has no ``max`` and no ``running``,
+        for which its total stands.
     """
     found: float = getattr(one, FIGURES[column], one.total_time_ns)
     return found
@@ -49,6 +50,8 @@ def says(one: ProfileBlock | CallNode, column: str) -> bool:
     """
     if column == "concurrency":
         return _at_a_time(one) != _at_a_time(None)
+    if column == "running":
+        return 0 < figure(one, column) < one.total_time_ns
     if column in _OF_PROCESSOR:
         return one.cpu is not None
     return figure(one, column) > 0
@@ -84,7 +87,21 @@ def cell(
         return (at_least if one.cpu_count < one.hit_count else "") + time(one.cpu_time_ns)
     if column == "waiting":
         return format_percent(one.waiting, 1)
+    if column == "running":
+        return time(figure(one, column))
     return format_count(int(figure(one, column)))
+
+
+def per_parent(node: CallNode, parent: CallNode) -> str:
+    """Return how many passes of a path ended in each pass of the path around it.
+
+    Empty for the outermost paths: how often those are passed is the program's affair.
+
+    :param node: the path.
+    :param parent: the one that it hangs under; the root for the outermost.
+    """
+    around = parent.hit_count + parent.open_count
+    return format_ratio(node.hit_count, around) if around and parent.track_idx >= 0 else ""
 
 
 def sorted_by(them: Iterable[_Passes], sort: str) -> list[_Passes]:

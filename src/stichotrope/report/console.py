@@ -34,7 +34,7 @@ _LEAST_WIDTH = 40
 _UNKNOWN_WIDTH = 80
 _GAP = 2
 _BAR = 8
-_NAME_ROOM = 24  # columns are dropped rather than names cut shorter than this, where it is possible
+_NAME_ROOM = 32  # columns are dropped rather than names cut shorter than this, where it is possible
 _WHERE_ROOM = 14
 
 _STYLES = {
@@ -46,7 +46,7 @@ _OF_ENDED_PASSES = ("mean", "p50", "p95", "p99", "min", "max")
 # What goes first when there is little room (the block's place goes before any of these).
 _DROPPED_FIRST = (
     *("min", "max", "p95", "p50", "p99", "bar", "concurrency", "self", "cpu", "mean"),
-    *("cancelled", "open", "hits", "errors", "waiting", "share"),
+    *("cancelled", "running", "open", "hits", "errors", "waiting", "share"),
 )
 
 _NOTHING = (
@@ -70,14 +70,15 @@ def print_results(
 ) -> None:
     """Print a report: the tracks, and in each its blocks with times, shares and percentiles.
 
-    Columns of open passes, of errors (left by an exception), of cancelled ones, of how many were
-    open at a time, and of processor time are there where they say something.
+    Columns of running (not suspended), open, errors (left by an exception), cancelled, how many
+    were open at a time, and of processor time are there where they say something.
 
     :param results: a `ProfilerResults`, or a `Profiler`.
     :param file: the text stream to print to; standard output unless given.
     :param sort: what the blocks of a track are sorted by, most first: ``total``, ``self``,
-        ``hits``, ``mean``, ``max``, ``open``, ``errors``, ``cancelled``, ``concurrency``, ``cpu``
-        or ``waiting``; or ``name``. Blocks that were never entered come last.
+        ``hits``, ``mean``, ``max``, ``running``, ``open``, ``errors``, ``cancelled``,
+        ``concurrency``, ``cpu`` or ``waiting``; or ``name``. Blocks that were never entered come
+        last.
     :param limit: how many blocks to show of each track; all unless given.
     :param width: the width in columns; that of the terminal, or 120 elsewhere, unless given.
     :param color: whether to use colours; unless given, on terminals that have them, and not when

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._text.columns import HEADINGS, OF_PASSES
+from .._text.columns import HEADINGS, OF_PATHS
 from .._text.format import format_count, format_percent
 from ..results import is_mostly_overhead, results_of
 from . import _passes, console
@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from ..results import CallNode, ProfilerResults
     from .console import Line
 
-# No mean: what a path took is its total. Those of `OF_PASSES` are there where they say something.
-_COLUMNS = ("hits", *OF_PASSES, "total", "self", "share")
+# No mean: what a path took is its total. Those of `OF_PATHS` are there where they say something.
+_HEADINGS = {**HEADINGS, "each": "Per parent"}
+_COLUMNS = ("hits", "each", *OF_PATHS, "total", "self", "share")
+# What says nothing in a column; a column of nothing else is left out.
+_SILENT = {**dict.fromkeys(OF_PATHS, ("",)), "each": ("", "0", "1")}
 # What goes before a name is cut short.
-_DROPPED_FIRST = ("concurrency", "self", "cpu", "cancelled", "open", "hits", "errors", "waiting")
+_DROPPED_FIRST = (
+    *("concurrency", "self", "cpu", "cancelled", "each", "open", "hits", "errors", "waiting"),
+)
 _LEAST_NAME = 16  # columns; of a name that is deep in the tree, its place there is cut first
 _WHERE_ROOM = 14
 _GAP = 2
@@ -43,7 +48,13 @@ class _Row:
     """A node as a line, its figures turned into text."""
 
     def __init__(
-        self, node: CallNode, guide: str, whole_ns: int, about: str, glyphs: console._Glyphs
+        self,
+        node: CallNode,
+        parent: CallNode,
+        guide: str,
+        whole_ns: int,
+        about: str,
+        glyphs: console._Glyphs,
     ) -> None:
         self.guide = guide
         self.name = glyphs.clean(node.name)
@@ -51,7 +62,8 @@ class _Row:
         self.heat = console._heat(node.total_time_ns, whole_ns)
         self.cells = {
             "hits": format_count(node.hit_count),
-            **{key: _passes.cell(node, key, glyphs.at_least, glyphs.time) for key in OF_PASSES},
+            "each": _passes.per_parent(node, parent),
+            **{key: _passes.cell(node, key, glyphs.at_least, glyphs.time) for key in OF_PATHS},
             "total": about + glyphs.time(node.total_time_ns),
             "self": glyphs.time(node.self_time_ns),
             "share": format_percent(node.total_time_ns, whole_ns),
@@ -113,24 +125,30 @@ class _Page:
         below, gap, branch, end = self._guides
         whole_ns = self._results.total_time_ns
         # A stack of its own: trees may be deeper than Python's recursion limit.
-        waiting: list[tuple[CallNode | int, str, str]] = [(self._results.tree, "", "")]
+        root = self._results.tree
+        waiting: list[tuple[CallNode | int, CallNode, str, str]] = [(root, root, "", "")]
         while waiting:
-            node, guide, indent = waiting.pop()
+            node, parent, guide, indent = waiting.pop()
             if isinstance(node, int):
                 yield _More(node, guide)
                 continue
-            if node is not self._results.tree:
+            if node is not root:
                 about = self._glyphs.about if node.identity in self._overhead else ""
-                yield _Row(node, guide, whole_ns, about, self._glyphs)
+                yield _Row(node, parent, guide, whole_ns, about, self._glyphs)
             shown: list[CallNode | int] = [*_passes.sorted_by(node.children, sort)[:limit]]
             if len(shown) < len(node.children):
                 shown.append(len(node.children) - len(shown))
-            if node is self._results.tree:
-                waiting += [(child, "", "") for child in reversed(shown)]
+            if node is root:
+                waiting += [(child, root, "", "") for child in reversed(shown)]
                 continue
             indent = indent[-self._width :]  # of more, nothing could be seen
             waiting += [
-                (child, indent + (branch if place else end), indent + (below if place else gap))
+                (
+                    child,
+                    node,
+                    indent + (branch if place else end),
+                    indent + (below if place else gap),
+                )
                 for place, child in enumerate(reversed(shown))
             ]
 
@@ -138,9 +156,9 @@ class _Page:
         """Return the tree with its headings, each column as wide as it must be."""
         nodes = [row for row in rows if isinstance(row, _Row)]
         widths = {
-            key: max(len(HEADINGS[key]), *(len(row.cells[key]) for row in nodes))
+            key: max(len(_HEADINGS[key]), *(len(row.cells[key]) for row in nodes))
             for key in _COLUMNS
-            if key not in OF_PASSES or any(row.cells[key] for row in nodes)
+            if key not in _SILENT or any(row.cells[key] not in _SILENT[key] for row in nodes)
         }
         wanted = max(len(row.guide) + console._cells(row.name) for row in nodes)
         for key in _DROPPED_FIRST:
@@ -154,7 +172,7 @@ class _Page:
         where = min(longest, left) if left >= _WHERE_ROOM else 0
         heading: Line = [(console._padded("Block", name), "dim")]
         heading += [
-            (" " * _GAP + HEADINGS[key].rjust(width), "dim") for key, width in widths.items()
+            (" " * _GAP + _HEADINGS[key].rjust(width), "dim") for key, width in widths.items()
         ]
         whole = name + figures + (_GAP + where if where else 0)
         lines: list[Line] = [heading, [(self._glyphs.rule * whole, "dim")]]

@@ -2,8 +2,12 @@
 
 const numeric = (key, label, format, title, width = "5.5rem") => ({ key, label, format, title, width, class: "number" });
 
+// As wide as the longest name wants, within limits.
+const longestName = blocks.name.reduce((most, name) => Math.max(most, name.length), 0);
+const NAME_WIDTH = `${Math.min(Math.max(15, 0.5 * longestName + 2), 25)}rem`;
+
 const BLOCK_COLUMNS = [
-  { key: "name", label: "Block", width: "15rem", class: "first", text: (row) => blocks.name[blockAt(row)] },
+  { key: "name", label: "Block", width: NAME_WIDTH, class: "first", text: (row) => blocks.name[blockAt(row)] },
   { key: "track", label: "Track", width: "9.2rem", class: "track", text: (row) => trackLabel(blocks.track[blockAt(row)]) },
   numeric("total", "Total", time, "Time in which at least one pass was open", "6.2rem"),
   { ...numeric("share", "Share", null, "Part of the time in which any block was open", "9.4rem"), class: "share-cell" },

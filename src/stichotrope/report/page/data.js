@@ -43,6 +43,7 @@ function haystack(block) {
 
 // Columns that are there where they say something: key, heading, title, width, text of a figure.
 const PASS_COLUMNS = [
+  ["running", "Running", "The total less what coroutines and generators spent suspended", "6rem"],
   ["open", "Open", "Passes that are open", "4.5rem"],
   ["errors", "Errors", "Passes left by an exception", "5rem"],
   ["cancelled", "Cancelled", "Passes that were cancelled", "5.8rem"],
@@ -50,11 +51,13 @@ const PASS_COLUMNS = [
   ["cpu", "CPU", "For how long their threads ran on a processor", "6rem"],
   ["waiting", "Waiting", "The share of their time in which their threads did not run", "5.5rem"],
 ].filter(([key]) => data.columns.includes(key));
+const PATH_COLUMNS = PASS_COLUMNS.filter(([key]) => key !== "running"); // there is a switch for that
 
 // The text of such a figure of a row or node; empty where it says nothing.
 function passCell(key, figures, place) {
   const value = figures[key][place];
   if (key === "cpu") return value ? time(value) : "";
+  if (key === "running") return value && value < figures.total[place] ? time(value) : "";
   if (key === "waiting") return value || figures.cpu[place] ? percent(value, 1) : "";
   if (key !== "concurrency") return value ? count(value) : "";
   const text = decimal(value);
@@ -109,6 +112,16 @@ class Nodes {
     return node === this.root ? whole : this.total[node];
   }
 
+  // Passes that ended or are open.
+  passes(node) {
+    return node === this.root ? 0 : this.hits[node] + (this.open?.[node] ?? 0);
+  }
+
+  perParent(node) {
+    const around = this.passes(this.parentOf(node));
+    return around ? this.hits[node] / around : 0;
+  }
+
   parentOf(node) {
     return this.parent[node] < 0 ? this.root : this.parent[node];
   }
@@ -151,7 +164,7 @@ for (const [list, label] of [[data.threads, threadLabel], [data.kinds, kindLabel
 const state = { scope: scopes[0], block: null, terms: [], track: null, time: "total" };
 
 // Whether anything was suspended at all: only then are there two times.
-const WAITED = scopes[0].rows.active.some((ns, row) => ns < scopes[0].rows.total[row]);
+const WAITED = data.columns.includes("running");
 
 function matches(block) {
   return state.terms.every((term) => haystack(block).includes(term));

@@ -42,10 +42,10 @@ function detailsFigures(row) {
   const whole = state.scope.total;
   const figures = [
     ["Hits", count(rows.hits[row])],
-    ...PASS_COLUMNS.map(([key, label]) => [label, passCell(key, rows, row)]).filter(([, text]) => text),
+    ...PATH_COLUMNS.map(([key, label]) => [label, passCell(key, rows, row)]).filter(([, text]) => text),
     ["Total", `${time(rows.total[row])}, ${percent(rows.total[row], whole)}`],
     ["Self", `${time(rows.self[row])}, ${percent(rows.self[row], whole)}`],
-    ...(rows.active[row] === rows.total[row] ? [] : ranAndWaited(rows.total[row], rows.active[row])),
+    ...(WAITED && passCell("running", rows, row) ? ranAndWaited(rows.total[row], rows.running[row]) : []),
     ...(rows.hits[row] ? endedFigures(rows, row) : []),
   ];
   const said = figures.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
@@ -57,10 +57,10 @@ function detailsFigures(row) {
 }
 
 // Of the total: what something of it ran in, and the rest.
-function ranAndWaited(total, active) {
-  const waited = total - active;
+function ranAndWaited(total, running) {
+  const waited = total - running;
   return [
-    ["Running", `${time(active)}, ${percent(active, total)} of its total`],
+    ["Running", `${time(running)}, ${percent(running, total)} of its total`],
     ["Suspended", `${time(waited)}, ${percent(waited, total)} of its total`],
   ];
 }

@@ -39,6 +39,7 @@ function named(name) {
 }
 
 function lastPart(name) {
+  if (name.includes(" ")) return name; // a statement, or a method and a route
   return name.slice(1 + Math.max(name.lastIndexOf("."), name.lastIndexOf("/"), name.lastIndexOf("\\"))) || name;
 }
 

@@ -123,7 +123,7 @@ function described(node) {
   const part = `${what} ${time(ns)} (${percent(ns, total)})`;
   if (node === nodes.root) return `all blocks of ${label}: ${part}`;
   const figures = [part, ...(what === "total" ? [] : [`total ${time(nodes.total[node])}`]), `self ${time(nodes.self[node])}`].join(", ");
-  const ended = PASS_COLUMNS.map(([key, label]) => [passCell(key, nodes, node), label]).filter(([text]) => text);
+  const ended = PATH_COLUMNS.map(([key, label]) => [passCell(key, nodes, node), label]).filter(([text]) => text);
   const passes = [counted(nodes.hits[node], "hit"), ...ended.map(([text, label]) => `${text} ${label.toLowerCase()}`)];
   return `${blocks.name[nodes.block[node]]}: ${figures}, ${passes.join(", ")}`;
 }

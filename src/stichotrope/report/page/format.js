@@ -51,6 +51,14 @@ function counted(number, thing, things = `${thing}s`) {
   return `${count(number)} ${number === 1 ? thing : things}`;
 }
 
+// How many times a whole goes into a part; nothing where there is no whole.
+function ratio(part, whole) {
+  if (!whole) return "";
+  const value = part / whole;
+  if (value > 0 && value < 0.005) return "<0.01";
+  return value >= 99.95 ? count(Number(fixed(value, 0))) : String(Number(threeDigits(value)));
+}
+
 function percent(part, whole) {
   const share = whole ? (100 * part) / whole : 0;
   return share > 0 && share < 0.05 ? "<0.1 %" : `${fixed(share, 1)} %`;

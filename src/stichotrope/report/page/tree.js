@@ -10,7 +10,8 @@ const TREE_COLUMNS = [
   numeric("parent", "Of parent", null, "Part of the same time of the line that it hangs under", "6rem"),
   numeric("self", "Self", null, "The total less what nested blocks took", "6rem"),
   numeric("hits", "Hits", null, "Passes that ended on this path", "7rem"),
-  ...PASS_COLUMNS.map(([key, label, title, width]) => numeric(key, label, null, title, width)),
+  numeric("each", "Per parent", null, "How many of them in each pass of the line that it hangs under", "6.2rem"),
+  ...PATH_COLUMNS.map(([key, label, title, width]) => numeric(key, label, null, title, width)),
   numeric("mean", "Mean", null, "Of the passes that ended on this path", "6rem"),
   { key: "where", label: "Where", width: "12rem", class: "where", text: (node) => fullPlace(state.scope.nodes.block[node]) },
 ];
@@ -47,7 +48,8 @@ function treeRow(node, depth, place, siblings) {
       depth ? percent(ns, nodes.time(nodes.parentOf(node), total)) : "",
       time(nodes.self[node]),
       count(nodes.hits[node]),
-      ...PASS_COLUMNS.map(([key]) => passCell(key, nodes, node)),
+      depth ? ratio(nodes.hits[node], nodes.passes(nodes.parentOf(node))) : "",
+      ...PATH_COLUMNS.map(([key]) => passCell(key, nodes, node)),
       nodes.hits[node] ? time(nodes.mean[node]) : "",
       { content: shortPlace(block), title: fullPlace(block) },
     ],
@@ -138,6 +140,7 @@ function treeComparison(nodes) {
   const { key, direction } = treeOrder;
   const column = TREE_COLUMNS.find((one) => one.key === key);
   if (column.text) return (a, b) => direction * collator.compare(column.text(a), column.text(b)) || a - b;
+  if (key === "each") return (a, b) => direction * (nodes.perParent(a) - nodes.perParent(b)) || a - b;
   const values = ["time", "share", "parent"].includes(key) ? (state.time === "running" ? nodes.weight : nodes.total) : nodes[key];
   return (a, b) => direction * (values[a] - values[b]) || a - b;
 }
