@@ -51,6 +51,15 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
 # Forms
 
 
+def test_a_profiler_that_recorded_nothing_is_left_out_beside_one_that_did(saved, capfd):
+    """As the one of a run whose program has marks of its own; alone, it is shown."""
+    os.makedirs("runs")
+    sample().save("runs/a.json")
+    ProfilerResults("runner").save("runs/b.json")
+    assert report(capfd, "runs") == report(capfd, "sample.json")
+    assert "Nothing was recorded" in report(capfd, "runs/b.json")
+
+
 def test_a_table_is_what_is_printed_unless_told_otherwise(saved, capfd):
     """Without options, the report is the table that `print_results` prints."""
     text = report(capfd, "sample.json")

@@ -315,6 +315,20 @@ def test_modules_that_no_pattern_chose_are_not_said(folder):
 # What is said when something is missing
 
 
+def test_work_that_joblib_does_elsewhere_is_said_not_to_be_in_the_report(tmp_path):
+    """It is no child of ours: "none of it was called" would be half of the truth."""
+    pool = "_executor = object()"
+    program = "import loky.reusable_executor\ndef score(): pass\nprint(1)"
+    write(tmp_path, **{"loky/__init__": "", "loky/reusable_executor": pool, "program": program})
+    done = stichotrope("run", "-t", "auto", "program.py", cwd=tmp_path)
+    first, second = done.stderr.splitlines()
+    assert first.endswith("chooses was called in this process")
+    assert "stichotrope.integrations.joblib.profile()" in second
+    (tmp_path / "loky" / "reusable_executor.py").write_text("_executor = None")
+    done = stichotrope("run", "-t", "auto", "program.py", cwd=tmp_path)
+    assert "joblib" not in done.stderr
+
+
 def test_a_run_that_recorded_nothing_says_how_to_choose(folder):
     """Without patterns and marks, one sentence says what would time the program's own modules."""
     done = stichotrope("run", "program.py", cwd=folder)

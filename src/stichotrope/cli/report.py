@@ -143,6 +143,8 @@ def main(options: Any) -> int:
         results = [selected(one, options.track, options.match, options.thread) for one in loaded]
     except ValueError as error:
         raise CommandError(reason(error)) from None
+    if form != "json":  # what nobody has entered stays out of sight where there is something else
+        results = [one for one in results if one.was_entered] or results[:1]
     layout = {
         "sort": options.sort,
         "limit": options.limit,

@@ -321,16 +321,31 @@ class _Run:
             *self._asked(instrumentation.unmatched(called)),
             *self._asked(instrumentation.uncalled(set().union(*called.values()))),
         ]
+        elsewhere = _elsewhere() if self._patterns or not recorded else []
         if recorded or remarks or self._quiet:
-            return remarks
+            return [*remarks, *elsewhere]
         if self._is_auto:
-            return [f"nothing was recorded: nothing that {' '.join(self._own)} chooses was called"]
+            nothing = f"nothing was recorded: nothing that {' '.join(self._own)} chooses was called"
+            return [f"{nothing} in this process", *elsewhere] if elsewhere else [nothing]
         options = " ".join(f"-t '{text}'" for text in self._own)
         return [f"nothing was recorded, as nothing is marked; try -t auto, that is {options}"]
 
     def _asked(self, sentences: Iterable[str]) -> list[str]:
         """Return what is said of the patterns that were given one by one."""
         return [one for one in sentences if not one.startswith(self._unasked)]
+
+
+def _elsewhere() -> list[str]:
+    """Return a sentence on workers that are no children of this process's `multiprocessing`."""
+    import sys
+
+    pools = ("loky.reusable_executor", "joblib.externals.loky.reusable_executor")
+    if all(getattr(sys.modules.get(name), "_executor", None) is None for name in pools):
+        return []
+    return [
+        "what the processes of joblib or loky did is not in it: mark it with @profiler.track, and "
+        "gather it with stichotrope.integrations.joblib.profile()"
+    ]
 
 
 def _checked_seconds(seconds: float | None) -> float | None:
