@@ -165,6 +165,7 @@ include "_core/thread.pxi"
 include "_core/tree.pxi"
 include "_core/told.pxi"
 include "_core/once.pxi"
+include "_core/ring.pxi"
 include "_core/record.pxi"
 include "_core/processor.pxi"
 include "_core/strand.pxi"
@@ -180,6 +181,7 @@ include "_core/parent.pxi"
 include "_core/code.pxi"
 include "_core/block.pxi"
 include "_core/snapshot.pxi"
+include "_core/timeline.pxi"
 include "_core/inflight.pxi"
 include "_core/share.pxi"
 include "_core/metric.pxi"
@@ -433,6 +435,46 @@ cdef class Recorder:
         if not ok:
             raise MemoryError("no memory for a snapshot")
         return snapshot
+
+    def _keep_timeline(self, unsigned long long passes):
+        """Has each thread keep so many of its newest passes, rounded up to a power of two, from now on.
+
+        Gives how many that is. Raises RuntimeError when it does so already.
+        """
+        if self.opened().timeline:
+            raise RuntimeError("a recorder has one timeline")
+        with nogil:
+            begin_timeline(self.store, passes)
+        return self.store.timeline
+
+    def _timeline_size(self):
+        """How many passes of each thread are kept; 0 when there is no timeline."""
+        return self.opened().timeline
+
+    def _leave_out(self, track, bint left_out):
+        """Has the passes of a track, or of those that are to be made (None), not be in the timeline from now on; or be."""
+        if track is None:
+            self.opened().leaves_out = left_out
+        else:
+            self.check_track(track)
+            self.store.gates[<unsigned int>track].left_out = left_out
+        heed_left_out(self.store)
+
+    def _is_left_out(self, unsigned int track):
+        """Whether the passes of a track are not in the timeline."""
+        self.check_track(track)
+        return bool(self.store.gates[track].left_out)
+
+    def _passed(self):
+        """What the rings of all threads hold now. No thread waits for it."""
+        cdef RawTimeline found = RawTimeline.__new__(RawTimeline)
+        cdef Store* s = self.opened()
+        cdef bint ok
+        with nogil:
+            ok = found.take(s)
+        if not ok:
+            raise MemoryError("no memory for a timeline")
+        return found
 
     def _recorded_until_now(self):
         """Numbers that are the same twice only if nothing was recorded in between. While anything is open, time is."""
@@ -803,6 +845,8 @@ def after_fork_in_child():
         s.ended_first = s.ended_last = NULL
         s.folded = NULL
         s.ended_count = s.folded_threads = 0
+        s.rings_first = s.rings_last = NULL
+        s.rings = s.rings_passes = 0
         s.untimed = 0
         set_session(s)
         s = s.next

@@ -70,6 +70,7 @@ def test_without_anything_there_are_the_defaults() -> None:
         "retain_threads": None,
         "max_nodes": None,
         "max_blocks": None,
+        "timeline": None,
     }
     assert dict(settings.origins) == {}
     assert settings.source == os.path.abspath(os.devnull)
@@ -349,7 +350,7 @@ FILE_MISTAKES = [
         "[tracks]\n0 = 'x'\n[colour]\na = 1",
         "line 3: unknown setting 'colour'; it can be enabled, name, tracks, clock, cpu, targets, "
         "output, format, sort, limit, report_at_exit, store, gather, gather_period_s, gather_anew, "
-        "retain_threads, max_nodes, max_blocks",
+        "retain_threads, max_nodes, max_blocks, timeline",
     ),
     ("enabled = 1", "line 1: enabled must be true or false, not 1 of type int"),
     ("name = ''", "line 1: name must be a text that is not empty, not '' of type str"),

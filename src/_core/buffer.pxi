@@ -181,6 +181,7 @@ cdef void free_buffer(Buffer* b) noexcept nogil:
         b.old_flows = old
     if b.sites != b.inline_sites:
         PyMem_RawFree(b.sites)
+    free_ring(b)
     st_release(b, b.size)
     st_add64(&live_buffers, <uint64_t>-1)
 
@@ -192,6 +193,7 @@ cdef void abandon_buffer(Buffer* b) noexcept nogil:
     elif ST_HAS_GIL:
         free_buffer(b)
     else:
+        free_ring(b)
         st_release(b, b.size)
         st_add64(&live_buffers, <uint64_t>-1)
 
@@ -201,7 +203,11 @@ cdef inline void note_exits(Store* s, uint64_t flag) noexcept nogil:
 
 cdef inline bint is_posted(Buffer* b) noexcept nogil:
     """Whether other threads have ended anything that is open here."""
-    return st_load64(&b.posted) != 0
+    return st_load64(&b.posted) & ~<uint64_t>RINGED != 0
+
+cdef inline bint is_plain(Buffer* b) noexcept nogil:
+    """Whether who leaves has nothing to do but to record."""
+    return st_load64(&b.posted) == 0
 
 cdef void drop(Buffer* b, Activation* a) noexcept nogil:
     """Has an open pass be recorded nowhere."""
@@ -266,6 +272,7 @@ cdef void reset_buffer(Buffer* b, uint64_t session) noexcept nogil:
     b.clamped = 0
     b.untimed = 0
     b.unbinned = 0
+    st_store64(&b.rung_before, b.rung)
     map_clear(&b.children)
     map_clear(&b.scopes)
     memset(b.sites, 0, b.site_capacity * sizeof(SiteState))

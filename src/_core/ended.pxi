@@ -125,6 +125,7 @@ cdef void sweep(Store* s) noexcept nogil:
     cdef Buffer* following
     cdef Ended* batch = NULL
     cdef Ended* newest
+    cdef EndedRing* rings = NULL
     cdef uint64_t folded = s.folded_threads, number
     if is_swept(s):
         return
@@ -137,6 +138,7 @@ cdef void sweep(Store* s) noexcept nogil:
             if retire(s, b, &batch):
                 if not is_told() and may_be_left_elsewhere(b):
                     b.held += 1  # for good: nobody says when
+                keep_ring(s, b, &rings)
                 keep_ended(s, b, batch if batch != newest else NULL, number)
                 b.retired = True
                 st_store64(&s.retired, s.retired + 1)
@@ -150,6 +152,7 @@ cdef void sweep(Store* s) noexcept nogil:
             free_buffer(b)
         number -= 1
         b = following
+    keep_rings(s, rings)
     keep_batch(s, batch)  # the list had the newest first, the batch has the oldest first
     fold_oldest(s)
     keep_folded(s, folded)

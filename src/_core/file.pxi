@@ -12,6 +12,8 @@ cdef enum:  # kinds of chunks
     OF_ENDED = 4               # what is kept of a thread that ended
     OF_FOLDED = 5              # the same, of the older ones together
     OF_OTHERS = 6              # in use, and nothing to readers
+    OF_RING = 7                # a piece of a thread's ring
+    OF_PASSED = 8              # what is kept of the ring of a thread that ended
 
 cdef enum:
     FILE_VERSION = 1
@@ -175,6 +177,17 @@ cdef void set_kind(File* f, uint32_t number, uint32_t kind) noexcept nogil:
             st_store32_release(&c.kind, kind)
     PyThread_release_lock(f.lock)
 
+cdef void free_chunks(File* f, uint32_t kind, uint64_t owner) noexcept nogil:
+    """Frees what is of a kind and belongs to an owner."""
+    cdef uint32_t i
+    cdef Chunk* c
+    PyThread_acquire_lock(f.lock, WAIT_LOCK)
+    for i in range(f.header.chunks):
+        c = chunk_at(f, i)
+        if c.kind == kind and c.owner == owner:
+            st_store32_release(&c.kind, OF_NOTHING)
+    PyThread_release_lock(f.lock)
+
 cdef bint append(File* f, uint32_t kind, const uint32_t* numbers, uint32_t count, const char* text, size_t length,
                  uint32_t** where) noexcept nogil:
     """Says something in the log: numbers and a text; False when there is no room. Its caller holds the profiler's lock."""
@@ -279,17 +292,21 @@ cdef void close_file(File* f) noexcept nogil:
 
 cdef bint keep_packed(File* f, uint32_t kind, Packed* p, Kept* about, uint64_t owner, uint64_t replaces) noexcept nogil:
     """Writes what is kept of ended threads; False when there is no room."""
-    cdef uint32_t size = <uint32_t>f.page
-    cdef bint is_used
-    cdef Chunk* c
-    cdef int error = 0
     about.words = p.used
     about.nodes = p.nodes
     about.scopes = p.scopes
     about.clamped = p.clamped
     about.untimed = p.untimed
     about.unbinned = p.unbinned
-    while size < sizeof(Kept) + 8 * p.used:
+    return keep_words(f, kind, p.words, about, owner, replaces)
+
+cdef bint keep_words(File* f, uint32_t kind, uint64_t* words, Kept* about, uint64_t owner, uint64_t replaces) noexcept nogil:
+    """Writes words of ended threads, and what is said about them; False when there is no room."""
+    cdef uint32_t size = <uint32_t>f.page
+    cdef bint is_used
+    cdef Chunk* c
+    cdef int error = 0
+    while size < sizeof(Kept) + 8 * about.words:
         if size >= 1 << 30:
             return False
         size *= 2
@@ -298,7 +315,7 @@ cdef bint keep_packed(File* f, uint32_t kind, Packed* p, Kept* about, uint64_t o
     if c != NULL:
         error = st_write_at(f.fd, about, sizeof(Kept), c.at)
         if error == 0:
-            error = st_write_at(f.fd, p.words, 8 * p.used, c.at + sizeof(Kept))
+            error = st_write_at(f.fd, words, 8 * about.words, c.at + sizeof(Kept))
         note_error(f, error)
     if c != NULL and error == 0:
         c.logical = replaces
@@ -323,11 +340,13 @@ cdef bint adopt_buffer(File* f, Buffer* b) noexcept nogil:
     """Moves the calling thread's buffer into a file; False when there is no room, and it stays where it is."""
     cdef uint32_t number = <uint32_t>st_add64(&f.buffers, 1)
     cdef uint32_t stack = <uint32_t>whole_pages(f, b.stack_used), data = <uint32_t>whole_pages(f, b.data_used)
-    if not move_piece(f, b, OWN, stack - OWN, number):
+    if not move_piece(f, <char*>b, OWN, stack - OWN, OF_BUFFER, number):
         return False
-    if not move_piece(f, b, b.data_start, data - b.data_start, number):
+    if not move_piece(f, <char*>b, b.data_start, data - b.data_start, OF_BUFFER, number):
         set_kind(f, number, OF_OTHERS)  # it is mapped there
         return False
+    b.ring_is_kept = b.ring != NULL and move_piece(
+        f, <char*>b.ring, 0, <uint32_t>((b.ring_mask + 1) * sizeof(Passed)), OF_RING, number)
     st_store32(&b.committed_stack, stack)
     st_store32(&b.committed_data, data)
     b.file = f
@@ -337,8 +356,8 @@ cdef bint adopt_buffer(File* f, Buffer* b) noexcept nogil:
     st_store32(&b.newest_scope_kept, b.newest_scope)
     return True
 
-cdef bint move_piece(File* f, Buffer* b, uint32_t start, uint32_t size, uint32_t number) noexcept nogil:
-    cdef char* at = <char*>b + start
+cdef bint move_piece(File* f, char* base, uint32_t start, uint32_t size, uint32_t kind, uint32_t number) noexcept nogil:
+    cdef char* at = base + start
     cdef char* copy
     cdef bint ok
     if size == 0:
@@ -347,7 +366,7 @@ cdef bint move_piece(File* f, Buffer* b, uint32_t start, uint32_t size, uint32_t
     if copy == NULL:
         return False
     memcpy(copy, at, size)
-    ok = grow_file(f, <char*>b, start, size, OF_BUFFER, number)
+    ok = grow_file(f, base, start, size, kind, number)
     if ok:
         memcpy(at, copy, size)
     PyMem_RawFree(copy)
@@ -414,6 +433,7 @@ cdef void leave_file(File* f, Buffer* b, bint is_own) noexcept nogil:
     if b.before_fork != NULL:
         st_release(b.before_fork, size)
         b.before_fork = NULL
+    free_ring(b)
     b.file = NULL
 
 cdef void forked() noexcept nogil:
@@ -457,4 +477,5 @@ cdef void check_layout() noexcept nogil:
     ST_ASSERT(sizeof(Extra) == 4 * (2 * OCTAVES - NEAR_PAGES))
     ST_ASSERT(sizeof(FileHeader) == HEADER_BYTES)
     ST_ASSERT(sizeof(Chunk) == 32)
+    ST_ASSERT(2 * sizeof(Passed) == LINE)
     ST_ASSERT(sizeof(Buffer) == OWN + BUFFER_SHARED)

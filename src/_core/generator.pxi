@@ -207,6 +207,8 @@ cdef bint put_on_stack(SuspendedObject* self, Buffer* b, Handle* h) noexcept nog
     if a == NULL:
         return False
     a.flags |= BODY
+    if type_of(<PyObject*>self) == generator_type or type_of(<PyObject*>self) == async_type:
+        go_on_strand(a, self.body)
     self.since = st_ticks()
     begin(b, a, below, self.since)
     hold_buffer(&self.strand, b, a)
@@ -240,6 +242,8 @@ cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
         return give_up(self, NULL)
     if is_posted(b):
         drain(b)
+    if self.body == NULL:
+        self.body = st_frame_of_body(innermost_of(self.inner))
     if thrown:
         b.thrown_through = self.waiter
     ok = put_on_stack(self, b, h)
@@ -250,8 +254,6 @@ cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
         self.waiter = frame_below(b, <Activation*>self.strand.low) if st_delegation_calls() else NULL
     self.started = True
     self.untouched = False
-    if self.body == NULL:
-        self.body = st_frame_of_body(innermost_of(self.inner))
     self.around = b.body
     b.body = self.body
     return True

@@ -6,7 +6,7 @@ cdef enum:
     LINE = 64                  # a cache line; every allocation in a buffer is a multiple of it
     INLINE_SITES = 128         # of which a thread remembers where it was entered from, in its buffer
     NAME_BYTES = 128
-    BUFFER_OWN = 2320          # what a Buffer is made of, before its gap and after it
+    BUFFER_OWN = 2368          # what a Buffer is made of, before its gap and after it
     BUFFER_SHARED = 512
     NEAR_PAGES = 34            # octaves whose histogram page a node finds directly: up to 2**38 ticks
     OCTAVES = 60
@@ -33,8 +33,13 @@ cdef enum:  # activation flags
     SUSPENDED = 4096           # the lowest of what is suspended with a body: its chain is in no flow
     TIMED = 8192               # its processor time is taken, too
     PAUSED = 16384             # of a TIMED one: it is suspended
+    STRANDED = 32768           # of a generator: in the timeline it is on a strand of its own
+    TAGGED = 65536             # it has a tag, for the timeline
     SILENT = DROPPED | MUTED
-    ORDINARY = SUSPENDABLE     # what the straight way out can handle
+    ORDINARY = SUSPENDABLE | STRANDED | TAGGED  # what the straight way out can handle
+
+cdef enum:  # in `posted`, beside the offset of an activation
+    RINGED = 1                 # passes that end here go into the thread's ring, too
 
 cdef enum:  # what `gone` says has ended on another thread
     PASS = 1
@@ -176,7 +181,17 @@ cdef struct Activation:
     uint32_t posted            # the next that is
     uint32_t gone              # atomic: set when it has ended on another thread, and says what has
     uint64_t ran               # of what is TIMED: since when it runs; PAUSED: what it has run
-    uint64_t unused[5]
+    uint64_t tag               # of what is TAGGED
+    uint32_t strand            # of what is STRANDED
+    uint32_t unused
+    uint64_t unused_too[3]
+
+cdef struct Passed:            # one pass in a ring: half a line
+    uint64_t start             # ticks
+    uint64_t took              # its ticks, four times; and how it ended
+    uint32_t site
+    uint32_t strand            # 0: its thread's own; else the address of its context or body, shortened
+    uint64_t tag               # 0: none
 
 cdef struct SiteState:         # a thread's memory of a site: where it was entered from last, and the node that led to
     uint32_t parent
@@ -239,6 +254,12 @@ cdef struct Buffer:
     File* file                 # where it is mapped, or NULL
     char* before_fork          # what it held then, for as long as a fork is being made
     uint64_t over_at           # of a foreign one: what is open counts until then; or NOT_YET
+    Passed* ring               # atomic: its newest passes, or NULL
+    uint64_t ring_mask         # atomic: how many it has room for, less one
+    uint64_t ring_most         # how many it may grow to have room for
+    uint64_t ring_reserved     # bytes of address space
+    uint64_t ring_is_kept      # whether it is in the file
+    void* home                 # the context that is the thread's own, or NULL while nobody has asked; compared only
     SiteState inline_sites[INLINE_SITES]
     char gap[OWN - BUFFER_OWN]
     # What readers need, in this process or another: no pointer from here on, and nothing whose size depends on the
@@ -249,8 +270,8 @@ cdef struct Buffer:
     uint64_t thread_key
     uint64_t os_id
     uint64_t ended_at          # ticks, once it is known that the thread has ended
-    uint64_t posted            # atomic: offset of the newest Activation that another thread has ended, or 0
-    uint64_t drains            # atomic: odd while those are taken out
+    uint64_t posted            # atomic: offset of the newest Activation that another thread has ended, or 0; and RINGED
+    uint64_t rung              # atomic: how many passes have gone into the ring
     uint32_t top
     uint32_t newest            # atomic: offset of the newest node
     uint32_t newest_scope      # atomic: offset of the newest
@@ -265,7 +286,9 @@ cdef struct Buffer:
     uint32_t leaving           # 1 while the pass that is being recorded is noted in the spare activation
     uint32_t unused
     char name[NAME_BYTES]      # of the thread: UTF-8, cut where it is longer
-    uint64_t reserved[33]
+    uint64_t drains            # atomic: odd while what is posted is taken out
+    uint64_t rung_before       # atomic: of those in the ring, how many were there at the last clear
+    uint64_t reserved[31]
 
 cdef struct Packed:            # a buffer's figures without the gaps
     uint64_t* words
@@ -283,10 +306,19 @@ cdef struct Ended:             # what is kept of a thread that ended
     uint64_t number            # in its file
     Ended* next
 
+cdef struct EndedRing:         # what is kept of the ring of a thread that ended
+    Thread* thread
+    EndedRing* next
+    uint64_t number            # what it is called in the file, or 0
+    uint64_t lost              # passes that were overwritten
+    uint64_t count
+    Passed* passes
+
 cdef struct Gate:              # in a line of its own: a switch must not disturb who reads another track's
     uint64_t session           # atomic: the store's while all three switches are on, else OFF; with TIMES or without
     bint enabled
     bint times
+    bint left_out              # its passes are not in the timeline
     uint32_t* kept             # the same, in the file; or NULL
 
 cdef struct CallSite:          # where a block was asked for: what was given, and what it came to
@@ -331,6 +363,13 @@ cdef struct Store:
     bint started
     bint times                 # all tracks take processor time
     CallSites* call_sites      # atomic
+    uint64_t timeline          # atomic: how many passes a thread's ring has room for; 0: there are none
+    uint32_t looks             # atomic: whether there is anything to look at before a pass goes into the ring
+    bint leaves_out            # tracks that are to be made are not in the timeline
+    EndedRing* rings_first     # oldest first
+    EndedRing* rings_last
+    uint64_t rings             # how many there are
+    uint64_t rings_passes      # in all of them
     File* file                 # where it is kept, or NULL
     void* targets              # the newest Target of code that is tracked
     Store* next                # all stores, under stores_lock

@@ -169,7 +169,7 @@ cdef uint32_t base_of_chain(Buffer* b, Activation* low) noexcept nogil:
 
 cdef bint read_endings(Reading* r) noexcept nogil:
     """Finds what other threads have ended; False when there is no memory."""
-    cdef uint32_t offset = <uint32_t>st_load64_acquire(&r.b.posted)
+    cdef uint32_t offset = <uint32_t>st_load64_acquire(&r.b.posted) & ~<uint32_t>RINGED
     cdef size_t i = 0
     cdef int most = 100_000
     r.used = 0

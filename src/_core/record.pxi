@@ -153,6 +153,8 @@ cdef cold make_suspendable(Buffer* b, Activation* a, void* frame) noexcept nogil
     if is_own:
         st_store32(&a.gone, 0)
         st_store32(&a.flags, a.flags | SUSPENDABLE)
+        if not st_frame_is_coroutine(frame):
+            go_on_strand(a, b.body if b.body != NULL and st_is_frame_of_body(frame, b.body) else frame)
         note_exits(b.store, OF_BODIES)
         if st_frame_is_coroutine(frame):
             know_own_context(b)
@@ -265,7 +267,7 @@ cdef void leave(Buffer* b, Activation* a, uint64_t now, int how) noexcept nogil:
 
 cdef inline hot leave_quickly(Buffer* b, Activation* a, uint64_t now, int how) noexcept nogil:
     """The same, inline."""
-    if ST_UNLIKELY(b.top != offset_of(b, a) or a.flags & ~<uint32_t>ORDINARY or is_posted(b)):
+    if ST_UNLIKELY(b.top != offset_of(b, a) or a.flags & ~<uint32_t>ORDINARY or not is_plain(b)):
         leave_irregular(b, a, now, how)
     else:
         leave_top(b, a, now, how)
@@ -359,9 +361,10 @@ cdef void leave_irregular(Buffer* b, Activation* a, uint64_t now, int how) noexc
         drain(b)
     if a.flags & TIMED:
         end_processor_time(b, a, ran, stretch(a.start, now))
-        if b.top == offset_of(b, a) and not a.flags & ~<uint32_t>ORDINARY:
-            leave_top(b, a, now, how)
-            return
+    into_ring(b, a, now, how)
+    if b.top == offset_of(b, a) and not a.flags & ~<uint32_t>ORDINARY:
+        leave_top(b, a, now, how)
+        return
     if not a.flags & SILENT:
         ticks = elapsed(b, a.start, now)
         close(b, a, a.start + ticks)
@@ -488,7 +491,21 @@ cdef inline hot leave_block(const Handle* h, int how, bint* is_found) noexcept n
                 b.flows.used | st_load64(&h.store.exits) | st_load64(&b.posted))):
             leave_top(b, a, now, how)
             return
-    is_found[0] = leave_found(h, current_buffer(h), now, how)
+    is_found[0] = leave_ringed(h, now, how) or leave_found(h, current_buffer(h), now, how)
+
+cdef bint leave_ringed(const Handle* h, uint64_t now, int how) noexcept nogil:
+    """Does the same as that, out of the way, where all that is not plain is that there is a ring; else False."""
+    cdef Seat* seat = seat_of(h)
+    cdef Buffer* b = <Buffer*>seat.buffer
+    cdef Activation* a
+    if seat.session != st_load64(&h.store.session) or st_load64(&b.posted) != RINGED:
+        return False
+    a = activation_at(b, b.top)
+    if a.site != h.site or a.flags & ~<uint32_t>TAGGED or b.flows.used or st_load64(&h.store.exits):
+        return False
+    into_ring(b, a, now, how)
+    leave_top(b, a, now, how)
+    return True
 
 cdef bint leave_block_raising(const Handle* h, int how) noexcept nogil:
     """The same for a block that is left by an exception, out of the way of one that is not."""

@@ -9,6 +9,7 @@ cdef void forget_ended(Store* s) noexcept nogil:
     s.ended_last = NULL
     s.ended_count = 0
     s.folded_threads = 0
+    trim_rings(s, 0, 0)
     if s.file != NULL:
         free_kept(s.file, <uint64_t>-1, True)
     if s.folded != NULL:
@@ -53,6 +54,31 @@ cdef void set_gates(Store* s) noexcept nogil:
     if s.own_gates:
         set_own_gates(s)
 
+cdef void heed_left_out(Store* s) noexcept nogil:
+    """Has who leaves look at what is in the timeline, if anything is not. Its caller holds the profiler's lock."""
+    cdef bint any_is = s.leaves_out
+    cdef uint32_t i
+    for i in range(s.gate_count):
+        any_is = any_is or s.gates[i].left_out
+    if s.own_gates:
+        set_own_gates(s)
+    st_store32(&s.looks, any_is)
+
+cdef void begin_timeline(Store* s, uint64_t passes) noexcept nogil:
+    """Has each thread keep its newest passes in a ring, which it makes at its next pass."""
+    cdef uint64_t most = FIRST_RING
+    cdef Buffer* b
+    while most < passes:
+        most *= 2
+    PyThread_acquire_lock(s.lock, WAIT_LOCK)
+    st_store64_release(&s.timeline, most)
+    st_fence_full()
+    b = <Buffer*>st_loadp_acquire(<void**>&s.buffers)
+    while b != NULL:
+        st_or64(&b.posted, RINGED)
+        b = b.next
+    PyThread_release_lock(s.lock)
+
 cdef inline bint has_own_gate(Store* s, Handle* h) noexcept nogil:
     return h.gate != &s.gates[h.track].session
 
@@ -65,6 +91,7 @@ cdef void set_own_gates(Store* s) noexcept nogil:
         h = known_handle(s, i)
         if has_own_gate(s, h):
             session = s.gates[h.track].session
+            (<Gate*>h.gate).left_out = s.gates[h.track].left_out
             st_store64_release(h.gate, session if session == OFF else session | TIMES)
 
 cdef bint add_own_gate(Store* s, Handle* h) noexcept nogil:
@@ -76,6 +103,7 @@ cdef bint add_own_gate(Store* s, Handle* h) noexcept nogil:
     gate = <Gate*>PyMem_RawCalloc(1, LINE)
     if gate == NULL:
         return False
+    gate.left_out = s.gates[h.track].left_out
     gate.session = OFF if s.gates[h.track].session == OFF else s.gates[h.track].session | TIMES
     st_storep_release(<void**>&h.gate, gate)
     s.own_gates += 1
@@ -183,6 +211,7 @@ cdef bint add_gate(Store* s) noexcept nogil:
     if s.gates[s.gate_count] == NULL:
         return False
     s.gates[s.gate_count].enabled = True
+    s.gates[s.gate_count].left_out = s.leaves_out
     s.gate_count += 1
     set_gates(s)
     return True

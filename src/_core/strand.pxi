@@ -336,7 +336,7 @@ cdef void relink(Strand* s, Buffer* b, uint64_t now) noexcept nogil:
 cdef Activation* take_over(Buffer* b, Buffer* origin, Activation* a, bint dropped) noexcept nogil:
     """Puts a pass that is open on another thread on top of the current flow; NULL when there is no memory."""
     cdef const Handle* h = handle_of(origin, a)
-    cdef uint32_t kept = a.flags & (SUSPENDABLE | BODY), node = 0
+    cdef uint32_t kept = a.flags & (SUSPENDABLE | BODY | STRANDED | TAGGED), node = 0
     cdef Activation* made
     if not dropped and not a.flags & SILENT:
         node = node_like(b, origin, a.node, 0)
@@ -346,6 +346,8 @@ cdef Activation* take_over(Buffer* b, Buffer* origin, Activation* a, bint droppe
     if made == NULL:
         return NULL
     made.frame = a.frame
+    made.tag = a.tag
+    made.strand = a.strand
     st_store64(&made.start, a.start)
     st_store32(&made.gone, 0)
     made.flags |= kept
@@ -426,8 +428,8 @@ cdef void post(Buffer* b, Activation* a, uint64_t now, uint32_t what) noexcept n
     st_store32(&a.gone, what)  # that thread may not look for long, and who asks what is open shall not find it
     while True:
         newest = st_load64_acquire(&b.posted)
-        a.posted = <uint32_t>newest
-        if st_cas64(&b.posted, newest, offset_of(b, a)):
+        a.posted = <uint32_t>newest & ~<uint32_t>RINGED
+        if st_cas64(&b.posted, newest, offset_of(b, a) | (newest & RINGED)):
             return
 
 cdef void drain_chain(Buffer* b, Activation* low) noexcept nogil:
@@ -474,9 +476,9 @@ cdef void take_posted(Buffer* b) noexcept nogil:
     cdef uint32_t first = 0, offset, following
     while True:
         newest = st_load64_acquire(&b.posted)
-        if newest == 0 or st_cas64(&b.posted, newest, 0):
+        if newest <= RINGED or st_cas64(&b.posted, newest, newest & RINGED):
             break
-    offset = <uint32_t>newest
+    offset = <uint32_t>newest & ~<uint32_t>RINGED
     while offset:
         a = activation_at(b, offset)
         following = a.posted
@@ -861,5 +863,7 @@ cdef bint leave_elsewhere(Handle* h, void* frame, uint64_t now, int how) noexcep
         b.untimed += 1
         return True
     ticks = elapsed(b, start, now)
+    if is_ringed(b):
+        put_in_ring(b, h.site, start, ticks, how, strand_number(frame, OF_BODY), 0)
     record_apart(b, node_at(b, node), ticks, now, how)
     return True

@@ -139,7 +139,11 @@ cdef Buffer* join_store(Store* s, int who) noexcept nogil:
     while True:
         b.next = <Buffer*>st_loadp_acquire(<void**>&s.buffers)
         if st_casp(<void**>&s.buffers, b.next, b):
-            return b
+            break
+    st_fence_full()
+    if st_load64_acquire(&s.timeline):  # after it is in the list, by which it is told if this is too early
+        st_or64(&b.posted, RINGED)
+    return b
 
 cdef Buffer* buffer_in(Store* s, int who) noexcept nogil:
     """The thread's buffer in a store, as it is after the last clear; NULL, and counted, when there is no memory."""

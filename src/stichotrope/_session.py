@@ -33,6 +33,7 @@ _SENT = (
     "max_nodes",
     "max_blocks",
     "store",
+    "timeline",
 )
 _KEY = "stichotrope"  # in what `multiprocessing` sends to a child
 # Executed when a child reads what it is sent. A child that does not find the package goes on
@@ -111,6 +112,8 @@ class Session:
             made.keep_in(self._settings.store)
         if self._settings.cpu:
             made.set_cpu(True)
+        if self._settings.timeline is not None and not made.timeline_size:
+            made.keep_timeline(self._settings.timeline)
         if os.getpid() != self._pid or self._settings.gather is not None:
             self._gather_into(made)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .repetition import Repeating, Repetition
     from .report.periodic import Reporter
     from .results import ProfilerResults, ProfileTrack, ThreadResults
+    from .results.timeline import Timeline
     from .snapshot.inflight import OpenBlock
     from .store.gather import Gathering
 
@@ -160,6 +161,8 @@ class Profiler(_core.Recorder):
     :param cpu: whether passes take processor time, too: for how long their thread really ran. The
         system is asked twice a pass, which takes longer than all the rest of it: see `overhead`
         in the metadata. Passes of coroutines and generators have what they ran themselves.
+    :param timeline: how many of its newest passes each thread keeps one by one, with their moments,
+        rounded up to a power of two, 128 to 4,194,304; see `timeline`. None: it keeps none.
     :raises TypeError: when an argument is of the wrong type.
     :raises ValueError: when the name is empty, a limit out of range, or there is no clock for the
         processor time of threads.
@@ -197,6 +200,7 @@ class Profiler(_core.Recorder):
         max_blocks: int = 65_536,
         store: StrPath | None = None,
         cpu: bool = False,
+        timeline: int | None = None,
     ) -> None:
         name = checks.checked_text(name, "a profiler's name")
         checks.check_limit(retain_threads, "retain_threads", *checks.RETAIN_THREADS)
@@ -204,9 +208,13 @@ class Profiler(_core.Recorder):
         checks.check_limit(max_blocks, "max_blocks", *checks.MAX_BLOCKS)
         directory = None if store is None else _store_directory(store)
         checks.check_switch(cpu, "cpu")
+        if timeline is not None:
+            checks.check_limit(timeline, "timeline", *checks.TIMELINE)
         self._open_store(retain_threads, max_nodes)  # refuses to be called twice
         if cpu:
             self._take_processor_time(None)
+        if timeline is not None:
+            self._keep_timeline(timeline)
         self._name = name
         self._gathering: Gathering | None = None
         self._readers: dict[str, tuple[tuple[object, ...], ProfilerResults]] = {}
@@ -730,6 +738,77 @@ class Profiler(_core.Recorder):
             *times,
             self._profiler_id,
             warnings=self._store_warnings(),
+        )
+
+    # The timeline
+
+    @property
+    def timeline_size(self) -> int:
+        """How many of its newest passes each thread keeps one by one; 0 without a timeline."""
+        return self._timeline_size()
+
+    def keep_timeline(self, passes: int, *, tracks: Iterable[int | str] | None = None) -> None:
+        """Have each thread keep its newest passes one by one, as ``Profiler(…, timeline=…)`` does.
+
+        They are written over the oldest ones, 32 bytes each: no lock, no allocation, nothing that
+        grows. What is recorded from now on is kept.
+
+        :param passes: how many of each thread, rounded up to a power of two, 128 to 4,194,304.
+        :param tracks: the only tracks whose passes are kept, by index or name; None for all. See
+            `set_track_timeline`.
+        :raises TypeError: when an argument is of the wrong type.
+        :raises ValueError: when the number is out of range, a track is negative or has an empty
+            name, or there is a timeline already.
+        """
+        checks.check_limit(passes, "timeline", *checks.TIMELINE)
+        chosen = None if tracks is None else list(tracks)
+        for track in chosen or ():
+            checks.check_track(track)
+        self._locked(lambda: self._begin_timeline(passes, chosen))
+
+    def _begin_timeline(self, passes: int, tracks: list[int | str] | None) -> None:
+        size = self._timeline_size()
+        if size:
+            raise ValueError(
+                f"{self._name!r} keeps a timeline already, of {size:,} passes a thread"
+            )
+        if tracks is not None:
+            self._leave_out(None, True)
+            for known in self._tracks.values():
+                self._leave_out(known.gate, True)
+            for track in tracks:
+                self._leave_out(self._track(track).gate, False)
+        self._keep_timeline(passes)
+
+    def set_track_timeline(self, track: int | str, kept: bool) -> None:
+        """Let a track's passes be in the timeline or not, from now on and on all threads.
+
+        :param track: the track's index or name; one that is not there yet is made.
+        :param kept: whether they are.
+        :raises TypeError: for a track or a switch of the wrong type.
+        :raises ValueError: for a negative index or an empty name.
+        """
+        checks.check_track(track)
+        checks.check_switch(kept, "kept")
+        self._locked(lambda: self._leave_out(self._track(track).gate, not kept))
+
+    def timeline(self) -> Timeline:
+        """Return the newest passes of all threads, one by one. No thread waits for it.
+
+        :raises ValueError: when no timeline is kept.
+        """
+        from .snapshot.passes import timeline_here
+
+        if not self._timeline_size():
+            raise ValueError(
+                f"{self._name!r} keeps no timeline: Profiler(…, timeline=100_000) does, "
+                "keep_timeline(100_000), or the setting timeline"
+            )
+        raw = self._passed()
+        sites, tracks, _ = self._locked(self._known)
+        names = {index: name for index, name, _ in tracks}
+        return timeline_here(
+            self._name, raw, sites, names, (self._start_ns, self._start_monotonic_ns)
         )
 
     @property

@@ -78,6 +78,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--live", metavar="SECONDS", nargs="?", type=float, const=_LIVE_SECONDS, help=often)
     add("--cpu", action="store_true", help="tell waiting from working: take processor time, too")
     add("--store", metavar="DIR", help="keep what is recorded in mapped files there: see top")
+    last = "keep the newest N passes of each thread one by one: a timeline"
+    add("--timeline", metavar="N", type=int, help=last)
     add("--gather", metavar="DIR", help="have each process keep its results in a file there")
     # What they stand for is taken apart by `_split`, and told by the usage.
     add("-m", dest="module", metavar="MODULE", help=SUPPRESS)
@@ -136,6 +138,7 @@ _VALUED = (
     "--limit",
     "--gather",
     "--store",
+    "--timeline",
 )
 
 
@@ -170,7 +173,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     """Return the settings, in which the command's options have the last word."""
     from ..config import ConfigError, load
 
-    keys = ("output", "format", "sort", "limit", "gather", "store")
+    keys = ("output", "format", "sort", "limit", "gather", "store", "timeline")
     given = {key: getattr(options, key) for key in keys}
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

@@ -44,6 +44,7 @@ def configured(make: Callable[..., P], name: str | None, settings: Settings | No
         "max_nodes": chosen.max_nodes,
         "max_blocks": chosen.max_blocks,
         "store": chosen.store,
+        "timeline": chosen.timeline,
     }
     profiler = make(**{key: value for key, value in given.items() if value is not None})
     if chosen.cpu:

@@ -6,6 +6,7 @@ from __future__ import annotations
 RETAIN_THREADS = (0, 1_000_000)
 MAX_NODES = (1, 1 << 24)
 MAX_BLOCKS = (1, 1 << 23)
+TIMELINE = (128, 1 << 22)
 
 
 def check_track(track: object) -> None:

@@ -69,6 +69,7 @@ _SETTINGS: dict[str, _Setting] = {
     "retain_threads": _Setting(kinds.Count(*checks.RETAIN_THREADS)),
     "max_nodes": _Setting(kinds.Count(*checks.MAX_NODES)),
     "max_blocks": _Setting(kinds.Count(*checks.MAX_BLOCKS)),
+    "timeline": _Setting(kinds.Count(*checks.TIMELINE)),
 }
 
 _VARIABLES = {setting.variable or PREFIX + key.upper(): key for key, setting in _SETTINGS.items()}
@@ -98,6 +99,7 @@ class Settings:
         `Profiler`.
     :ivar max_nodes: how large each thread's call tree may grow; None for the default of `Profiler`.
     :ivar max_blocks: how many blocks there may be; None for the default of `Profiler`.
+    :ivar timeline: how many of its newest passes each thread keeps one by one; None for none.
     :ivar source: the file that was read, or None.
     :ivar origins: the name of each setting that somebody gave → who: "argument", the name of an
         environment variable, or the path of the file.
@@ -123,6 +125,7 @@ class Settings:
     retain_threads: int | None
     max_nodes: int | None
     max_blocks: int | None
+    timeline: int | None
     source: str | None
     origins: Mapping[str, str]
 
