@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from stichotrope import ProfilerResults
+
 pytestmark = pytest.mark.engines
 
 LONGEST_S = 280  # beyond what any of them takes here: who reaches it waits for ever
@@ -350,6 +352,36 @@ def test_spark(tmp_path: Path) -> None:
     assert told[1]["hits"]["square"] == 55
     assert told[1]["failed"] == "Py4JJavaError"
     assert [each["warnings"] for each in told] == [[], []]
+
+
+@pytest.mark.parametrize("engine", ["dask", "ray"])
+def test_a_real_job_gives_the_same_on_an_engine(tmp_path: Path, engine: str) -> None:
+    """A swarm of particles that tunes a controller: the same gains, and every pass of it, as on threads."""
+
+    def tuned(name: str) -> tuple[dict[str, Any], dict[str, int]]:
+        saved = tmp_path / f"{name}.json"
+        options = ("--engine", name, "--workers", "2", "--iterations", "2", "--quiet", "--json")
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.workloads.smc", "tune", *options, "--save", saved],
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_S,
+        )
+        assert done.returncode == 0, done.stderr
+        blocks = [one for track in ProfilerResults.load(saved) for one in track]
+        # Each process that imports the program registers its controllers.
+        hits = {
+            one.name: one.hit_count for one in blocks if one.hit_count and one.name != "register"
+        }
+        return json.loads(done.stdout), hits
+
+    (here, expected), (there, hits) = tuned("threads"), tuned(engine)
+    assert there["tuned"] == here["tuned"]
+    assert hits == expected
+    assert hits["fitness"] == sum(one["evaluations"] for one in here["tuned"])
+    assert sum(there["workers"].values()) == there["hits"]
+    assert len(there["workers"]) == 3
 
 
 CELERY_APP = """

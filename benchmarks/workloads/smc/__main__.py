@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.workloads import _marks
+from benchmarks.workloads.smc import _engines
 
 COMMANDS = {
     "run": "simulate, then tune (the default)",
@@ -28,6 +29,11 @@ def main(arguments: list[str]) -> int:
         from benchmarks.workloads.smc import program
     except ImportError as error:
         print(f"{error}; it needs numpy, rich and stichotrope", file=sys.stderr)
+        return 1
+    try:
+        _engines.check(options.engine)
+    except ImportError as error:
+        print(f"{error}; --engine {options.engine} needs it", file=sys.stderr)
         return 1
     try:
         return program.run(options)
@@ -67,12 +73,18 @@ def _parser() -> argparse.ArgumentParser:
     for name, number, what in (
         ("particles", 15, "how many look"),
         ("iterations", 8, "how often they move"),
-        ("workers", 4, "threads that evaluate them; 0: none but the main one"),
+        ("workers", 4, "threads or processes that evaluate them; 0: none but the main one"),
         ("seed", 1, "of all that is drawn"),
     ):
         swarm.add_argument(
             f"--{name}", type=int, default=number, metavar="N", help=f"{what}; default: {number}"
         )
+    swarm.add_argument(
+        "--engine",
+        choices=_engines.ENGINES,
+        default=_engines.ENGINES[0],
+        help="what runs them: threads here, or processes of a local cluster of Dask or Ray",
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print what came of it as JSON")
     output.add_argument("--report", action="store_true", help="print the profile")

@@ -8,10 +8,11 @@ from argparse import Namespace
 from typing import Any
 
 from benchmarks.workloads._progress import Advance, progress_bar
+from benchmarks.workloads.smc import _engines
 from benchmarks.workloads.smc._tracks import marks
 from benchmarks.workloads.smc.factory import FACTORY_OF_ALL
 from benchmarks.workloads.smc.simulation import STARTS, simulate
-from benchmarks.workloads.smc.tuner import Problem, Tuned, tune
+from benchmarks.workloads.smc.tuner import Problem, Spread, Tuned, tune
 
 Facts = dict[str, Any]
 
@@ -23,10 +24,18 @@ def run(options: Namespace) -> int:
         TypeError: a gain that the controller does not have.
         ValueError: an option that is out of range.
         OSError: the profile cannot be saved.
+        ImportError: the engine is not installed.
     """
     if options.command == "list":
         _print_kinds()
         return 0
+    with _engines.started(options.engine, options.workers, marks.profiler) as engine:
+        facts = _done(options, engine.spread)
+    _tell(facts, engine.results(), options)
+    return 0
+
+
+def _done(options: Namespace, spread: Spread | None) -> Facts:
     names = [options.controller] if options.controller else list(FACTORY_OF_ALL.list())
     for name in names:
         FACTORY_OF_ALL.info(name)
@@ -39,10 +48,9 @@ def run(options: Namespace) -> int:
             pairs = [(name, start) for name in names for start in range(len(STARTS))]
             facts["simulations"] = [_simulated(*pair, options, advance) for pair in pairs]
         if tuning:
-            facts["tuned"] = [_tuned(name, options, advance) for name in names]
+            facts["tuned"] = [_tuned(name, options, advance, spread) for name in names]
     facts["elapsed_s"] = time.perf_counter() - start
-    _tell(facts, options)
-    return 0
+    return facts
 
 
 def _simulated(name: str, number: int, options: Namespace, advance: Advance) -> Facts:
@@ -59,7 +67,7 @@ def _simulated(name: str, number: int, options: Namespace, advance: Advance) -> 
     }
 
 
-def _tuned(name: str, options: Namespace, advance: Advance) -> Facts:
+def _tuned(name: str, options: Namespace, advance: Advance, spread: Spread | None) -> Facts:
     tuned: Tuned = tune(
         Problem(name),
         particles=options.particles,
@@ -67,6 +75,7 @@ def _tuned(name: str, options: Namespace, advance: Advance) -> Facts:
         workers=options.workers,
         seed=options.seed,
         progress=lambda _, cost: advance(f"tuning {name}: {cost:.4g}"),
+        spread=spread,
     )
     return {
         "controller": name,
@@ -84,17 +93,20 @@ def _print_kinds() -> None:
         print(f"{name}: {info.law}\n    {gains}")
 
 
-def _tell(facts: Facts, options: Namespace) -> None:
+def _tell(facts: Facts, profile: Any, options: Namespace) -> None:
     """Print the facts, then the profile, and save it, as far as was asked for."""
-    profiler = marks.profiler
-    facts["hits"] = profiler.get_results().total_hits if profiler is not None else 0
+    facts["hits"] = profile.total_hits if profile is not None else 0
+    if profile is not None and len(profile.processes) > 1:
+        facts["workers"] = {one.worker: one.total_hits for one in profile.processes}
     print(json.dumps(facts) if options.json else _as_text(facts))
-    if profiler is None:
+    if profile is None:
         return
     if options.save is not None:
-        profiler.get_results().save(options.save)
+        profile.save(options.save)
     if options.report:
-        profiler.print_results()
+        from stichotrope import print_results
+
+        print_results(profile)
 
 
 def _as_text(facts: Facts) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ _FITNESS = marks.block(TUNER, "fitness", coarse=True)
 Places: TypeAlias = npt.NDArray[np.float64]
 Costs: TypeAlias = npt.NDArray[np.float64]
 Progress = Callable[[int, float], None]
+Spread = Callable[[Callable[..., float], list[tuple[Any, ...]]], Iterable[float]]
+"""Calls a function of a module with each of several tuples of arguments, anywhere, in order."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,13 @@ class Problem:
         with _FITNESS:
             controller = self.factory.create(self.controller, self.dt, **gains)
             return cost(simulate(controller, self.start, self.dt, self.duration))
+
+
+def fitness_elsewhere(
+    controller: str, start: tuple[float, ...], dt: float, duration: float, gains: dict[str, float]
+) -> float:
+    """Return what gains cost, in a process that may be another one: all of it can be sent."""
+    return Problem(controller, start, dt, duration).fitness(gains)
 
 
 @marks.track(TUNER, "cost")
@@ -144,6 +153,7 @@ def tune(
     workers: int = 4,
     seed: int = 1,
     progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> Tuned:
     """Look for the gains that cost least.
 
@@ -154,17 +164,21 @@ def tune(
         workers: threads that evaluate them; 0 evaluates on the calling thread.
         seed: of all that is drawn.
         progress: is told the generation and its least cost, on the calling thread.
+        spread: evaluates them elsewhere, in place of threads.
 
     Raises:
-        ValueError: there is no such controller, or a number is out of range.
+        ValueError: there is no such controller, a number is out of range, or the factory is one
+            that is not known elsewhere.
     """
     _check_numbers(particles=particles, iterations=iterations)
+    if spread is not None and problem.factory is not FACTORY_OF_ALL:
+        raise ValueError("only the factory of all is known in other processes")
     if workers < 0:
         raise ValueError(f"workers is {workers}; it must be 0 or more")
     bounds = problem.tuned_gains()
     swarm = Swarm(bounds.values(), particles, seed)
     history = []
-    with _Evaluator(problem, tuple(bounds), workers) as evaluator:
+    with _Evaluator(problem, tuple(bounds), 0 if spread else workers, spread) as evaluator:
         for generation in range(iterations + 1):
             with _GENERATION:
                 if generation:
@@ -179,10 +193,12 @@ def tune(
 
 
 class _Evaluator:
-    """Evaluates all particles, on threads of its own or on the caller's."""
+    """Evaluates all particles: on threads of its own, on the caller's, or elsewhere."""
 
-    def __init__(self, problem: Problem, names: tuple[str, ...], workers: int) -> None:
-        self._problem, self._names = problem, names
+    def __init__(
+        self, problem: Problem, names: tuple[str, ...], workers: int, spread: Spread | None
+    ) -> None:
+        self._problem, self._names, self._spread = problem, names, spread
         self._pool = ThreadPoolExecutor(workers, "particle") if workers else None
 
     def __enter__(self) -> _Evaluator:
@@ -194,11 +210,16 @@ class _Evaluator:
 
     def costs(self, places: Places) -> Costs:
         """Return what each particle costs, in their order."""
-        run = map if self._pool is None else self._pool.map
-        return np.fromiter(run(self._cost, places.tolist()), np.float64, len(places))
+        gains = [dict(zip(self._names, place, strict=True)) for place in places.tolist()]
+        return np.fromiter(self._run(gains), np.float64, len(places))
 
-    def _cost(self, place: list[float]) -> float:
-        return self._problem.fitness(dict(zip(self._names, place, strict=True)))
+    def _run(self, gains: list[dict[str, float]]) -> Iterable[float]:
+        problem = self._problem
+        if self._spread is not None:
+            same = (problem.controller, problem.start, problem.dt, problem.duration)
+            return self._spread(fitness_elsewhere, [(*same, each) for each in gains])
+        run = map if self._pool is None else self._pool.map
+        return run(problem.fitness, gains)
 
 
 def _check_numbers(**numbers: int) -> None:
