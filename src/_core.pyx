@@ -28,6 +28,7 @@ A buffer is one reserved stretch of address space: header, stack, data. What is 
 offset from its start, and never moves.
 """
 
+import _operator
 import _thread
 import os as _os
 
@@ -175,6 +176,7 @@ include "_core/ended.pxi"
 include "_core/store.pxi"
 include "_core/callsite.pxi"
 include "_core/capi.pxi"
+include "_core/work.pxi"
 include "_core/tracked.pxi"
 include "_core/generator.pxi"
 include "_core/parent.pxi"
@@ -198,9 +200,13 @@ cdef class Recorder:
     `_describe_site`.
     """
     cdef Store* store
+    cdef dict works            # site: (what tells the bytes of what it gives, or None; the items; whether that failed)
+    cdef list replaced         # those that may be in use without the GIL
 
     def __cinit__(self, *args, **kwargs):
         self.store = NULL
+        self.works = {}
+        self.replaced = []
 
     def __dealloc__(self):
         cdef CallSites* call_sites
@@ -383,6 +389,38 @@ cdef class Recorder:
         self.use_processor_clock(True)
         if not add_own_gate(self.opened(), self.handle(site)):
             raise MemoryError("no memory for a block")
+
+    def _ask_for_work_of(self, unsigned int site, bytes_of, items_of):
+        """Has what the functions of a call site give be asked, from now on, for how many bytes or items it is: each a
+        function of it, or None."""
+        cdef Handle* h = self.handle(site)
+        if not ST_HAS_GIL and site in self.works:
+            self.replaced.append(self.works[site])
+        self.works[site] = [bytes_of, items_of, False]
+        st_store32_release(&h.works, 1)
+
+    def _asks_for_work_of(self, unsigned int site):
+        """(what tells the bytes, what tells the items), each a function or None, of what the functions of a site give."""
+        asked = self.works.get(site)
+        return (None, None) if asked is None else tuple(asked[:2])
+
+    cdef int ask_for_work(self, unsigned int site, result, uint64_t* amounts) except -1:
+        """Asks them, and says how much there is of each."""
+        cdef int kind
+        cdef list asked = self.works[site]
+        for kind in range(2):
+            amounts[kind] = 0
+            if asked[kind] is not None:
+                number = asked[kind](result)
+                if number is not None:
+                    amounts[kind] = amount_of(number, "items" if kind == OF_ITEMS else "bytes")
+        return 0
+
+    cdef void work_failed(self, unsigned int site, error) noexcept:
+        """Says so once: the program goes on as it would without."""
+        if not self.works[site][2]:
+            self.works[site][2] = True
+            self._say_work_failed(site, error)
 
     cdef int use_processor_clock(self, bint taken) except -1:
         if taken and not st_processor_clock()[0]:

@@ -157,7 +157,7 @@ def sample() -> ProfilerResults:
 
 
 def troubled() -> ProfilerResults:
-    """Return the results that `data/results-v3.json` holds: a server that was looked at in the middle.
+    """Return the results that `data/results-v4.json` holds: a server that was looked at in the middle.
 
     ``serve`` is open and nothing of it has ended; of 4 requests at once, 2 failed and one was
     cancelled; and one more is open.

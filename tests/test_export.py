@@ -133,7 +133,7 @@ def test_json_names_the_figures_of_a_block() -> None:
     """The names of the contract, the derived figures among them."""
     document = json.loads(json_export.render(sample()))
     assert document["profiler_name"] == "census"
-    assert (document["format"], document["format_version"]) == ("stichotrope-results", 3)
+    assert (document["format"], document["format_version"]) == ("stichotrope-results", 4)
     track = document["tracks"][0]
     assert (track["track_idx"], track["track_name"], track["enabled"]) == (0, "I/O", True)
     assert (track["total_time_ns"], track["total_hits"]) == (600, 5)
@@ -159,6 +159,8 @@ def test_json_names_the_figures_of_a_block() -> None:
         "concurrency": 1.0,
         "sum_time_ns": 250,
         "sum_squares_ns2": 42_500,
+        "byte_count": 0,
+        "item_count": 0,
         "histogram": [[50, 1], [200, 1]],
     }
 

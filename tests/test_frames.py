@@ -92,6 +92,12 @@ def test_a_row_of_a_block_has_its_figures() -> None:
         "cpu_count": 0,
         "cpu_time_ns": 0,
         "waiting": 0.0,
+        "byte_count": 0,
+        "item_count": 0,
+        "bytes_per_second": 0.0,
+        "items_per_second": 0.0,
+        "bytes_per_pass": 0.0,
+        "items_per_pass": 0.0,
     }
     assert (never["block"], never["hit_count"], never["avg_time_ns"]) == ("never", 0, 0.0)
 
@@ -205,6 +211,8 @@ def test_the_names_of_columns_are_those_that_are_documented() -> None:
     passes = ["hit_count", "total_time_ns", "self_time_ns"]
     ended = ["open_count", "error_count", "cancelled_count"]
     cpu = ["cpu_count", "cpu_time_ns", "waiting"]
+    rates = ["bytes_per_second", "items_per_second", "bytes_per_pass", "items_per_pass"]
+    work = ["byte_count", "item_count", *rates]
     since = ["sum_time_ns", *ended, "concurrency"]
     assert list(SCHEMAS["node"]) == [
         "node",
@@ -215,7 +223,8 @@ def test_the_names_of_columns_are_those_that_are_documented() -> None:
         *since,
         "avg_time_ns",
         *cpu,
+        *work,
     ]
     assert list(SCHEMAS["thread"])[-3:] == ended
-    assert list(SCHEMAS["block"])[-7:] == [*ended, "concurrency", *cpu]
+    assert list(SCHEMAS["block"])[-13:] == [*ended, "concurrency", *cpu, *work]
     assert list(SCHEMAS["block"])[:10] == [*where, *passes]

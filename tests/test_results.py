@@ -555,7 +555,7 @@ def test_merging_adds_open_passes_and_how_passes_ended() -> None:
     assert ended == (8, 2, 4, 2)
     assert (handle.sum_time_ns, handle.concurrency, handle.min_time_ns) == (2000, 2.5, 100)
     inner = merged.tree.children[0].children[0]
-    assert inner._values()[-5:] == (2000, 2, 4, 2, None)
+    assert inner._values()[-7:] == (2000, 2, 4, 2, 0, 0, None)
     (process,) = merged.processes
     assert process._values()[-6:-1] == (8, 1800, 4, 4, 2)
 
@@ -833,7 +833,7 @@ def test_results_of_format_1_are_still_read(loaded: Callable[[Path], ProfilerRes
 
 
 @pytest.mark.parametrize("loaded", [ProfilerResults.load, load_again])
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [2, 3, 4])
 def test_results_of_later_formats_are_read(
     loaded: Callable[[Path], ProfilerResults], version: int
 ) -> None:
@@ -843,7 +843,7 @@ def test_results_of_later_formats_are_read(
 
 def test_the_stored_file_is_what_this_version_writes() -> None:
     """A change of the document calls for a new format version, and a new stored file."""
-    stored = json.loads((DATA / "results-v3.json").read_text(encoding="utf-8"))
+    stored = json.loads((DATA / "results-v4.json").read_text(encoding="utf-8"))
     assert stored["format_version"] == FORMAT_VERSION
     assert troubled().to_dict() == stored
 
@@ -868,6 +868,7 @@ def test_every_field_of_the_document_is_documented() -> None:
     whole.processes.append(ProcessResults("web-2", 5, "other"))
     whole.threads[0].process = process
     whole.tracks[0].blocks[0].cpu = ProcessorTime(1, 30, 30, 100, 30, 30)
+    whole.tracks[0].blocks[0].byte_count = 1
     told = {key for key in re.findall(r"`(\w+)`", text) if key.islower()}
     assert told == set(keys_of(whole.to_dict()))
     of_2 = {

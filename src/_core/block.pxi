@@ -57,7 +57,15 @@ cdef void block_dealloc(PyObject* self) noexcept:
         Py_DECREF(<PyObject*>kind)
     Py_DECREF(owner)
 
-cdef PyMethodDef block_methods[3]
+cdef char* ADD_BYTES = (
+    b"add_bytes($self, number, /)\n--\n\n"
+    b"Count bytes that the pass goes through: an int from 0 to 2**63 - 1. May be called any number of times.\n\n"
+    b"It counts for the innermost pass of this block that is open on the thread; where none is, though the track\n"
+    b"is on, for the block, by no path. Nothing is counted for a pass that is not recorded.")
+cdef char* ADD_ITEMS = (
+    b"add_items($self, number, /)\n--\n\n"
+    b"Count items that the pass goes through, in the way of `add_bytes`.")
+cdef PyMethodDef block_methods[5]
 cdef PyType_Slot block_slots[5]
 cdef PyType_Spec block_spec
 
@@ -68,6 +76,14 @@ cdef object make_block_type():
     block_methods[1].ml_name = "__exit__"
     block_methods[1].ml_meth = <void*>block_exit
     block_methods[1].ml_flags = METH_FASTCALL
+    block_methods[2].ml_name = "add_bytes"
+    block_methods[2].ml_meth = <void*>block_add_bytes
+    block_methods[2].ml_flags = METH_O
+    block_methods[2].ml_doc = ADD_BYTES
+    block_methods[3].ml_name = "add_items"
+    block_methods[3].ml_meth = <void*>block_add_items
+    block_methods[3].ml_flags = METH_O
+    block_methods[3].ml_doc = ADD_ITEMS
     set_slot(&block_slots[0], Py_tp_dealloc, <void*>block_dealloc)
     set_slot(&block_slots[1], Py_tp_traverse, <void*>block_traverse)
     set_slot(&block_slots[2], Py_tp_repr, <void*>block_repr)

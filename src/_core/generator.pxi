@@ -384,6 +384,7 @@ cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyO
     """Sends a value on, and times what runs until the answer. `kind`: STEP, CLOSING or 0, says what a return means."""
     cdef SuspendedObject* self = <SuspendedObject*>passing
     cdef bint timed
+    cdef Working w
     cdef PySendResult status
     # Before its first step, an asynchronous generator that is closed or thrown into runs nothing, nor does anything that
     # is sent a value: no pass begins.
@@ -392,12 +393,51 @@ cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyO
     if not timed:
         note_end_before_start(self)
         return status
+    note_working(&w, <Buffer*>self.strand.buffer, <Activation*>self.strand.low)
     if status == PYGEN_RETURN:
         suspend(self, kind != STEP and (inner == self.inner or is_over(self.inner)),
                 CANCELLED if kind == CLOSING else RETURNED, False)
     else:
         suspend(self, status == PYGEN_ERROR and is_over(self.inner), way_out_now(), is_awaited(self, inner))
+    if ST_UNLIKELY(st_load32(&(<Handle*>self.handle).works) and is_given(self, status, kind)):
+        work_of(self.owner, <Handle*>self.handle, &w, result[0])
     return status
+
+cdef bint is_given(SuspendedObject* self, PySendResult status, int kind) noexcept:
+    """Whether an answer is something that the tracked function gives: what a generator yields, also by a step of an
+    asynchronous one, and what a coroutine returns."""
+    if Py_TYPE(<PyObject*>self) == generator_type:
+        return status == PYGEN_NEXT
+    return status == PYGEN_RETURN and kind != CLOSING
+
+cdef void work_of_thrown(SuspendedObject* self, Working* w, PyObject* result) noexcept:
+    """Counts what is given where something was thrown in: a result, or a StopIteration that is set and stays so."""
+    cdef Error error
+    cdef PyObject* value
+    cdef PyObject* kind = PyErr_Occurred() if result == NULL else NULL
+    if Py_TYPE(<PyObject*>self) == generator_type:
+        if result != NULL:
+            work_of(self.owner, <Handle*>self.handle, w, result)
+    elif kind != NULL and PyErr_GivenExceptionMatches(kind, PyExc_StopIteration):
+        st_take_error(&error)
+        value = stopped_with(st_value_of(&error))
+        if value != NULL:
+            work_of(self.owner, <Handle*>self.handle, w, value)
+            Py_DECREF(value)
+        st_put_error(&error)
+
+cdef PyObject* stopped_with(PyObject* stop) noexcept:
+    """What a StopIteration carries. On 3.11 an exception that is set may not be an instance yet: then it is the value."""
+    cdef PyObject* value
+    if stop == NULL:
+        return NULL
+    if not PyErr_GivenExceptionMatches(<PyObject*>Py_TYPE(stop), PyExc_StopIteration):
+        Py_INCREF(stop)
+        return stop
+    value = PyObject_GetAttrString(stop, "value")
+    if value == NULL:
+        PyErr_Clear()
+    return value
 
 cdef PyObject* give(PySendResult status, PyObject* result, bint plain) noexcept:
     """What `__next__` or `send` gives for an answer: a return is a StopIteration, left out where it may be (`plain`), and
@@ -423,14 +463,18 @@ cdef PyObject* call_on(PyObject* passing, PyObject* inner, const char* method, P
     cdef PyObject* bound = PyObject_GetAttrString(inner, method)
     cdef PyObject* result
     cdef bint timed
+    cdef Working w
     cdef int how
     if bound == NULL:
         return NULL
     timed = self.started and resume(self, True)  # before its first resume, no pass begins by its being closed
     result = PyObject_Vectorcall(bound, args, count, NULL)
     if timed:
+        note_working(&w, <Buffer*>self.strand.buffer, <Activation*>self.strand.low)
         how = CANCELLED if result != NULL and method == CLOSE else way_out_now()
         suspend(self, is_over(self.inner), how, result != NULL and is_awaited(self, inner))
+        if ST_UNLIKELY(st_load32(&(<Handle*>self.handle).works) and method != CLOSE):
+            work_of_thrown(self, &w, result)
     else:
         note_end_before_start(self)
     Py_DECREF(bound)

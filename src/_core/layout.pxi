@@ -76,6 +76,7 @@ cdef extern from *:
     #define ST_LEFT_AFTER 0x8000000000000000u
     #define ST_OFF 0xFFFFFFFFFFFFFFFFu
     #define ST_PROCESSOR 0xFFFFFFFDu
+    #define ST_WORK 0xFFFFFFFCu
     #define ST_TIMES 0x8000000000000000u
     """
     const uint32_t NO_SITE "ST_NO_SITE"
@@ -85,6 +86,7 @@ cdef extern from *:
     const uint64_t LEFT_AFTER "ST_LEFT_AFTER"
     const uint64_t OFF "ST_OFF"    # of a gate: no thread's session is ever this
     const uint32_t PROCESSOR "ST_PROCESSOR"  # the site of the node that holds another one's processor time
+    const uint32_t WORK "ST_WORK"  # the site of the node that holds what another one's passes went through
     const uint64_t TIMES "ST_TIMES"  # added to a gate's session: no thread's is ever this, so each enter is to look closer
 
 cdef extern from *:
@@ -118,6 +120,7 @@ cdef struct Handle:            # what a call needs to know of its site
     uint32_t site
     uint32_t track
     uint32_t seat              # offset of a thread's Seat for the store
+    uint32_t works             # atomic: what its functions give is asked how much it is
 
 # How long at least one of some passes was open is kept in one word, so that nobody sees it half written: twice the
 # ticks until now, less twice the moment at which the first of those that are open began, and 1 while any is.

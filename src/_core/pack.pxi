@@ -485,7 +485,7 @@ cdef Sum* sum_of(Reading* r, uint64_t key, uint64_t around) noexcept nogil:
 cdef bint add_node(Reading* r, uint64_t* words) noexcept nogil:
     """Adds a node to its site; False when there is no memory."""
     cdef Sum* site
-    if <uint32_t>words[W_SITE] in (OTHER_PATHS, PROCESSOR):
+    if <uint32_t>words[W_SITE] in (OTHER_PATHS, PROCESSOR, WORK):
         return True
     site = sum_of(r, site_key(<uint32_t>words[W_SITE]), track_key(<uint32_t>words[W_TRACK]))
     if site != NULL:
@@ -696,8 +696,8 @@ cdef void fold_node(Buffer* b, Node* n, uint64_t* words) noexcept nogil:
     n.covered += 2 * words[W_COVERED]
     n.count.others += <uint32_t>words[W_OPEN]
     n.track = <uint32_t>words[W_TRACK]
-    n.failed += words[W_FAILED]
-    n.cancelled += words[W_CANCELLED]
+    n.failed = saturated(n.failed, words[W_FAILED])
+    n.cancelled = saturated(n.cancelled, words[W_CANCELLED])
 
 cdef bint make_scopes(Buffer* b, Packed* p, uint64_t* words) noexcept nogil:
     """Finds or makes all scopes of a packed buffer; False when there is no memory."""
@@ -778,6 +778,8 @@ cdef void add_marks(Buffer* b, uint64_t* marks) noexcept nogil:
     marks[3] += st_load64(&b.untimed) + st_load64(&b.clamped) + st_load64(&b.unbinned)
     while is_within(b, offset, sizeof(Node)):
         marks[1] += st_load64_acquire(&node_at(b, offset).finished)
+        if node_at(b, offset).site == WORK:
+            marks[1] += st_load64(&node_at(b, offset).failed) + st_load64(&node_at(b, offset).cancelled)
         marks[2] += 1
         if count_open(&node_at(b, offset).count):
             marks[5] = st_ticks()

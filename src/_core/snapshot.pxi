@@ -58,6 +58,8 @@ cdef object decode(Packed* p):
             site = -1
         elif <uint32_t>words[W_SITE] == PROCESSOR:
             site = -2
+        elif <uint32_t>words[W_SITE] == WORK:
+            site = -3
         nodes.append((
             <int64_t>words[W_PARENT],
             site,
@@ -180,8 +182,8 @@ cdef class Snapshot:
         return found
 
     def nodes(self, size_t index):
-        """The nodes of one of the `threads()`, each (parent's number or -1, site or -1 for "other paths" and -2 for the
-        parent's processor time (its own figures: see processor.pxi), passes that ended, their total, minimum, maximum, sum of squares, ticks in which any was open, part of that in which nothing
+        """The nodes of one of the `threads()`, each (parent's number or -1, site or -1 for "other paths" -2 for the
+        parent's processor time and -3 for its work (their own figures: see processor.pxi, work.pxi), passes that ended, their total, minimum, maximum, sum of squares, ticks in which any was open, part of that in which nothing
         lay on one, passes that are open, that failed, that were cancelled, buckets), times in ticks. What is open counts
         up to the moment of the snapshot."""
         if index >= self.count:

@@ -6,9 +6,9 @@ from typing import Any, Self, SupportsIndex, TypeAlias, TypeVar, final
 
 _T = TypeVar("_T")
 
-# (parent's number or -1, site or -1 for "other paths" and -2 for the parent's processor time,
-# passes, total, minimum, maximum, sum of squares, once, self, open, failed, cancelled,
-# {bucket: count}), times in ticks
+# (parent's number or -1; site, or -1 for "other paths", -2 for the parent's processor time, -3 for
+# its work, of which "failed" are the bytes and "cancelled" the items; passes, total, minimum,
+# maximum, sum of squares, once, self, open, failed, cancelled, {bucket: count}), times in ticks
 RawNode: TypeAlias = tuple[
     int, int, int, int, int, int, int, int, int, int, int, int, dict[int, int]
 ]
@@ -21,6 +21,8 @@ RawThread: TypeAlias = tuple[int, int, str | None, bool, int, int, int, int]
 @final
 class Block:
     def __enter__(self) -> Block: ...
+    def add_bytes(self, number: SupportsIndex, /) -> None: ...
+    def add_items(self, number: SupportsIndex, /) -> None: ...
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -125,6 +127,15 @@ class Recorder:
     def _take_processor_time(self, track: int | None, taken: bool = True) -> None: ...
     def _takes_processor_time(self) -> bool: ...
     def _take_processor_time_of(self, site: int) -> None: ...
+    def _ask_for_work_of(
+        self,
+        site: int,
+        bytes_of: Callable[[Any], int | None] | None,
+        items_of: Callable[[Any], int | None] | None,
+    ) -> None: ...
+    def _asks_for_work_of(
+        self, site: int
+    ) -> tuple[Callable[[Any], int | None] | None, Callable[[Any], int | None] | None]: ...
     def _add_site(self, track: int) -> int: ...
     def _wrap(
         self,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ._core import Block
     from .config import Settings
+    from .profiler import Size
     from .results import ProfilerResults
 
     P = ParamSpec("P")
@@ -79,7 +80,14 @@ class DefaultProfiler:
     def __call__(self, function: Callable[P, R], /) -> Callable[P, R]: ...
     @overload
     def __call__(
-        self, /, *, track: int | str = 0, name: str | None = None, cpu: bool = False
+        self,
+        /,
+        *,
+        track: int | str = 0,
+        name: str | None = None,
+        cpu: bool = False,
+        bytes: Size = None,
+        items: Size = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
     def __call__(
         self,
@@ -89,6 +97,8 @@ class DefaultProfiler:
         track: int | str = 0,
         name: str | None = None,
         cpu: bool = False,
+        bytes: Size = None,  # noqa: A002
+        items: Size = None,
     ) -> Any:
         """Record each call of a function as a pass of one block: ``@profile``.
 
@@ -98,11 +108,13 @@ class DefaultProfiler:
         :param track: the track's index (from 0 on) or its name.
         :param name: the block's name; by default the function's own.
         :param cpu: whether its passes take processor time; see `Profiler.set_track_cpu`.
+        :param bytes: what tells how many bytes a result is; see `Profiler.track`.
+        :param items: what tells how many items it is.
         :raises TypeError: for an argument of the wrong type, or what cannot be tracked.
         :raises ValueError: for a negative track or an empty name.
         :raises ConfigError: when it is used for the first time, and the settings have a mistake.
         """
-        decorate = self.profiler.track(track, name, cpu=cpu)
+        decorate = self.profiler.track(track, name, cpu=cpu, bytes=bytes, items=items)
         return decorate if function is None else decorate(function)
 
     def block(self, name: str, track: int | str = 0) -> Block:

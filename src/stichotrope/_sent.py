@@ -9,12 +9,21 @@ reference, and is left as it is; callable instances it sends by value, and they 
 from __future__ import annotations
 
 import builtins
+import sys
 import threading
 from types import FunctionType
 
 from . import _core
 from .instrumentation import wrapping
-from .profiler import Profiler, described, name_if_free, profilers, site_at
+from .profiler import (
+    Profiler,
+    ask_for_work,
+    described,
+    name_if_free,
+    profilers,
+    site_at,
+    work_asked,
+)
 from .results import default_track_name
 from .results.places import receive_root, root_of
 
@@ -38,6 +47,7 @@ def _about(site: int, owner: Profiler) -> dict[str, Any]:
         "file": block.file,
         "line": block.line,
         "root": root_of(block.file),
+        "work": work_asked(owner, site),
     }
 
 
@@ -130,7 +140,17 @@ def teach_dill(module: Any) -> None:
 
 def reduced_callable(callee: Any, site: int, owner: Profiler) -> Any:
     """Return how `pickle` sends a tracked callable by value: with its block and its profiler."""
-    return arrived, (callee, _about(site, owner))
+    about = _about(site, owner)
+    if not all(map(_is_importable, about["work"])):
+        about["work"] = (None, None)  # else what could be sent without them could not any more
+    return arrived, (callee, about)
+
+
+def _is_importable(function: Any) -> bool:
+    """Return whether `pickle` can send a function by its name, or there is none."""
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    name = getattr(function, "__qualname__", "")
+    return function is None or getattr(module, name, None) is function
 
 
 def _reduced_profiler(profiler: Profiler) -> Any:
@@ -190,6 +210,7 @@ def arrived(function: Any, about: dict[str, Any]) -> Any:
         return function
     profiler, track = _place(about)
     site = site_at(profiler, track, about["block"], about["file"], about["line"])
+    ask_for_work(profiler, site, about.get("work", (None, None)))
     return wrapping.wrapped(profiler, function, site)
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     R = TypeVar("R")
     C = TypeVar("C", bound=type)
     S = TypeVar("S", bound="Profiler")
+    Size = Callable[[Any], int | None] | None  # what tells how much a result is
 
 # All re-entrant, all cold, always taken in this order: registry, cache, one profiler. Who needs a
 # later one takes the earlier ones too: the collector or a signal handler may re-enter at any point
@@ -66,6 +67,7 @@ REDUCE: list[Callable[[Any, int, Profiler], Any]] = []
 
 _next_profiler_id = count(1).__next__
 
+_NO_WORK: tuple[Size, Size] = (None, None)  # (bytes, items)
 _MANY_FILES = 512  # in a store: then whoever opens it makes them fewer
 
 
@@ -116,10 +118,13 @@ class ThreadData:
 class _Tracking:
     """What tracks functions for a profiler, on one of its tracks."""
 
-    def __init__(self, profiler: Profiler, track: int | str, cpu: bool) -> None:
+    def __init__(
+        self, profiler: Profiler, track: int | str, cpu: bool, work: tuple[Size, Size]
+    ) -> None:
         self._profiler = profiler
         self._track = track
         self._cpu = cpu
+        self._work = work
 
     def __call__(self, function: Any, name: str, place: Any, /) -> Any:
         """Return what stands for a function; the block's place is that of `place`."""
@@ -139,6 +144,8 @@ class _Tracking:
         site = self._profiler._intern_block(self._track, name, file, line)
         if self._cpu:
             self._profiler._have_cpu(site)
+        if self._work != _NO_WORK:
+            self._profiler._have_work(site, self._work)
         return site
 
 
@@ -285,7 +292,13 @@ class Profiler(_core.Recorder):
     # Marking
 
     def track(
-        self, track: int | str, name: str | None = None, *, cpu: bool = False
+        self,
+        track: int | str,
+        name: str | None = None,
+        *,
+        cpu: bool = False,
+        bytes: Size = None,  # noqa: A002
+        items: Size = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Return a decorator that records each call of a function as a pass of one block.
 
@@ -312,7 +325,13 @@ class Profiler(_core.Recorder):
         :param name: the block's name; by default the function's own.
         :param cpu: whether its passes take processor time, even where the track's do not; see
             `set_track_cpu`.
-        :raises TypeError: for a track, name or switch of the wrong type, or when what is decorated
+        :param bytes: what tells how many bytes went through a pass: a function of what the call
+            returns, or the coroutine, or of each thing that the generator yields; None is nothing.
+            ``bytes=len`` for one. It is asked when the pass, or the step, is over, and costs it
+            nothing. Where it fails, that is a `RuntimeWarning` once, and nothing is counted.
+        :param items: what tells how many items did, in the same way.
+        :raises TypeError: for a track, name or switch of the wrong type, for ``bytes`` or ``items``
+            that cannot be called, or when what is decorated
             cannot be tracked: a class (see `track_class`), a module (see `track_module`), what
             cannot be called, or a property or the like that cannot be copied.
         :raises ValueError: for a negative track or an empty name; or for ``cpu`` on a platform that
@@ -322,12 +341,14 @@ class Profiler(_core.Recorder):
         checks.check_switch(cpu, "cpu")
         if name is not None:
             name = checks.checked_name(name)
+        checks.check_size(bytes, "bytes")
+        checks.check_size(items, "items")
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
             wrapping.check_target(function)
             if not is_global_enabled():
                 return function
-            wrap = self._wrapper(track, cpu)
+            wrap = self._wrapper(track, cpu, (bytes, items))
             tracked: Callable[P, R] = wrapping.tracked(function, name, wrap)
             return tracked
 
@@ -410,8 +431,10 @@ class Profiler(_core.Recorder):
     ) -> list[str]:
         return codes.track_chosen(choices, self._wrapper(track), place, self)
 
-    def _wrapper(self, track: int | str, cpu: bool = False) -> _Tracking:
-        return _Tracking(self, track, cpu)
+    def _wrapper(
+        self, track: int | str, cpu: bool = False, work: tuple[Size, Size] = _NO_WORK
+    ) -> _Tracking:
+        return _Tracking(self, track, cpu, work)
 
     def _intern_block(self, track: int | str, name: str, file: str, line: int) -> int:
         """Return the number of a call site, registering it at first sight."""
@@ -438,6 +461,25 @@ class Profiler(_core.Recorder):
     def _have_cpu(self, site: int) -> None:
         """Let the passes of a call site take processor time, whether its track's do or not."""
         self._locked(lambda: self._take_processor_time_of(site))
+
+    def _have_work(self, site: int, work: tuple[Size, Size]) -> None:
+        """Let what the functions of a call site give be asked for its bytes and its items."""
+        self._locked(lambda: self._ask_for_work_of(site, *work))
+
+    def _work_asked(self, site: int) -> tuple[Size, Size]:
+        return self._asks_for_work_of(site)
+
+    def _say_work_failed(self, site: int, error: BaseException) -> None:
+        """Warn that what a function gives could not be asked how much it is."""
+        import warnings
+
+        reason = f"{type(error).__name__}: {error}"
+        warnings.warn(
+            f"what {self._describe_site(site)} gives could not be asked for its bytes and items, "
+            f"and is not counted ({reason}); this is said once",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
     def _describe_site(self, site: int) -> str:
         known = self._sites[site]
@@ -1088,6 +1130,26 @@ def site_at(profiler: Profiler, track: int | str, name: str, file: str, line: in
     :param line: likewise.
     """
     return profiler._intern_block(track, name, file, line)
+
+
+def work_asked(profiler: Profiler, site: int) -> tuple[Size, Size]:
+    """Return what tells the bytes and the items of what the functions of a call site give.
+
+    :param profiler: whose call site.
+    :param site: its number.
+    """
+    return profiler._work_asked(site)
+
+
+def ask_for_work(profiler: Profiler, site: int, work: tuple[Size, Size]) -> None:
+    """Have it told from now on.
+
+    :param profiler: whose call site.
+    :param site: its number.
+    :param work: what `work_asked` returned.
+    """
+    if work != _NO_WORK:
+        profiler._have_work(site, work)
 
 
 def name_if_free(profiler: Profiler, track: int, name: str) -> None:

@@ -13,6 +13,8 @@ OF_PASSES = {
     "concurrency": "At a time",
     "cpu": "CPU",
     "waiting": "Waiting",
+    "bytes": "Bytes/s",
+    "items": "Items/s",
 }
 # Those of them that a path of the call tree has.
 OF_PATHS = tuple(key for key in OF_PASSES if key != "running")
@@ -41,6 +43,8 @@ FIGURES = {
     "concurrency": "concurrency",
     "cpu": "cpu_time_ns",
     "waiting": "waiting",
+    "bytes": "bytes_per_second",
+    "items": "items_per_second",
     "total": "total_time_ns",
     "self": "self_time_ns",
     "mean": "avg_time_ns",

@@ -26,6 +26,7 @@ columns:
   Now      of the time since the last look, the share in which the block was open; threads add up
   Mean     of the passes that ended since then, and what 95 % of them did not exceed
   Open     passes that are open now, and for how long the longest has been
+  Bytes/s  that went through since the last look, where a program says how many; likewise items
 
 keys:
   s sort by the next column   p pause and go on   g by process, or all together   q end
@@ -44,6 +45,7 @@ _KEYS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "open": lambda row: -row["longest_open_ns"],
     "name": lambda row: (row["track"], row["name"]),
 }
+_WORK = {"bytes_per_s": "Bytes/s", "items_per_s": "Items/s"}
 _SHORTEST_S, _LONGEST_S = 0.05, 3600.0
 
 
@@ -194,7 +196,8 @@ def _add(known: dict[str, Any], row: dict[str, Any]) -> None:
     # Of several processes, the worst one's.
     known["p95_ns"] = max((one["p95_ns"] for one in (known, row) if one["p95_ns"]), default=None)
     known["longest_open_ns"] = max(known["longest_open_ns"], row["longest_open_ns"])
-    for name in ("hits", "hits_per_s", "share", "errors", "open"):
+    summed = ("hits", "hits_per_s", "share", "errors", "open", "bytes_per_s", "items_per_s")
+    for name in summed:
         known[name] += row[name]
 
 
@@ -227,9 +230,11 @@ def _table(rows: list[dict[str, Any]], limit: int, sort: str) -> Any:
         return Text("nothing was recorded since the last look, and nothing is open", style="dim")
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("Block", no_wrap=True, overflow="ellipsis")
+    work = [name for name in ("bytes_per_s", "items_per_s") if any(row[name] for row in rows)]
     for title, key in (
         *(("Hits/s", "hits"), ("Now", "share"), ("Mean", "mean"), ("p95", "p95")),
         *(("Open", "open"), ("for", "open"), ("At a time", "")),
+        *((_WORK[name], "") for name in work),
     ):
         style = "bold" if key == sort else ""
         table.add_column(title, justify="right", no_wrap=True, style=style)
@@ -238,17 +243,31 @@ def _table(rows: list[dict[str, Any]], limit: int, sort: str) -> Any:
         concurrency = row["concurrency"]
         table.add_row(
             name,
-            f"{row['hits_per_s']:,.0f}" if row["hits_per_s"] >= 10 else f"{row['hits_per_s']:.1f}",
+            _per_s(row["hits_per_s"]),
             f"{100 * row['share']:.1f} %",
             "" if row["mean_ns"] is None else format_time_ns(row["mean_ns"]),
             "" if row["p95_ns"] is None else format_time_ns(row["p95_ns"]),
             str(row["open"]) if row["open"] else "",
             format_time_ns(row["longest_open_ns"]) if row["open"] else "",
             f"{concurrency:.1f}" if concurrency and concurrency >= 1.05 else "",
+            *(_work(name, row[name]) for name in work),
         )
     if len(rows) > limit:
         table.add_row(Text(f"and {len(rows) - limit:,} more", style="dim"))
     return table
+
+
+def _per_s(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+
+
+def _work(name: str, rate: float) -> str:
+    """Return how much went through in a second, empty for nothing."""
+    from .._text.format import format_throughput
+
+    if not rate:
+        return ""
+    return format_throughput(rate) if name == "bytes_per_s" else _per_s(rate)
 
 
 def _live(watch: Watch, options: Any) -> int:

@@ -65,6 +65,15 @@ def check_include(include: object) -> None:
         )
 
 
+def check_size(function: object, what: str) -> None:
+    """Refuse what cannot be asked how much a result is."""
+    if function is not None and not callable(function):
+        raise TypeError(
+            f"{what} is a function that tells of a result how many {what} it is, such as len, "
+            f"not {shown(function)}"
+        )
+
+
 def shown(value: object) -> str:
     """Return how an error names what was given."""
     return f"{value!r} of type {type(value).__name__}"

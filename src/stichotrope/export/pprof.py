@@ -4,7 +4,8 @@ The format is https://github.com/google/pprof/blob/main/proto/profile.proto, a p
 protobuf, this writes what little it needs itself: no library that is kept up writes these files.
 
 A sample is a path of the call tree in one thread, with its passes (those that ended, by errors and
-by cancellation, and those that are open), its total and its self time.
+by cancellation, and those that are open), its total and its self time; and the bytes and items that
+went through them, where the program says so of any.
 Readers add up what lies below a path: of self times that gives the total again; of totals it would
 count nested blocks twice, so that of these only a path's own ("flat") value means something.
 """
@@ -31,6 +32,8 @@ _SAMPLE_TYPES = (
     ("total", "nanoseconds", "total_time_ns"),
     ("self", "nanoseconds", "self_time_ns"),
 )
+# Before the times, where any pass said how much went through it.
+_WORK_TYPES = (("bytes", "bytes", "byte_count"), ("items", "count", "item_count"))
 _DEFAULT = "self"
 _LARGEST = 2**63
 
@@ -67,6 +70,8 @@ class _Profile:
         self._results = results
         trees = [results.tree, *(thread.tree for thread in results.threads)]
         self._shared = set().union(*map(shared_names, trees))
+        has_work = any(node.has_work for tree in trees for node, _ in tree.walk())
+        self._types = (*(_WORK_TYPES if has_work else ()), *_SAMPLE_TYPES)
         self._texts = {"": 0}
         self._places: dict[tuple[int, str, int, str], int] = {}
         self._functions: list[bytes] = []
@@ -81,7 +86,7 @@ class _Profile:
             del path[depth - 1 :]
             path.append(self._place(node))
             # Below 0 when nested blocks overlapped in time: then nothing is left to this one.
-            values = [max(getattr(node, field), 0) for *_, field in _SAMPLE_TYPES]
+            values = [max(getattr(node, field), 0) for *_, field in self._types]
             if any(values):
                 sample = packed(1, reversed(path)) + packed(2, map(_checked, values)) + labels
                 self._samples.append(sized(2, sample))
@@ -99,7 +104,7 @@ class _Profile:
 
     def encoded(self) -> bytes:
         """Return the whole message."""
-        types = b"".join(sized(1, self._type(*one)) for *one, _ in _SAMPLE_TYPES)
+        types = b"".join(sized(1, self._type(*one)) for *one, _ in self._types)
         facts = self._facts()  # which may bring texts of their own
         texts = b"".join(sized(6, text.encode()) for text in self._texts)
         return types + b"".join(self._samples) + b"".join(self._functions) + texts + facts

@@ -1,8 +1,9 @@
 """The speedscope export: the call tree of everybody and of each thread, for https://www.speedscope.app.
 
 The format is https://www.speedscope.app/file-format-schema.json: a "sampled" profile, each sample
-being a path of the call tree, its weight the self time in nanoseconds. Its order is that of the
-tree, not of time: results keep figures, not events.
+being a path of the call tree, its weight the self time in nanoseconds; and where the program says
+how many bytes or items went through passes, one each in which these are the weight. Its order is
+that of the tree, not of time: results keep figures, not events.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 
     from ..results import CallNode, ProfilerResults
 
+_WORK = (("bytes", "bytes", "byte_count"), ("items", "none", "item_count"))
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 
 
 def render(results: ProfilerResults) -> str:
     """Return results as a speedscope file: first everybody's profile, then one for each thread.
 
-    Of a single thread there is one profile.
+    Of a single thread there is one profile. Those of bytes and items, if there are any, come last.
 
     :param results: the results.
     """
@@ -38,6 +40,10 @@ def render(results: ProfilerResults) -> str:
             whose = f" of process {thread.process.pid}" if several and thread.process else ""
             label = f"{printable(thread.name)} ({thread.key}){whose}"
             profiles.append(_profile(label, thread.tree, frames))
+    for what, unit, figure in _WORK:
+        work = _profile(f"{name}: {what}", results.tree, frames, figure, unit)
+        if work["samples"]:
+            profiles.append(work)
     text = dumps(
         {
             "$schema": _SCHEMA,
@@ -70,16 +76,22 @@ class _Frames:
         return self._places[identity]
 
 
-def _profile(name: str, tree: CallNode, frames: _Frames) -> dict[str, Any]:
+def _profile(
+    name: str,
+    tree: CallNode,
+    frames: _Frames,
+    figure: str = "self_time_ns",
+    unit: str = "nanoseconds",
+) -> dict[str, Any]:
     samples: list[list[int]] = []
     weights: list[int] = []
-    for path, self_ns in stacks(tree):
+    for path, weight in stacks(tree, figure):
         samples.append([frames.place(node) for node in path])
-        weights.append(self_ns)
+        weights.append(weight)
     return {
         "type": "sampled",
         "name": name,
-        "unit": "nanoseconds",
+        "unit": unit,
         "startValue": 0,
         "endValue": sum(weights),
         "samples": samples,

@@ -136,7 +136,7 @@ class StichotropeMagics(Magics):  # type: ignore[misc]
                    a pattern such as pkg.mod:func, pkg.* or Shop.* fits; may be repeated. They are
                    as they were afterwards.
         -s SORT    sort by total, self, hits, mean, max, open, errors, cancelled,
-                   concurrency or name
+                   concurrency, cpu, waiting, bytes, items or name
         -l LIMIT   show so many blocks of each track
         -n NAME    the name of the block around all of it
         -r         return the results instead of showing them

@@ -22,6 +22,11 @@ _COUNTERS = (
     ("errors", "error_count", "Passes that were left by an exception, cancellation apart."),
     ("cancelled", "cancelled_count", "Passes that were cancelled."),
 )
+# Of those that say how much went through them.
+_WORK = (
+    ("bytes", "byte_count", "Bytes that went through passes, as the program says."),
+    ("items", "item_count", "Items that went through passes, as the program says."),
+)
 _PREFIX = "stichotrope_block"
 _NS = 1_000_000_000
 _Key = tuple[str, str, str]
@@ -76,6 +81,14 @@ def block_families(results: Iterable[ProfilerResults], bounds: tuple[float, ...]
         for key, group in blocks.items():
             family.add("_total", labels[key], sum(getattr(block, field) for block in group))
         families.append(family)
+    for ending, field, text in _WORK:
+        family = Family(f"{_PREFIX}_{ending}", text, "counter")
+        for key, group in blocks.items():
+            amount = sum(getattr(block, field) for block in group)
+            if amount:
+                family.add("_total", labels[key], amount)
+        if family.samples:
+            families.append(family)
     seconds = Family(
         f"{_PREFIX}_seconds", "Time in which a pass was open; threads add up.", "counter"
     )

@@ -364,8 +364,18 @@ def _rows(blocks: Sequence[ProfileBlock], book: _Book) -> dict[str, list[Any]]:
     return {
         "block": [book.block(block) for block in blocks],
         **_figures(blocks, book.columns, {**FIGURES, **_IN_DETAILS}),
+        **_work(blocks, book.columns),
         "overhead": [int(is_mostly_overhead(block, book.metadata)) for block in blocks],
         "histogram": [_histogram(block.histogram, book) for block in blocks],
+    }
+
+
+def _work(blocks: Sequence[ProfileBlock], telling: Sequence[str]) -> dict[str, list[int]]:
+    """Return how much went through each block in all, where a column of rates says something."""
+    return {
+        name: [getattr(block, name) for block in blocks]
+        for key, name in (("bytes", "byte_count"), ("items", "item_count"))
+        if key in telling
     }
 
 

@@ -1,5 +1,5 @@
 """What reports say of passes beside their times: open ones, how they ended, how many at a time,
-for how long they were not suspended, for how long they ran on a processor.
+for how long they were not suspended, for how long they ran on a processor, how much went through.
 
 A column of these appears where it says something, so that the report of a program without errors,
 recursion and tasks has none of them.
@@ -8,7 +8,14 @@ recursion and tasks has none of them.
 from __future__ import annotations
 
 from .._text.columns import FIGURES, OF_PASSES
-from .._text.format import format_count, format_percent, format_ratio, format_time_ns
+from .._text.format import (
+    format_count,
+    format_percent,
+    format_rate,
+    format_ratio,
+    format_throughput,
+    format_time_ns,
+)
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -27,6 +34,8 @@ STYLES = {
     "concurrency": "",
     "cpu": "",
     "waiting": "magenta",
+    "bytes": "",
+    "items": "",
 }
 _OF_PROCESSOR = ("cpu", "waiting")
 
@@ -54,7 +63,7 @@ def says(one: ProfileBlock | CallNode, column: str) -> bool:
         return 0 < figure(one, column) < one.total_time_ns
     if column in _OF_PROCESSOR:
         return one.cpu is not None
-    return figure(one, column) > 0
+    return figure(one, column) > 0  # of what went through in no time, there is no rate
 
 
 def columns(them: Iterable[ProfileBlock | CallNode]) -> list[str]:
@@ -89,6 +98,10 @@ def cell(
         return format_percent(one.waiting, 1)
     if column == "running":
         return time(figure(one, column))
+    if column == "bytes":
+        return format_throughput(one.bytes_per_second)
+    if column == "items":
+        return format_rate(one.item_count, one.total_time_ns)
     return format_count(int(figure(one, column)))
 
 

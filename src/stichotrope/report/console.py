@@ -46,7 +46,7 @@ _OF_ENDED_PASSES = ("mean", "p50", "p95", "p99", "min", "max")
 # What goes first when there is little room (the block's place goes before any of these).
 _DROPPED_FIRST = (
     *("min", "max", "p95", "p50", "p99", "bar", "concurrency", "self", "cpu", "mean"),
-    *("cancelled", "running", "open", "hits", "errors", "waiting", "share"),
+    *("cancelled", "running", "open", "hits", "items", "bytes", "errors", "waiting", "share"),
 )
 
 _NOTHING = (
@@ -71,14 +71,15 @@ def print_results(
     """Print a report: the tracks, and in each its blocks with times, shares and percentiles.
 
     Columns of running (not suspended), open, errors (left by an exception), cancelled, how many
-    were open at a time, and of processor time are there where they say something.
+    were open at a time, of processor time, and of the bytes and items that went through in a second
+    are there where they say something.
 
     :param results: a `ProfilerResults`, or a `Profiler`.
     :param file: the text stream to print to; standard output unless given.
     :param sort: what the blocks of a track are sorted by, most first: ``total``, ``self``,
         ``hits``, ``mean``, ``max``, ``running``, ``open``, ``errors``, ``cancelled``,
-        ``concurrency``, ``cpu`` or ``waiting``; or ``name``. Blocks that were never entered come
-        last.
+        ``concurrency``, ``cpu``, ``waiting``, ``bytes`` or ``items``; or ``name``. Blocks that were
+        never entered come last.
     :param limit: how many blocks to show of each track; all unless given.
     :param width: the width in columns; that of the terminal, or 120 elsewhere, unless given.
     :param color: whether to use colours; unless given, on terminals that have them, and not when

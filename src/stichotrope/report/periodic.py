@@ -12,7 +12,7 @@ import weakref
 from math import isfinite
 
 from .._text.files import checked_path
-from .._text.format import format_time_ns
+from .._text.format import format_rate, format_throughput, format_time_ns
 from ..config import checks
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -35,7 +35,7 @@ _ROWS = (1, 1000)
 _LONGEST_S = 1e6
 _FIGURES = (
     *("hit_count", "total_time_ns", "self_time_ns", "avg_time_ns", "min_time_ns", "max_time_ns"),
-    *("open_count", "error_count", "cancelled_count"),
+    *("open_count", "error_count", "cancelled_count", "byte_count", "item_count"),
 )
 _log = logging.getLogger("stichotrope")
 _REPORTERS: weakref.WeakSet[Reporter] = weakref.WeakSet()
@@ -180,10 +180,21 @@ def _sentence(blocks: list[tuple[ProfileTrack, ProfileBlock]], rows: int) -> str
     said = [
         f"{track.track_name}/{block.name} {block.hit_count:,} × {format_time_ns(block.avg_time_ns)}"
         + (f", {block.error_count:,} failed" if block.error_count else "")
+        + _work(block)
         for track, block in blocks[:rows]
     ]
     more = len(blocks) - len(said)
     return "; ".join(said) + (f"; and {more:,} more" if more else "")
+
+
+def _work(block: ProfileBlock) -> str:
+    """Return how much went through a block in a second, if the program says so."""
+    said = ""
+    if block.byte_count:
+        said += f", {format_throughput(block.bytes_per_second)}"
+    if block.item_count and block.total_time_ns:
+        said += f", {format_rate(block.item_count, block.total_time_ns)} items/s"
+    return said
 
 
 def _plain(track: ProfileTrack, block: ProfileBlock) -> dict[str, Any]:

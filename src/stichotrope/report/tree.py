@@ -22,7 +22,8 @@ _COLUMNS = ("hits", "each", *OF_PATHS, "total", "self", "share")
 _SILENT = {**dict.fromkeys(OF_PATHS, ("",)), "each": ("", "0", "1")}
 # What goes before a name is cut short.
 _DROPPED_FIRST = (
-    *("concurrency", "self", "cpu", "cancelled", "each", "open", "hits", "errors", "waiting"),
+    *("concurrency", "self", "cpu", "cancelled", "each", "open", "hits", "items", "bytes"),
+    *("errors", "waiting"),
 )
 _LEAST_NAME = 16  # columns; of a name that is deep in the tree, its place there is cut first
 _WHERE_ROOM = 14

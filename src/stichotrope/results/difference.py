@@ -171,5 +171,9 @@ def _prune(root: CallNode) -> None:
         node.children = [
             child
             for child in node.children
-            if child.children or child.was_entered or child.total_time_ns or child.sum_time_ns
+            if child.children
+            or child.was_entered
+            or child.has_work
+            or child.total_time_ns
+            or child.sum_time_ns
         ]

@@ -187,6 +187,7 @@ def _block_to_dict(block: ProfileBlock) -> dict[str, Any]:
     return {
         **_plain(block),
         **block.computed(),
+        **(block.of_work() if block.has_work else {}),
         "histogram": _histogram_to_list(block.histogram),
         **({} if block.cpu is None else {"cpu": _cpu_to_dict(block, block.cpu)}),
     }

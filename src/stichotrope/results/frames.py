@@ -28,10 +28,12 @@ _FIRST_OF_BLOCK = (
     *("hit_count", "total_time_ns", "self_time_ns", "active_time_ns", "sum_time_ns"),
     *("avg_time_ns", "stddev_time_ns", "min_time_ns", "p50_time_ns", "p95_time_ns", "p99_time_ns"),
     *("max_time_ns", "open_count", "error_count", "cancelled_count", "concurrency"),
+    *("cpu_count", "cpu_time_ns", "waiting"),
 )
 _FIRST_OF_NODE = (
     *("hit_count", "total_time_ns", "self_time_ns", "sum_time_ns"),
     *("open_count", "error_count", "cancelled_count", "concurrency"),
+    *("avg_time_ns", "cpu_count", "cpu_time_ns", "waiting"),
 )
 
 

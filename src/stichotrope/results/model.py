@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .shares import Share
 
 FORMAT = "stichotrope-results"
-FORMAT_VERSION = 3  # a field says since which it is in documents
+FORMAT_VERSION = 4  # a field says since which it is in documents
 GATHERED_SUFFIX = ".stichotrope.json"  # of the files that `ProfilerResults.load_all` reads
 OTHER_PATHS = "(other paths)"
 OTHER_BLOCKS = "(other blocks)"
@@ -101,7 +101,52 @@ class _Passes:
     open_count: int
     total_time_ns: int
     sum_time_ns: int
+    byte_count: int
+    item_count: int
     cpu: ProcessorTime | None
+
+    @property
+    def bytes_per_second(self) -> float:
+        """The bytes that went through it, over the time in which any pass was open.
+
+        That is ``byte_count`` ÷ ``total_time_ns``, so it is the rate of one thread on average, the
+        time of which it spends in the block. 0.0 where there was no such time.
+        """
+        return self._rate(self.byte_count)
+
+    @property
+    def items_per_second(self) -> float:
+        """The items that went through it, over the time in which any pass was open."""
+        return self._rate(self.item_count)
+
+    @property
+    def bytes_per_pass(self) -> float:
+        """The bytes that went through it, over the passes that ended or are open; 0.0 of none."""
+        return self._share(self.byte_count)
+
+    @property
+    def items_per_pass(self) -> float:
+        """The items that went through it, over the passes that ended or are open; 0.0 of none."""
+        return self._share(self.item_count)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether the program said of any pass how many bytes or items went through it."""
+        return self.byte_count > 0 or self.item_count > 0
+
+    def _rate(self, amount: int) -> float:
+        return amount * 1_000_000_000 / self.total_time_ns if self.total_time_ns else 0.0
+
+    def _share(self, amount: int) -> float:
+        passes = self.hit_count + self.open_count
+        return amount / passes if passes else 0.0
+
+    def of_work(self) -> dict[str, float]:
+        """Return the figures of work that are computed, by name, 0.0 where there is none."""
+        return {
+            name: getattr(self, name)
+            for name in ("bytes_per_second", "items_per_second", "bytes_per_pass", "items_per_pass")
+        }
 
     @property
     def cpu_time_ns(self) -> int:
@@ -197,6 +242,8 @@ class ProfileBlock(Record, _Passes):
     :ivar error_count: those of the hits that were left by an exception, cancellation apart.
     :ivar cancelled_count: those of the hits that were cancelled: left by a ``CancelledError``, a
         ``GeneratorExit``, trio's ``Cancelled`` or a group of nothing else.
+    :ivar byte_count: bytes that went through all passes, open ones too, as the program says.
+    :ivar item_count: items that did.
     :ivar cpu: their processor time, where any of them took it; else None.
     """
 
@@ -218,6 +265,8 @@ class ProfileBlock(Record, _Passes):
     open_count: int = field(read="count", since=2, is_summed=True, default=0)
     error_count: int = field(read="count", since=2, is_summed=True, default=0)
     cancelled_count: int = field(read="count", since=2, is_summed=True, default=0)
+    byte_count: int = field(read="count", since=4, is_summed=True, default=0)
+    item_count: int = field(read="count", since=4, is_summed=True, default=0)
     cpu: ProcessorTime | None = field(default=None)
 
     @property
@@ -273,7 +322,7 @@ class ProfileBlock(Record, _Passes):
     def figures(self) -> dict[str, float]:
         """Return all counts and times in ns by name: the fields, then what is computed of them."""
         fields = {name: getattr(self, name) for name in self._figures}
-        return {**fields, **self.computed(), **self._of_cpu()}
+        return {**fields, **self.computed(), **self._of_cpu(), **self.of_work()}
 
     def cpu_percentile(self, q: float) -> int:
         """Return the processor time in ns that ``q`` percent of the passes do not exceed.
@@ -406,6 +455,8 @@ class CallNode(Record, _Passes):
     :ivar open_count: passes that are open on this path.
     :ivar error_count: those of the hits that were left by an exception; see `ProfileBlock`.
     :ivar cancelled_count: those of the hits that were cancelled.
+    :ivar byte_count: bytes that went through the passes on this path; see `ProfileBlock`.
+    :ivar item_count: items that did.
     :ivar cpu: their processor time, where any of them took it; else None.
     """
 
@@ -422,13 +473,15 @@ class CallNode(Record, _Passes):
     open_count: int = field(read="count", since=2, is_summed=True, default=0)
     error_count: int = field(read="count", since=2, is_summed=True, default=0)
     cancelled_count: int = field(read="count", since=2, is_summed=True, default=0)
+    byte_count: int = field(read="count", since=4, is_summed=True, default=0)
+    item_count: int = field(read="count", since=4, is_summed=True, default=0)
     cpu: ProcessorTime | None = field(default=None)
 
     def figures(self) -> dict[str, float]:
         """Return all counts and times in ns by name: the fields, then what is computed of them."""
         fields = {name: getattr(self, name) for name in self._figures}
         computed = {"avg_time_ns": self.avg_time_ns, "concurrency": self.concurrency}
-        return {**fields, **computed, **self._of_cpu()}
+        return {**fields, **computed, **self._of_cpu(), **self.of_work()}
 
     def add(self, other: CallNode) -> None:
         """Take in the passes of another node; each keeps its children.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _SUB_BUCKETS = 16  # of the core's histogram, in each octave
 _OTHER_SITE = -1
 _PROCESSOR = -2  # the site of a node that holds its parent's processor time
+_WORK = -3  # the same, for what its passes went through
 
 
 class Site:
@@ -74,6 +75,8 @@ class _Sums:
         "cancelled",
         "buckets",
         "cpu",
+        "bytes",
+        "items",
     )
 
     def __init__(self) -> None:
@@ -82,12 +85,19 @@ class _Sums:
         self.minimum = -1
         self.buckets: list[dict[int, int]] = []
         self.cpu: _Sums | None = None
+        self.bytes = self.items = 0
 
     def add_cpu(self, node: RawNode) -> None:
         """Take in what a node below one of the site's has of their processor time."""
         if self.cpu is None:
             self.cpu = _Sums()
         self.cpu.add(node)
+
+    def add_work(self, node: RawNode) -> None:
+        """Take in what a node below one of the site's has of their work."""
+        done, items = _work(node)
+        self.bytes += done
+        self.items += items
 
     def add(self, node: RawNode) -> None:
         _, _, hits, total, minimum, maximum, squares, *rest, buckets = node
@@ -104,6 +114,11 @@ class _Sums:
         self.failed += failed
         self.cancelled += cancelled
         self.buckets.append(buckets)
+
+
+def _work(node: RawNode) -> tuple[int, int]:
+    """Return the bytes and items that a node of work holds."""
+    return node[10], node[11]
 
 
 def midpoint(bucket: int) -> int:
@@ -156,6 +171,7 @@ def _block(site: Site, sums: _Sums | None, once: tuple[int, int], rate: Rate) ->
     # Its nodes may have the same moments: tasks that came by different paths.
     block.self_time_ns = rate.time(min(sums.self, once[0]))
     block.open_count = sums.open
+    block.byte_count, block.item_count = sums.bytes, sums.items
     if sums.hits:
         block.hit_count = sums.hits
         block.min_time_ns = rate.time(sums.minimum)
@@ -190,6 +206,8 @@ def blocks_by_track(
     for node in nodes:
         if node[1] == _PROCESSOR:
             sums[nodes[node[0]][1]].add_cpu(node)
+        elif node[1] == _WORK:
+            sums.setdefault(nodes[node[0]][1], _Sums()).add_work(node)
         elif node[1] != _OTHER_SITE:
             sums.setdefault(node[1], _Sums()).add(node)
     site_ticks, track_ticks, _ = scopes
@@ -220,6 +238,10 @@ def call_tree(sites: Sequence[Site], nodes: Sequence[RawNode], rate: Rate) -> Ca
             sums = _Sums()
             sums.add(raw)
             made[parent].cpu = _processor_time(sums, rate, None)
+            made.append(made[parent])
+            continue
+        if number == _WORK:
+            made[parent].byte_count, made[parent].item_count = _work(raw)
             made.append(made[parent])
             continue
         if number == _OTHER_SITE:

@@ -92,6 +92,8 @@ def _row(
         "errors": block.error_count,
         "open": len(now),
         "longest_open_ns": max(now, default=0),
+        "bytes_per_s": block.byte_count / seconds,
+        "items_per_s": block.item_count / seconds,
         "concurrency": block.sum_time_ns / total if total and block.hit_count else None,
     }
 

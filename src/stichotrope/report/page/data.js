@@ -50,6 +50,8 @@ const PASS_COLUMNS = [
   ["concurrency", "At a time", "How many passes were open at a time, on average; ≥ while some are open", "5.5rem"],
   ["cpu", "CPU", "For how long their threads ran on a processor", "6rem"],
   ["waiting", "Waiting", "The share of their time in which their threads did not run", "5.5rem"],
+  ["bytes", "Bytes/s", "The bytes that went through, over the time in which any pass was open", "6rem"],
+  ["items", "Items/s", "The items that went through, over the time in which any pass was open", "6rem"],
 ].filter(([key]) => data.columns.includes(key));
 const PATH_COLUMNS = PASS_COLUMNS.filter(([key]) => key !== "running"); // there is a switch for that
 
@@ -58,6 +60,8 @@ function passCell(key, figures, place) {
   const value = figures[key][place];
   if (key === "cpu") return value ? time(value) : "";
   if (key === "running") return value && value < figures.total[place] ? time(value) : "";
+  if (key === "bytes") return value ? throughput(value) : "";
+  if (key === "items") return value ? rate(value) : "";
   if (key === "waiting") return value || figures.cpu[place] ? percent(value, 1) : "";
   if (key !== "concurrency") return value ? count(value) : "";
   const text = decimal(value);

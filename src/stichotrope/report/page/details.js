@@ -47,6 +47,7 @@ function detailsFigures(row) {
     ["Self", `${time(rows.self[row])}, ${percent(rows.self[row], whole)}`],
     ...(WAITED && passCell("running", rows, row) ? ranAndWaited(rows.total[row], rows.running[row]) : []),
     ...(rows.hits[row] ? endedFigures(rows, row) : []),
+    ...workFigures(rows, row),
   ];
   const said = figures.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
   return [
@@ -71,6 +72,14 @@ function endedFigures(rows, row) {
     ["p50, p95, p99", ["p50", "p95", "p99"].map((key) => time(rows[key][row])).join(", ")],
     ["Min, max", `${time(rows.min[row])}, ${time(rows.max[row])}`],
   ];
+}
+
+// How much went through it in all, and in a pass.
+function workFigures(rows, row) {
+  const passes = rows.hits[row] + (rows.open?.[row] ?? 0);
+  return [["Bytes", rows.byte_count?.[row]], ["Items", rows.item_count?.[row]]]
+    .filter(([, amount]) => amount)
+    .map(([name, amount]) => [name, `${count(amount)}, ${rate(amount / passes)} a pass`]);
 }
 
 const OVERHEAD =

@@ -63,3 +63,22 @@ function percent(part, whole) {
   const share = whole ? (100 * part) / whole : 0;
   return share > 0 && share < 0.05 ? "<0.1 %" : `${fixed(share, 1)} %`;
 }
+
+const BYTE_UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
+
+function throughput(bytesPerSecond) {
+  let value = bytesPerSecond;
+  let unit = 0;
+  while (value >= 999.5 && unit < BYTE_UNITS.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${threeDigits(value)} ${BYTE_UNITS[unit]}/s`;
+}
+
+// How many there are in a second, with three significant digits.
+function rate(perSecond) {
+  if (perSecond < 99.95) return String(Number(perSecond.toPrecision(3)));
+  const step = 10 ** Math.max(String(Math.floor(perSecond)).length - 3, 0);
+  return count(Math.round(perSecond / step) * step);
+}
