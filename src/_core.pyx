@@ -101,7 +101,6 @@ cdef extern from "_platform.h" nogil:
     bint st_is_frame_of_body(void*, void*)
     void* st_outer_frame(void*)
     void* st_thread_state()
-    bint st_caller_suspends()
     ctypedef void* PyThread_type_lock
     PyThread_type_lock PyThread_allocate_lock()
     void PyThread_free_lock(PyThread_type_lock)

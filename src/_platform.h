@@ -665,13 +665,6 @@ static void *st_waiting_frame(void *frame) {
 #define st_is_thrown_through(frame) ((void)(frame), 0)
 #endif
 
-/* Whether the code that is calling belongs to a generator or coroutine, which may be closed where it never ran. */
-static int st_caller_suspends(void) {
-    int offset;
-    PyObject *code = st_thread_state() != NULL ? st_calling_code(&offset) : NULL;
-    return code != NULL && (((PyCodeObject *)code)->co_flags & ST_CODE_SUSPENDS);
-}
-
 static inline void st_share(PyObject *object) {
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
     /* Many threads call one wrapper: without this its reference count is the word they all contend for. */

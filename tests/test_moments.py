@@ -24,9 +24,9 @@ FAMILIES = {
     "contexts": Family(contexts=True),
     "full trees": Family(max_nodes=(1, 2, 3, 4)),
     "clocks that go back": Family(threads=2, contexts=True, clears=True, backwards=True),
-    "bodies": Family(kinds=BODIES, only_tracked=True, in_vain=False, contexts=True, switches=True),
+    "bodies": Family(kinds=BODIES, only_tracked=True, contexts=True, switches=True),
     "bodies on threads": Family(
-        2, BODIES, only_tracked=True, in_vain=False, contexts=True, switches=True, clears=True
+        2, BODIES, only_tracked=True, contexts=True, switches=True, clears=True
     ),
 }
 
@@ -34,10 +34,10 @@ FAMILIES = {
 if sys.version_info >= (3, 12):
     CASES.update(TOLD)
     FAMILIES["bodies that are not tracked"] = Family(
-        kinds=BODIES, by_hand=False, in_vain=False, contexts=True, switches=True, clears=True
+        kinds=BODIES, by_hand=False, contexts=True, switches=True, clears=True
     )
     FAMILIES["bodies that are not tracked, on threads"] = Family(
-        2, BODIES, by_hand=False, in_vain=False, contexts=True, switches=True, clears=True
+        2, BODIES, by_hand=False, contexts=True, switches=True, clears=True
     )
     FAMILIES["anything"] = Family(
         3,
@@ -54,14 +54,13 @@ if _core.can_track_code():
     FAMILIES |= {
         "code": Family(threads=3, contexts=True, switches=True, clears=True, by_code=True),
         "bodies by code": Family(
-            kinds=RUNS, only_tracked=True, by_code=True, in_vain=False, contexts=True, switches=True
+            kinds=RUNS, only_tracked=True, by_code=True, contexts=True, switches=True
         ),
         "bodies by code on threads": Family(
             2,
             RUNS,
             only_tracked=True,
             by_code=True,
-            in_vain=False,
             contexts=True,
             switches=True,
             clears=True,
@@ -70,7 +69,6 @@ if _core.can_track_code():
             kinds=RUNS,
             by_code=True,
             by_hand=False,
-            in_vain=False,
             contexts=True,
             switches=True,
             clears=True,

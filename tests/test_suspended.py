@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import inspect
 import threading
@@ -880,3 +881,86 @@ def test_an_abandoned_generator_that_ignores_its_end_is_closed_once(p: Profiler)
         told.clear()
     block = recorded(p)["stubborn"]
     assert (block.hit_count, block.cancelled_count, block.open_count) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("kind", ["generator", "coroutine", "tracked twice"])
+def test_an_abandoned_body_that_raises_at_its_end_has_failed_as_a_closed_one(
+    p: Profiler, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """What is reported of it is what is reported of the bare one."""
+    reports: list[tuple[str, str | None]] = []
+
+    def report(told: Any) -> None:
+        what = "" if told.object is None else told.object.__qualname__
+        message = None if told.err_msg is None else told.err_msg.split(" <")[0]
+        reports.append((f"{told.exc_value!r} in {what}", message))
+
+    monkeypatch.setattr("sys.unraisablehook", report)
+
+    def generator() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            raise ValueError("at its end")
+
+    @types.coroutine
+    def pause() -> Iterator[None]:
+        yield
+
+    async def coroutine() -> None:
+        try:
+            await pause()
+        finally:
+            raise ValueError("at its end")
+
+    bare: Any = coroutine if kind == "coroutine" else generator
+    tracked: Any = p.track(0, "body")(bare)
+    if kind == "tracked twice":
+        tracked = p.track(0, "around it")(tracked)
+    for function in (bare, tracked):
+        made = function()
+        made.send(None)
+        del made
+    assert len(reports) == 2
+    assert reports[0] == reports[1]
+    made = tracked()
+    made.send(None)
+    with pytest.raises(ValueError, match="at its end"):
+        made.close()
+    for block in recorded(p).values():
+        assert (block.hit_count, block.error_count, block.cancelled_count) == (2, 2, 0)
+
+
+def test_a_context_at_the_address_of_one_that_is_gone_has_a_parent_of_its_own(
+    p: Profiler, clock: ManualClock
+) -> None:
+    """A copy of a copy lies on what the first one waits in, wherever the interpreter puts it."""
+
+    @types.coroutine
+    def pause() -> Iterator[None]:
+        yield
+
+    async def wait() -> None:
+        with p.block(0, "outer"):
+            await pause()
+
+    def inside() -> None:
+        with p.block(0, "inner"):
+            clock.advance(5)
+
+    first = contextvars.copy_context()
+    waiting = wait()
+    first.run(waiting.send, None)
+    copy = first.run(contextvars.copy_context)
+    address, gone = id(first), weakref.ref(first)
+    del first
+    if gone() is not None:
+        pytest.skip("what is open in a context holds it where suspension is not told")
+    others = []
+    while id(again := copy.copy()) != address:
+        others.append(again)
+        assert len(others) < 1000
+    again.run(inside)
+    again.run(waiting.close)
+    (outer,) = p.get_results().tree.children
+    assert [outer.name, *(node.name for node in outer.children)] == ["outer", "inner"]

@@ -211,11 +211,12 @@ cdef inline bint is_plain(Buffer* b) noexcept nogil:
 
 cdef void drop(Buffer* b, Activation* a) noexcept nogil:
     """Has an open pass be recorded nowhere."""
+    cdef uint32_t silent = a.flags & MUTED
     if not a.flags & SILENT:
         b.silent += 1
     a.node = b.data_start
     a.over = 0
-    st_store32(&a.flags, DROPPED | (a.flags & (SUSPENDABLE | BODY | BASE)))
+    st_store32(&a.flags, (silent if silent else <uint32_t>DROPPED) | (a.flags & (SUSPENDABLE | BODY | BASE)))
 
 cdef void drop_chain(Buffer* b, uint32_t top) noexcept nogil:
     """Drops what is open in one flow, which lies on nothing any more."""

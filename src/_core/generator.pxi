@@ -24,6 +24,7 @@ cdef extern from *:
         int lost;               /* its body ended without it: the exits of what it has open have found nothing */
         int hooked;             /* an asynchronous generator has been shown to its event loop */
         int delegated;          /* somebody awaits it, and goes on with it as with an iterator */
+        int closed_by;          /* how the pass ended when it was closed because nobody refers to it any more */
     };
     /* Drives something on behalf of a pass: what awaits a coroutine, or one step of an asynchronous generator. */
     typedef struct {
@@ -73,6 +74,28 @@ cdef extern from *:
     static PyObject *st_generic(PyObject *type, PyObject *item) {
         return Py_GenericAlias((PyObject *)st_kind_shown(type), item);
     }
+    static void st_do_nothing(PyObject *object) { (void)object; }
+    /* Has an object count as finalized: that is done once only. The type is there to be called by, for a moment. */
+    static void st_note_finalized(PyObject *object) {
+        static PyTypeObject done = {
+            PyVarObject_HEAD_INIT(NULL, 0)
+            .tp_name = "stichotrope._core.Finalized",
+            .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+            .tp_finalize = st_do_nothing,
+        };
+        PyTypeObject *kind = Py_TYPE(object);
+        Py_SET_TYPE(object, &done);
+        PyObject_CallFinalizer(object);
+        Py_SET_TYPE(object, kind);
+    }
+    /* Reports the exception that is set as the interpreter does when closing what nobody refers to raises it. */
+    static void st_report_closing(PyObject *object) {
+    #if PY_VERSION_HEX >= 0x030E0000
+        PyErr_FormatUnraisable("Exception ignored while closing generator %R", object);
+    #else
+        PyErr_WriteUnraisable(object);
+    #endif
+    }
     #define ST_OBJECT_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE \\
                              | Py_TPFLAGS_DISALLOW_INSTANTIATION)
     /* Run with an exception set, and leave it set. */
@@ -106,6 +129,7 @@ cdef extern from *:
         bint lost
         bint hooked
         bint delegated
+        int closed_by
     ctypedef struct RelayObject "st_relay":
         PyObject* inner
         PyObject* passing "pass"
@@ -125,6 +149,9 @@ cdef extern from *:
     void st_read_hooks(PyObject** firstiter, PyObject** finalizer)
     void st_swap_hooks(PyObject** firstiter, PyObject** finalizer)
     PyObject* st_anext(PyObject*)
+    void st_note_finalized(PyObject*)
+    void st_report_closing(PyObject*)
+    bint PyObject_GC_IsFinalized(PyObject*)
     void st_take_error(Error*)
     void st_put_error(Error*)
     PyObject* st_value_of(Error*)
@@ -654,9 +681,31 @@ cdef void suspended_finalize(PyObject* self) noexcept:
 cdef void finalize_inner(SuspendedObject* self) noexcept:
     """Closes what is behind one that is abandoned as it would be closed itself: once, though it may ignore that."""
     cdef bint timed = resume(self, True)
-    PyObject_CallFinalizer(self.inner)
+    self.closed_by = close_once(self.inner)
     if timed:
-        suspend(self, is_over(self.inner), CANCELLED, False)
+        suspend(self, is_over(self.inner), self.closed_by, False)
+
+cdef int close_once(PyObject* inner) noexcept:
+    """Does what the interpreter does to a generator or coroutine that nobody refers to any more. Gives how its pass ends,
+    which the interpreter would not say."""
+    cdef PyObject* bound
+    cdef PyObject* result = NULL
+    cdef int how = CANCELLED
+    if is_suspended_kind(inner):
+        PyObject_CallFinalizer(inner)
+        return (<SuspendedObject*>inner).closed_by
+    if PyObject_GC_IsFinalized(inner):
+        return CANCELLED
+    bound = PyObject_GetAttrString(inner, CLOSE)
+    if bound != NULL:
+        result = PyObject_Vectorcall(bound, NULL, 0, NULL)
+        Py_DECREF(bound)
+    if result == NULL:
+        how = way_out_raising()
+        st_report_closing(inner)
+    Py_XDECREF(result)
+    st_note_finalized(inner)
+    return how
 
 cdef void end_abandoned(SuspendedObject* self) noexcept:
     """The pass of what is dropped ends now, if closing it has not ended it."""
@@ -881,6 +930,7 @@ cdef PyObject* new_suspended(PyTypeObject* kind, Marked* m, PyObject* inner) noe
     cdef PyObject* self = PyType_GenericAlloc(kind, 0)
     if self != NULL:
         (<SuspendedObject*>self).inner = inner
+        (<SuspendedObject*>self).closed_by = CANCELLED
         (<SuspendedObject*>self).owner = m.owner
         (<SuspendedObject*>self).handle = m.handle
         Py_INCREF(m.owner)

@@ -51,8 +51,9 @@ cdef enum:  # who enters
     NATIVE = 2                 # a thread that does not hold the GIL: it has no context, and may not ask the interpreter
 
 cdef enum:  # what is not plain with a store's exits, from when it is noted on
-    UNMATCHED = 1              # one may rightly find no activation
+    UNMATCHED = 1              # one may rightly find no activation, its thread having found no memory for a buffer
     OF_BODIES = 2              # a body that can be suspended has entered a block
+    MISSED = 4                 # a block has found no room on its thread's stack
 
 cdef enum:  # how a pass ended
     RETURNED = 0

@@ -14,12 +14,24 @@ cdef extern from *:
     } st_place;
     typedef struct {
         PyObject_HEAD
-        void *context;          /* whose it is, not one that was copied from it; compared only */
+        PyObject *context;      /* a weak reference to whose it is, not one that was copied from it: another one may get
+                                 * the address of one that is gone */
         st_place innermost;     /* that the context waits in */
         st_place parent;        /* that the one waited in which it was copied from */
     } st_waits_in;
     #define ST_PLAIN_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
     static PyObject *st_waits_in_variable = NULL;
+    /* The context that a weak reference is to, compared only; NULL when it is gone. */
+    static void *st_context_of(PyObject *reference) {
+        PyObject *context = NULL;
+    #if PY_VERSION_HEX >= 0x030D0000
+        PyWeakref_GetRef(reference, &context);
+        Py_XDECREF(context);
+    #else
+        context = PyWeakref_GET_OBJECT(reference);
+    #endif
+        return context != Py_None ? context : NULL;
+    }
     /* New references, or NULL. No exception is left. */
     static PyObject *st_get_waits_in(void) {
         PyObject *value = NULL;
@@ -43,9 +55,11 @@ cdef extern from *:
         uint32_t activation
         uint32_t node
     ctypedef struct WaitsIn "st_waits_in":
-        void* context
+        PyObject* context
         Place innermost
         Place parent
+    void* st_context_of(PyObject*)
+    PyObject* PyWeakref_NewRef(PyObject*, PyObject*)
     PyObject* st_get_waits_in()
     bint st_set_waits_in(PyObject*)
     const unsigned int ST_PLAIN_FLAGS
@@ -93,19 +107,23 @@ cdef PyObject* own_waits_in(Buffer* b) noexcept:
     cdef PyObject* given = st_get_waits_in()
     cdef WaitsIn* w
     cdef Error error
-    if given != NULL and (<WaitsIn*>given).context == st_context(NULL):
+    cdef void* context = st_need_context()
+    if given != NULL and is_own(<WaitsIn*>given, context):
         return given
     st_take_error(&error)
     w = <WaitsIn*>PyType_GenericAlloc(waits_in_type, 0)
-    if w == NULL:
+    if w != NULL and context != NULL:
+        w.context = PyWeakref_NewRef(<PyObject*>context, NULL)
+    if w == NULL or w.context == NULL:
         PyErr_Clear()
+        Py_XDECREF(<PyObject*>w)
+        w = NULL
     else:
-        w.context = st_context(NULL)
         w.innermost.start = w.parent.start = NOT_YET
         w.innermost.buffer = b
         w.innermost.session = b.session
         if given != NULL:
-            w.parent = parent_for(<WaitsIn*>given, w.context)[0]
+            w.parent = (<WaitsIn*>given).innermost
         if not st_set_waits_in(<PyObject*>w):
             Py_DECREF(<PyObject*>w)
             w = NULL
@@ -114,9 +132,9 @@ cdef PyObject* own_waits_in(Buffer* b) noexcept:
     st_put_error(&error)
     return <PyObject*>w
 
-cdef Place* parent_for(WaitsIn* given, void* context) noexcept nogil:
-    """What lies below a context in which this was found, its own or one that it was copied with."""
-    return &given.parent if given.context == context else &given.innermost
+cdef inline bint is_own(WaitsIn* given, void* context) noexcept:
+    """Whether what was found in a context is its own, and not one that it was copied with."""
+    return st_context_of(given.context) == context
 
 cdef Buffer* find_buffer(Store* s, void* wanted) noexcept nogil:
     """A buffer of the store, which its caller has locked, or NULL when it is gone."""
@@ -130,28 +148,34 @@ cdef bint lay_on_parent(Buffer* b, Activation* bottom, void* context) noexcept n
     return (<laying>lay_on_waits_in)(b, bottom, context)
 
 cdef bint lay_on_waits_in(Buffer* b, Activation* bottom, void* context) noexcept:
+    """What lies below a context: what the one waits in that it was copied from."""
     cdef PyObject* value = st_get_waits_in()
     cdef Place* parent
+    cdef void* copied_from
     cdef Activation* a
     cdef bint found = False
     if value == NULL:
         return False
-    parent = parent_for(<WaitsIn*>value, context)
+    copied_from = st_context_of((<WaitsIn*>value).context)
+    parent = &(<WaitsIn*>value).innermost
+    if copied_from == context:
+        parent = &(<WaitsIn*>value).parent
+        copied_from = NULL  # not known any more
     # The session is of this profiler, and of this time.
     if parent.session == b.session and parent.buffer != b:
-        found = lay_below_other(b, bottom, <WaitsIn*>value, parent)
+        found = lay_below_other(b, bottom, copied_from, parent)
     elif parent.session == b.session and is_still(b, parent):
         lay_on(b, bottom, activation_at(b, parent.activation))
         found = True
-    elif parent.session == b.session and parent == &(<WaitsIn*>value).innermost:
-        a = top_that_waits(b, (<WaitsIn*>value).context)
+    elif parent.session == b.session and copied_from != NULL:
+        a = top_that_waits(b, copied_from)
         found = a != NULL
         if found:
             lay_on(b, bottom, a)
     Py_DECREF(value)
     return found
 
-cdef bint lay_below_other(Buffer* b, Activation* bottom, WaitsIn* given, Place* parent) noexcept nogil:
+cdef bint lay_below_other(Buffer* b, Activation* bottom, void* copied_from, Place* parent) noexcept nogil:
     """Has a flow start at the path that its parent is at on another thread. That one is not covered: threads add up."""
     cdef Buffer* origin
     cdef uint32_t node = 0
@@ -160,7 +184,7 @@ cdef bint lay_below_other(Buffer* b, Activation* bottom, WaitsIn* given, Place* 
         if PyThread_acquire_lock(b.store.lock, NOWAIT_LOCK):
             origin = find_buffer(b.store, parent.buffer)
             if origin != NULL and st_load64_acquire(&origin.session) == b.session:
-                node = node_that_waits(origin, given, parent)
+                node = node_that_waits(origin, copied_from, parent)
             if node:
                 node = node_like(b, origin, node, 0)
             PyThread_release_lock(b.store.lock)
@@ -170,9 +194,9 @@ cdef bint lay_below_other(Buffer* b, Activation* bottom, WaitsIn* given, Place* 
         bottom.node = node
     return node != 0
 
-cdef uint32_t node_that_waits(Buffer* origin, WaitsIn* given, Place* parent) noexcept nogil:
+cdef uint32_t node_that_waits(Buffer* origin, void* copied_from, Place* parent) noexcept nogil:
     """The node of what a parent waits in on another thread, or will, as it is still running; 0 when it does not any more."""
-    cdef Activation* a = top_that_waits(origin, given.context) if parent == &given.innermost else NULL
+    cdef Activation* a = top_that_waits(origin, copied_from) if copied_from != NULL else NULL
     if a != NULL:
         return st_load32(&a.node)
     return parent.node if is_still(origin, parent) else 0
@@ -192,6 +216,7 @@ cdef Activation* top_that_waits(Buffer* b, void* context) noexcept nogil:
 
 cdef void waits_in_dealloc(PyObject* self) noexcept:
     cdef PyTypeObject* kind = Py_TYPE(self)
+    Py_XDECREF((<WaitsIn*>self).context)
     PyObject_Free(self)
     Py_DECREF(<PyObject*>kind)
 

@@ -128,8 +128,6 @@ cdef Activation* push_silent(Buffer* b, const Handle* h, uint32_t flag) noexcept
     cdef Activation* a
     if offset == 0:
         return NULL
-    if top.flags & BOTTOM and b.flows.used:
-        place_bottom(b, top, b.context)
     a = activation_at(b, offset)
     st_store32(&a.site, h.site)
     a.frame = 0
@@ -166,8 +164,12 @@ cdef cold miss_block(Buffer* b, const Handle* h, void* frame) noexcept nogil:
     if a != NULL:
         a.frame = <uintptr_t>frame
     else:
-        b.missed += 1
-    note_exits(h.store, UNMATCHED)
+        miss_exit(b)
+
+cdef void miss_exit(Buffer* b) noexcept nogil:
+    """A block is open that is on no stack: the next exit is its own."""
+    b.missed += 1
+    note_exits(b.store, MISSED)
 
 cdef cold become_native(Buffer* b) noexcept nogil:
     """From now on a thread may record while others hold the GIL: they drain nothing for it any more."""
@@ -396,12 +398,13 @@ cdef Buffer* current_buffer(const Handle* h) noexcept nogil:
     return known_buffer(h.store)
 
 cdef Buffer* pass_by(const Handle* h, int who) noexcept nogil:
-    """Enters what is not recorded, its track being off: always NULL."""
+    """Enters what is not recorded, its track being off: always NULL. A block is noted all the same: by the time it is left,
+    others of its site may be open, which must not be taken for it."""
     cdef Buffer* b
     if who == BLOCK:
         b = current_buffer(h)
-        if b == NULL and st_caller_suspends():
-            b = buffer_in(h.store, BLOCK)  # it may be left where the same block is open
+        if b == NULL:
+            b = buffer_in(h.store, BLOCK)
         if b != NULL:
             enter_muted(b, h)
     return NULL
@@ -417,18 +420,21 @@ cdef bint is_site_open(Buffer* b, uint32_t site) noexcept nogil:
     return slot != NULL and count_at(b, <uint32_t>slot[1]).once & 1
 
 cdef void enter_muted(Buffer* b, const Handle* h) noexcept nogil:
-    """Enters a block whose track is off: noted if leaving it could be mistaken for leaving one that is recorded."""
+    """Enters a block whose track is off."""
     cdef void* frame = NULL
     cdef void* context = st_context(&frame)
-    cdef bint suspends = st_frame_suspends(frame)
-    cdef Activation* a
-    if (suspends or is_site_open(b, h.site)) and (context == b.expected or switch_flow(b, context)):
+    cdef Activation* a = NULL
+    if is_posted(b):
+        drain(b)
+    if context == b.expected or switch_flow(b, context):
         running_top(b, frame)
         a = push_silent(b, h, MUTED)
-        if a != NULL:
-            a.frame = <uintptr_t>frame
-            if suspends:
-                make_suspendable(b, a, frame)
+    if a == NULL:
+        miss_exit(b)
+        return
+    a.frame = <uintptr_t>frame
+    if st_frame_suspends(frame):
+        make_suspendable(b, a, frame)
 
 cdef Activation* innermost(Buffer* b, uint32_t top, const Handle* h, uint32_t but) noexcept nogil:
     """The innermost open pass of a site in a flow, but for those that have a flag."""
@@ -472,10 +478,7 @@ cdef Activation* find_left(Buffer* b, uint32_t top, const Handle* h) noexcept no
     """The open pass that another frame has entered than leaves it: an ExitStack's, or one by hand. NULL when there is
     none, or it cannot be told."""
     cdef Activation* a = innermost(b, top, h, SUSPENDABLE)
-    # It may have been entered while its track was off: then none of those that generators have open is its own.
-    if a == NULL and not st_load64(&h.store.exits) & UNMATCHED:
-        a = find_open(b, h)
-    return a
+    return a if a != NULL or st_load64(&h.store.exits) & UNMATCHED else find_open(b, h)
 
 cdef inline hot leave_block(const Handle* h, int how, bint* is_found) noexcept nogil:
     """Closes the innermost open pass of the site; False when there is none and there should be."""
@@ -546,7 +549,7 @@ cdef bint leave_found(const Handle* h, Buffer* b, uint64_t now, int how) noexcep
     if a != NULL:
         leave(b, a, now, how)
         return True
-    # A generator that was entered while its track was off, or before a clear, leaves nothing.
+    # What a generator has open may have been dropped for want of memory.
     return suspends or st_load64(&h.store.exits) & UNMATCHED != 0
 
 cdef Activation* fetch(Handle* h, void* frame) noexcept nogil:

@@ -44,9 +44,7 @@ cdef void set_gates(Store* s) noexcept nogil:
     cdef uint32_t i
     for i in range(s.gate_count):
         session = s.session if everything_enabled and s.started and s.gates[i].enabled else OFF
-        if session == OFF:
-            note_exits(s, UNMATCHED)
-        elif s.times or s.gates[i].times:
+        if session != OFF and (s.times or s.gates[i].times):
             session |= TIMES
         st_store64_release(&s.gates[i].session, session)
         if s.gates[i].kept != NULL:

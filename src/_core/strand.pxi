@@ -369,6 +369,8 @@ cdef bint adopt(Strand* s, Buffer* b, uint64_t now) noexcept nogil:
     cdef Activation* first = NULL
     cdef Activation* made
     cdef bint dropped = s.session != b.session
+    if activation_at(b, b.top).flags & (BOTTOM | SILENT):
+        lie_down(b, activation_at(b, b.top))
     while True:
         made = take_over(b, origin, from_, dropped)
         if first == NULL:

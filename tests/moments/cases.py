@@ -94,6 +94,36 @@ CASES: dict[str, Case] = {
             ("ret", 0), ("run", 0, 1), ("tick", 0, 30), ("leave", 0, 0), ("ret", 0),
         ],
     ),
+    "a block that a body entered by hand while off does not end that of who resumes it": Case(
+        [("generator", (0,))],
+        Settings(),
+        [
+            ("resume", 0, 0), ("stop",), ("enter", 0, 0), ("start",), ("suspend", 0),
+            ("enter", 0, 0), ("tick", 0, 5), ("resume", 0, 0), ("leave", 0, 0), ("tick", 0, 7),
+            ("suspend", 0), ("leave", 0, 0),
+        ],
+    ),
+    "a block that is left though it is not open is an error, also when all was off before": Case(
+        [],
+        Settings(),
+        [("stop",), ("hold", 0, 0), ("start",), ("ret", 0), ("leave_in_vain", 0, 0)],
+    ),
+    "what goes on above a block that is not recorded lies on what is open below that, also in a context": Case(
+        [("generator", (1,))],
+        Settings(),
+        [
+            ("run", 1, 1), ("switch", 1, False), ("enter", 1, 1), ("switch", 1, True), ("resume", 0, 0),
+            ("ret", 1), ("hold", 1, 3), ("suspend", 0), ("run", 1, 1), ("resume", 1, 0), ("tick", 1, 2),
+        ],
+    ),
+    "what was not recorded before a clear is not placed by it": Case(
+        [("generator", (0,))],
+        Settings(),
+        [
+            ("run", 1, 1), ("switch", 1, False), ("enter", 1, 1), ("switch", 1, True), ("clear",),
+            ("ret", 1), ("call", 1, 2), ("run", 1, 1), ("resume", 1, 0),
+        ],
+    ),
     "what lies on a block that is not recorded lies on what is open below it": Case(
         [],
         Settings(),

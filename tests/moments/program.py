@@ -119,7 +119,6 @@ class Program:
         self.busy: Player | None = None  # only one thread does steps at a time
         self.started = True
         self.disabled: set[int] = set()
-        self.was_off = False
         self.went_back = False  # the clock did: then sets of moments are not defined
 
     def inline_block(self, site: Site) -> Any:
@@ -262,10 +261,9 @@ class Program:
             self.model.leave(found)
 
     def leave_in_vain(self, thread: int, number: int) -> None:
-        """Leave a kept block by hand where it is open nowhere: once something was off, nobody can tell."""
+        """Leave a kept block by hand where it is open nowhere, recorded or not."""
         player = self.player(thread)
-        opened = self.model.open_on(player.thread)
-        if not self.was_off and not any(p.site == KEPT[number] for p in opened):
+        if not any(p.site == KEPT[number] for p in self.model.open_on(player.thread)):
             player.worker.do("leave_in_vain", number)
 
     def run(self, thread: int, number: int) -> None:
@@ -527,14 +525,12 @@ class Program:
         self.settle()
         self.profiler.stop()
         self.started = False
-        self.was_off = True
 
     def switch(self, track: int, on: bool) -> None:
         """Switch one track."""
         self.settle()
         self.profiler.set_track_enabled(track, on)
         (self.disabled.discard if on else self.disabled.add)(track)
-        self.was_off |= not on
 
     # ---- comparison -----------------------------------------------------------------------------
 
