@@ -518,6 +518,7 @@ cdef bint lift_waiter(void* waiter) noexcept:
         return False
     lifted = lift_waiter(st_waiting_frame(waiter))
     while r != NULL:
+        r.saved.waiter = st_waiting_frame(waiter)
         set_lifted(r, resume(&r.saved, True))
         lifted = lifted or r.is_lifted
         r = r.next
@@ -576,6 +577,7 @@ cdef void end_runs(Mark* m, void* frame, int how) noexcept:
     while r != NULL:
         following = r.next
         h = <Handle*>r.saved.handle
+        r.saved.waiter = NULL
         if not is_running(r):
             resume(&r.saved, True)
         if is_running(r):

@@ -277,12 +277,19 @@ cdef bint resume(SuspendedObject* self, bint thrown) noexcept nogil:
     b.thrown_through = NULL
     if not ok:
         return give_up(self, b)
-    if not thrown:
-        self.waiter = frame_below(b, <Activation*>self.strand.low) if st_delegation_calls() else NULL
     self.started = True
     self.untouched = False
     self.around = b.body
     b.body = self.body
+    return True
+
+cdef bint resume_for(SuspendedObject* self) noexcept nogil:
+    """The same, on behalf of what is calling: it is noted which frame that is, if it awaits this."""
+    if not resume(self, False):
+        return False
+    self.waiter = NULL
+    if st_delegation_calls():
+        self.waiter = frame_below(<Buffer*>self.strand.buffer, <Activation*>self.strand.low)
     return True
 
 cdef size_t count_above(Buffer* b, Activation* a) noexcept nogil:
@@ -415,7 +422,7 @@ cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyO
     cdef PySendResult status
     # Before its first step, an asynchronous generator that is closed or thrown into runs nothing, nor does anything that
     # is sent a value: no pass begins.
-    timed = (self.started or kind == STEP or (inner == self.inner and value == Py_None)) and resume(self, False)
+    timed = (self.started or kind == STEP or (inner == self.inner and value == Py_None)) and resume_for(self)
     status = st_send(inner, value, result)
     if not timed:
         note_end_before_start(self)

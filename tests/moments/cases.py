@@ -294,5 +294,13 @@ TOLD: dict[str, Case] = {
             ("run", 0, 1), ("resume", 0, 0), ("open", 0, 1),
         ],
     ),
+    "what made a coroutine goes not on when something is thrown into that": Case(
+        [("generator", ()), ("generator", ()), ("coroutine", (0,))],
+        Settings(by_code=True),
+        [
+            ("resume", 0, 0), ("open", 0, 2), ("resume", 0, 2), ("suspend", 0), ("suspend", 0),
+            ("nudge", 0, 2), ("tick", 0, 2),
+        ],
+    ),
 }
 # fmt: on
