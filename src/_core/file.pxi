@@ -202,7 +202,8 @@ cdef bint append(File* f, uint32_t kind, const uint32_t* numbers, uint32_t count
         f.log_committed += step
     (<uint32_t*>to)[0] = kind
     (<uint32_t*>to)[1] = <uint32_t>(size - 8)
-    memcpy(to + 8, numbers, 4 * count)
+    if count:  # else there need be none
+        memcpy(to + 8, numbers, 4 * count)
     memcpy(to + 8 + 4 * count, text, length)
     if where != NULL:
         where[0] = <uint32_t*>(to + 8)
