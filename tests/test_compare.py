@@ -16,7 +16,7 @@ import pytest
 from conftest import ManualClock
 from handmade import block, single
 from stichotrope import Profiler, ProfilerResults, ResultsFormatError
-from stichotrope.results import ProfileBlock, ProfileTrack
+from stichotrope.results import ProcessorTime, ProfileBlock, ProfileTrack
 from stichotrope.results.histogram import Histogram
 from stichotrope.statistics import (
     NO_DIFFERENCE,
@@ -200,6 +200,25 @@ def test_each_metric_compares_its_own_figure():
         "total": (120, 80),
         "self": (50, 60),
     }
+
+
+def test_processor_time_is_compared_where_both_sides_took_it():
+    """A pass that waits longer and works as much is no slower in it."""
+
+    def run(wall, cpu):
+        found = passes(*around(wall))
+        for track in found.tracks.values():
+            for one in track.blocks:
+                one.cpu = ProcessorTime(30, 30 * cpu, 30 * cpu, one.sum_time_ns, cpu, cpu)
+        return found
+
+    old, new = [run(1000, 100)] * 3, [run(2000, 100)] * 3
+    assert only(compare(old, new)).verdict == "slower"
+    found = only(compare(old, new, metric="cpu"))
+    assert (found.verdict, found.old_ns, found.new_ns) == ("no difference shown", 100, 100)
+    assert only(compare(old, [run(1000, 150)] * 3, metric="cpu")).verdict == "slower"
+    found = only(compare(old, [*new, passes(*around(1000))], metric="cpu"))
+    assert (found.verdict, found.note[:26]) == ("too little data", "no processor time was take")
 
 
 def test_the_figure_of_a_side_is_the_mean_of_its_runs():

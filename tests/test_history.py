@@ -17,7 +17,7 @@ from handmade import block, single
 from stichotrope import ResultsFormatError
 from stichotrope.cli import main
 from stichotrope.report.history import render
-from stichotrope.results import ProfilerResults
+from stichotrope.results import ProcessorTime, ProfilerResults
 from stichotrope.statistics import (
     KEPT,
     HistoryEntry,
@@ -59,7 +59,7 @@ def series(
             f"2026-01-{number % 28 + 1:02}T00:00:00+00:00",
             1,
             {"host": "here"},
-            {KEY: dict.fromkeys(KEPT, round(1.02 * ns))},
+            {KEY: dict.fromkeys(KEPT[:3], round(1.02 * ns))},
         )
         for number, ns in enumerate(times)
     ]
@@ -88,6 +88,23 @@ def test_blocks_of_one_name_are_told_apart_by_their_order(tmp_path: Path) -> Non
     results = single(block("query", (5,), line=90), block("query", (7,), idx=1, line=10))
     found = entry_of(Runs.of_results(results), "1", "")
     assert {key[2]: figures["mean"] for key, figures in found.blocks.items()} == {0: 7, 1: 5}
+
+
+def test_processor_time_is_kept_where_it_was_taken(tmp_path: Path) -> None:
+    """Entries of before go on beside it; a figure that the last entry has not is a sentence."""
+    found = run(1000)
+    (timed,) = found.tracks[0].blocks
+    timed.cpu = ProcessorTime(5, 500, 500, timed.sum_time_ns, 100, 100)
+    path = tmp_path / "h.jsonl"
+    entries = [entry("1", 1000), entry_of(Runs.of_results(found), "2", "2026-01-02T00:00:00+00:00")]
+    for one in entries:
+        add_to_history(path, one)
+    assert load_history(path) == entries
+    assert [one.blocks[KEY].get("cpu") for one in entries] == [None, 100]
+    assert list(changes(entries, "cpu")) == [KEY]
+    assert changes(entries[:1], "cpu") == {}
+    page = Page(render(entries, {KEY: []}, "cpu"))
+    assert page.elements.count("circle") == 1
 
 
 def test_results_of_another_program_are_refused(tmp_path: Path) -> None:
@@ -184,7 +201,7 @@ def test_only_what_was_made_alike_is_compared() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"figure": "min"}, "figure must be one of typical, mean, self-mean, not 'min'"),
+        ({"figure": "min"}, "figure must be one of typical, mean, self-mean, cpu, not 'min'"),
         ({"confidence": 1.0}, "a confidence must lie between 0 and 1"),
         ({"threshold": 1.0}, "a threshold is a share from 0 on and below 1, not 1.0"),
     ],
@@ -341,6 +358,7 @@ def test_without_ruptures_lines_are_shown_and_checks_refused(folder, capfd, monk
         (("check", "h.jsonl", "-o", "x"), "-o is for show; check writes no page"),
         (("check", "h.jsonl", "--last", "0"), "--last takes 1 or more, not 0"),
         (("check", "h.jsonl", "--since", "ffff"), "there is no commit ffff in h.jsonl; last: 0000"),
+        (("show", "h.jsonl", "--figure", "cpu"), "no block of the last entry has cpu time"),
         (("show", "h.jsonl", "--figure", "p99"), "--figure takes one of typical, mean, self-mean"),
     ],
 )

@@ -12,7 +12,7 @@ from handmade import block, node, root, sample, single, troubled
 from pprof import Profile
 from stichotrope import export_pprof
 from stichotrope.export import pprof
-from stichotrope.results import CallNode, ProfilerResults
+from stichotrope.results import CallNode, ProcessorTime, ProfilerResults
 
 pytestmark = pytest.mark.unit
 
@@ -46,6 +46,19 @@ def test_a_sample_tells_what_is_open_and_how_passes_ended() -> None:
     assert [(path, values) for path, values, _ in of(troubled()).samples()] == [
         ("serve", (0, 0, 0, 1, 900, 500)),
         ("serve;handle", (4, 2, 1, 1, 400, 400)),
+    ]
+
+
+def test_processor_time_has_a_type_where_it_was_taken() -> None:
+    """Each path's own; what took none has 0."""
+    results = troubled()
+    (serve,) = results.tree.children
+    serve.cpu = ProcessorTime(1, 300, 300, 900, 300, 300)
+    profile = of(results)
+    assert profile.types()[0] == ("cpu", "nanoseconds")
+    assert [(path, values[0]) for path, values, _ in profile.samples()] == [
+        ("serve", 300),
+        ("serve;handle", 0),
     ]
 
 

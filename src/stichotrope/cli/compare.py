@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("old", metavar="OLD", help="results of the old version")
     add("new", metavar="NEW", help="results of the new version")
-    figures = "mean, typical, median, min, total, self, self-mean (mean)"
+    figures = "mean, typical, median, min, total, self, self-mean, cpu (mean)"
     add("--metric", metavar="FIGURE", default="mean", help=figures)
     _changes.configure(parser, 0.95)
 

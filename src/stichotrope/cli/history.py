@@ -51,7 +51,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("file", metavar="FILE", help="the history")
     add("results", metavar="RESULTS", nargs="*", help="add: files and directories of runs")
     add("--commit", metavar="NAME", help="add: of which commit they are (what git says)")
-    add("--figure", metavar="FIGURE", default="typical", help="typical, mean, self-mean (typical)")
+    add(
+        "--figure",
+        metavar="FIGURE",
+        default="typical",
+        help="typical, mean, self-mean, cpu (typical)",
+    )
     add("--since", metavar="COMMIT", help="show, check: leave out what was before")
     add("-o", "--output", metavar="FILE", help="show: write a page for the browser")
     last = "check: fail if it changed within the last N entries (10)"
@@ -129,6 +134,11 @@ def _entries(options: Any) -> list[HistoryEntry]:
                 f"there is no commit {options.since} in {options.file}; last: {last}"
             )
         entries = entries[places[0] :]
+    if not any(options.figure in known for known in entries[-1].blocks.values()):
+        raise CommandError(
+            f"no block of the last entry has {options.figure} time: take it with "
+            "`stichotrope run --cpu`, or Profiler(cpu=True)"
+        )
     kept = comparable(entries)
     if len(kept) < len(entries):
         left = len(entries) - len(kept)
@@ -156,7 +166,7 @@ def _show(options: Any) -> int:
         found = _changes(entries, options)
     except ImportError as error:  # the lines can be seen without
         say(f"{_NAME}: {error}")
-        found = {key: [] for key in entries[-1].blocks}
+        found = {key: [] for key, known in entries[-1].blocks.items() if options.figure in known}
     if target is None:
         _print(entries, found, options.figure)
     else:

@@ -5,7 +5,7 @@ protobuf, this writes what little it needs itself: no library that is kept up wr
 
 A sample is a path of the call tree in one thread, with its passes (those that ended, by errors and
 by cancellation, and those that are open), its total and its self time; and the bytes and items that
-went through them, where the program says so of any.
+went through them, and their processor time, where the program says so of any.
 Readers add up what lies below a path: of self times that gives the total again; of totals it would
 count nested blocks twice, so that of these only a path's own ("flat") value means something.
 """
@@ -32,8 +32,9 @@ _SAMPLE_TYPES = (
     ("total", "nanoseconds", "total_time_ns"),
     ("self", "nanoseconds", "self_time_ns"),
 )
-# Before the times, where any pass said how much went through it.
+# Before the times, where any pass said how much went through it, or took processor time.
 _WORK_TYPES = (("bytes", "bytes", "byte_count"), ("items", "count", "item_count"))
+_CPU_TYPES = (("cpu", "nanoseconds", "cpu_time_ns"),)
 _DEFAULT = "self"
 _LARGEST = 2**63
 
@@ -70,8 +71,12 @@ class _Profile:
         self._results = results
         trees = [results.tree, *(thread.tree for thread in results.threads)]
         self._shared = set().union(*map(shared_names, trees))
-        has_work = any(node.has_work for tree in trees for node, _ in tree.walk())
-        self._types = (*(_WORK_TYPES if has_work else ()), *_SAMPLE_TYPES)
+        nodes = [node for tree in trees for node, _ in tree.walk()]
+        self._types = (
+            *(_WORK_TYPES if any(node.has_work for node in nodes) else ()),
+            *(_CPU_TYPES if any(node.cpu is not None for node in nodes) else ()),
+            *_SAMPLE_TYPES,
+        )
         self._texts = {"": 0}
         self._places: dict[tuple[int, str, int, str], int] = {}
         self._functions: list[bytes] = []

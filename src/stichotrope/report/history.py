@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
     Key = tuple[str, str, int]
 
-TITLES = {"typical": "a typical pass", "mean": "the mean pass", "self-mean": "a pass's own time"}
+TITLES = {
+    "typical": "a typical pass",
+    "mean": "the mean pass",
+    "self-mean": "a pass's own time",
+    "cpu": "the mean pass in processor time",
+}
 _WIDTH, _HEIGHT, _EDGE = 640, 64, 6  # of a line's picture
 
 
@@ -82,7 +87,9 @@ def _picture(
     entries: Sequence[HistoryEntry], key: Key, changes: Sequence[HistoryChange], figure: str
 ) -> str:
     values = {
-        place: one.blocks[key][figure] for place, one in enumerate(entries) if key in one.blocks
+        place: one.blocks[key][figure]
+        for place, one in enumerate(entries)
+        if figure in one.blocks.get(key, {})
     }
     low, high = min(values.values()), max(values.values())
     step = (_WIDTH - 2 * _EDGE) / max(len(entries) - 1, 1)

@@ -56,6 +56,9 @@ _MORE_PASSES = "it takes {} passes on each side where there is one run of each"
 _ONE_FIGURE = "one run of each has a single figure, and nothing tells how far it varies: give more"
 _OPEN = "passes are open, and their times are as far as they had come"
 _ZERO = "a figure is 0, so there is no ratio"
+_NO_CPU = (
+    "no processor time was taken of it on both sides: stichotrope run --cpu, Profiler(cpu=True)"
+)
 _NESTED = "its own time is not shown to be slower, but what is nested in it: {}"
 _OTHERS = "its interval alone would show it, but not among as many blocks as were compared"
 
@@ -282,8 +285,8 @@ def compare(
     :param new: the same of the new version.
     :param metric: the figure to compare: the ``mean``, ``median`` or ``min`` of the passes; what a
         pass takes that is ``typical``, which is the mean of those up to one and a half times the
-        median; the ``total`` or ``self`` time of the block; or ``self-mean``, its self time by
-        pass.
+        median; the ``total`` or ``self`` time of the block; ``self-mean``, its self time by pass;
+        or ``cpu``, the processor time of the mean pass, where it was taken.
     :param confidence: how often an interval holds the ratio, more than 0 and less than 1.
     :param threshold: the change, as a share from 0 on, below 1, that must be exceeded for a
         verdict; 0.02 for several runs and 0.05 for one run of each unless given.
@@ -624,6 +627,8 @@ class _Test:
 
     def _difference(self, old: Series, new: Series) -> _Difference | str:
         """Return the difference of the two sides, or a sentence why there is none."""
+        if self._metric == "cpu" and not all(old.figures("cpu") + new.figures("cpu")):
+            return _NO_CPU
         if not (old.figure(self._metric) and new.figure(self._metric)):
             return _ZERO
         if self._basis == PASSES:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     Key: TypeAlias = tuple[str, str, int]
 
 FORMAT, VERSION = "stichotrope-history", 1
-KEPT = ("typical", "mean", "self-mean")  # figures of each block, in the file in ps
+KEPT = ("typical", "mean", "self-mean", "cpu")  # figures of each block, in the file in ps
+_WHERE_TAKEN = "cpu"  # which a block has in some entries only
 THRESHOLD = 0.02  # the change that counts, unless the caller says otherwise
 LEAST = 3  # entries of one level
 _LEAST_SPREAD = 1e-4  # what a level is taken to vary by at least, as a share
@@ -94,7 +95,10 @@ def entry_of(runs: Runs, commit: str, at: str) -> HistoryEntry:
     for series, _ in sorted(pairs, key=lambda pair: (pair[0].file, pair[0].line)):
         place = series.track, series.name
         number = numbers[place] = numbers.get(place, -1) + 1
-        blocks[(*place, number)] = {name: median(series.figures(name)) for name in KEPT}
+        figures = {name: median(series.figures(name)) for name in KEPT}
+        if not figures[_WHERE_TAKEN]:
+            del figures[_WHERE_TAKEN]
+        blocks[(*place, number)] = figures
     return HistoryEntry(commit, at, len(runs), facts, blocks)
 
 
@@ -162,7 +166,8 @@ def changes(
     ``confidence``, as far as entries are independent.
 
     :param entries: entries that can be compared; see `comparable`.
-    :param figure: which figure: ``typical``, ``mean`` or ``self-mean``.
+    :param figure: which figure: ``typical``, ``mean``, ``self-mean``, or ``cpu`` where processor
+        time was taken.
     :param confidence: of all changes together.
     :param threshold: the change, as a share, that counts, from 0 on and below 1.
     :raises ImportError: when ``ruptures`` is not installed.
@@ -175,7 +180,7 @@ def changes(
         raise ValueError(f"a threshold is a share from 0 on and below 1, not {threshold}")
     if figure not in KEPT:
         raise ValueError(f"figure must be one of {', '.join(KEPT)}, not {figure!r}")
-    keys = list(entries[-1].blocks) if entries else []
+    keys = [key for key, known in entries[-1].blocks.items() if figure in known] if entries else []
     return {key: _changes(entries, key, figure, len(keys), confidence, threshold) for key in keys}
 
 
@@ -317,7 +322,9 @@ def _entry(line: bytes) -> HistoryEntry:
         facts,
         {
             (block.text("track"), block.text("name"), block.count("number")): {
-                figure: block.count(f"{figure}_ps") / 1000 for figure in KEPT
+                figure: block.count(f"{figure}_ps") / 1000
+                for figure in KEPT
+                if figure != _WHERE_TAKEN or f"{figure}_ps" in block.value
             }
             for block in document.objects("blocks")
         },

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._counts import Counts
     from .samples import Interval
 
-METRICS = ("mean", "typical", "median", "min", "total", "self", "self-mean")
+METRICS = ("mean", "typical", "median", "min", "total", "self", "self-mean", "cpu")
 _OF_SAMPLES = ("mean", "typical", "median", "min")
 _JSON = ".json"
 _NS = 1e9  # in a second
@@ -102,6 +102,8 @@ class _BlockFigures(Figures):
             return block.min_time_ns
         if metric == "self-mean":
             return block.self_time_ns / block.hit_count
+        if metric == "cpu":
+            return block.cpu.avg_ns if block.cpu is not None else 0.0
         return block.total_time_ns if metric == "total" else block.self_time_ns
 
     def _typical(self) -> float:
