@@ -582,7 +582,7 @@ static int st_is_yield_from(const unsigned char *instruction) {
 /* Whether a `yield from` asks: 0, or 1 where its code may go on with a coroutine, and -1 where it may not. */
 static int st_yield_from_asks(void) {
     const unsigned char *instruction = st_calling_instruction();
-    int offset, asks;
+    int offset = 0, asks;
     if (instruction == NULL) return 0;
     PyObject *code = st_calling_code(&offset);
     asks = st_is_yield_from(instruction);

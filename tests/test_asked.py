@@ -102,6 +102,11 @@ def _where(text: str) -> str:
     return text.partition(" at 0x")[0]
 
 
+def _written(each: Any, name: str, value: object) -> tuple[Any, str]:
+    setattr(each, name, value)
+    return getattr(each, name), _where(repr(each))
+
+
 def _answers(each: Any) -> dict[str, Callable[[], Any]]:
     """Questions that have an answer or an exception, neither of which names an address."""
     asked: dict[str, Callable[[], Any]] = {
@@ -151,10 +156,8 @@ def _answers(each: Any) -> dict[str, Callable[[], Any]]:
         asked[f"whether it has {name}"] = lambda name=name: hasattr(each, name)  # type: ignore[misc]
     for name in ("__name__", "__qualname__"):
         for value in ("other", 3):
-            asked[f"{name} = {value!r}"] = lambda name=name, value=value: (  # type: ignore[misc]
-                setattr(each, name, value),
-                getattr(each, name),
-                _where(repr(each)),
+            asked[f"{name} = {value!r}"] = lambda name=name, value=value: _written(  # type: ignore[misc]
+                each, name, value
             )
         asked[f"del {name}"] = lambda name=name: delattr(each, name)  # type: ignore[misc]
     for name in ("no_such", "gi_frame", "cr_frame", "ag_running", "gi_code", "cr_await", "send"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 from . import _core, _sent
 from .profiler import REDUCE
@@ -24,17 +24,26 @@ def watch() -> None:
     REDUCE[:] = [_sent.reduced_callable]
     if _FINDER in sys.meta_path:
         return
-    for name in list(_WANTED):
-        if name in sys.modules:
-            _teach(name, sys.modules[name])
-    if _WANTED:
-        sys.meta_path.insert(0, _FINDER)
+    sys.meta_path.insert(0, _FINDER)
+    for name, module in list(sys.modules.items()):
+        if _teacher(name) is not None and isinstance(module, ModuleType):
+            _teach(name, module)
+
+
+def _teacher(name: str) -> Callable[[Any], None] | None:
+    """Return what is to be done with a module of a name once it is there; None for nothing."""
+    if name in _TAUGHT:
+        return None
+    if name.endswith(_CLOUDPICKLES):  # many packages have one of their own
+        return _sent.teach_cloudpickle
+    return _WANTED.get(name)
 
 
 def _teach(name: str, module: ModuleType) -> None:
     """Do with a module what is to be done once it is imported, if nobody did meanwhile."""
-    teach = _WANTED.pop(name, None)
+    teach = _teacher(name)
     if teach is not None:
+        _TAUGHT.add(name)
         teach(module)
 
 
@@ -46,7 +55,7 @@ class _Finder:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Return what the other finders say of a module to be taught; None for all others."""
-        if name not in _WANTED or getattr(self._asking, "now", False):
+        if _teacher(name) is None or getattr(self._asking, "now", False):
             return None
         self._asking.now = True
         try:
@@ -87,16 +96,44 @@ def _teach_typeguard(module: Any) -> None:
         module.instrument = _core.Through(instrument)
 
 
+def _teach_yaml(module: Any) -> None:
+    """Have it write what it writes for functions, which it knows by their exact type."""
+    base = getattr(module, "BaseRepresenter", None)
+    if base is None:
+        return
+    add = base.add_representer.__func__
+
+    def add_representer(cls: Any, kind: Any, representer: Any) -> None:
+        add(cls, kind, representer)
+        if kind is FunctionType:
+            add(cls, _core.TrackedFunction, representer)
+
+    base.add_representer = classmethod(add_representer)
+    classes = [base]
+    for cls in classes:
+        classes += cls.__subclasses__()
+        known = vars(cls).get("yaml_representers", {})
+        if FunctionType in known:
+            known.setdefault(_core.TrackedFunction, known[FunctionType])
+
+
+def _teach_twisted(module: Any) -> None:
+    """Have it find methods, which it knows by their exact type: those of tests, of protocols."""
+    module.type = _type_shown
+
+
+def _type_shown(value: Any) -> Any:
+    kind = type(value)
+    return FunctionType if kind is _core.TrackedFunction else kind
+
+
+_CLOUDPICKLES = ("cloudpickle.cloudpickle", "cloudpickle.cloudpickle_fast")
 _WANTED: dict[str, Callable[[Any], None]] = {
-    **{
-        f"{package}.{name}": _sent.teach_cloudpickle
-        for package in (
-            *("cloudpickle", "joblib.externals.cloudpickle"),
-            *("pyspark.cloudpickle", "ray.cloudpickle"),
-        )
-        for name in ("cloudpickle", "cloudpickle_fast")
-    },
     "dill._dill": _sent.teach_dill,
+    "ruamel.yaml.representer": _teach_yaml,
+    "twisted.python.reflect": _teach_twisted,
     "typeguard._decorators": _teach_typeguard,
+    "yaml.representer": _teach_yaml,
 }
+_TAUGHT: set[str] = set()
 _FINDER = _Finder()

@@ -145,6 +145,62 @@ def twisted(mark: Mark) -> Any:
     return results
 
 
+@case("twisted", hits={"test_first": 1, "test_second": 1, "ctcp_PING": 1})
+def twisted_by_prefix(mark: Mark) -> Any:
+    """Tests, and handlers of messages, are found by their names among functions."""
+    from twisted.python import reflect
+    from twisted.trial import reporter, runner, unittest
+    from twisted.words.protocols import irc
+
+    class Case(unittest.SynchronousTestCase):
+        @mark
+        def test_first(self) -> None:
+            self.called = True
+
+        @mark
+        def test_second(self) -> None:
+            self.fail("for the count")
+
+    class Client(irc.IRCClient):
+        @mark
+        def ctcp_PING(self, *query: Any) -> str:  # noqa: N802
+            return "ping"
+
+    result = reporter.TestResult()
+    runner.TestLoader().loadClass(Case).run(result)
+    found = {}
+    reflect.accumulateMethods(Client(), found, "ctcp_")
+    return result.testsRun, len(result.failures), sorted(found), found["PING"]()
+
+
+@case("trio", hits={"waits": 1, "outer": 1})
+def trio_stacks(mark: Mark) -> Any:
+    """Who looks at what a task awaits finds each frame, down to the one that waits."""
+    import trio
+
+    @mark
+    async def waits(event: Any) -> None:
+        await event.wait()
+
+    @mark
+    async def outer(event: Any) -> None:
+        await waits(event)
+
+    async def main() -> Any:
+        event = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outer, event)
+            await trio.testing.wait_all_tasks_blocked()
+            (task,) = nursery.child_tasks
+            frames = [frame.f_code.co_name for frame, _ in task.iter_await_frames()]
+            event.set()
+        return frames
+
+    import trio.testing
+
+    return trio.run(main)
+
+
 @case("trio", hits={"child": 2, "main": 1})
 def trio(mark: Mark) -> Any:
     """Nurseries."""
@@ -204,6 +260,35 @@ def gevent(mark: Mark) -> Any:
         return n * 2
 
     return Pool(2).map(work, range(3))
+
+
+@case(hits={"waits": 2, "outer": 1})
+def asyncio_call_graph(mark: Mark) -> Any:
+    """The graph of what awaits what (3.14), and a coroutine that two tasks await."""
+    import asyncio
+
+    @mark
+    async def waits(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    @mark
+    async def outer() -> None:
+        await waits(10)
+
+    async def main() -> Any:
+        task = asyncio.create_task(outer())
+        await asyncio.sleep(0)
+        capture = getattr(asyncio, "capture_call_graph", None)
+        graph = capture and [each.frame.f_code.co_name for each in capture(task).call_stack]
+        task.cancel()
+
+        async def share() -> None:
+            await shared
+
+        shared = waits(0)
+        return graph, await asyncio.gather(share(), share(), task, return_exceptions=True)
+
+    return asyncio.run(main())
 
 
 @case(hits={"work": 2, "main": 1, "blocking": 1, "callback": 1})

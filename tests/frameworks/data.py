@@ -268,6 +268,128 @@ def wrapt(mark: Mark) -> Any:
     return Kind().inner(3), str(inspect.signature(Kind.inner))
 
 
+@case("yaml", hits={"price": 2})
+def pyyaml(mark: Mark) -> Any:
+    """Functions by their names, there and back, by dumpers of one's own too."""
+    import sys
+    import types
+
+    import yaml
+
+    @mark
+    def price(count: int) -> int:
+        return 3 * count
+
+    class Dumper(yaml.Dumper):
+        pass
+
+    Dumper.add_representer(
+        types.FunctionType, lambda dumper, value: dumper.represent_str(value.__name__)
+    )
+    vars(sys.modules[__name__])["price"] = price
+    price.__qualname__ = "price"
+    text = yaml.dump({"one": price, "two": [price]})
+    found = yaml.unsafe_load(text)
+    refused = []
+    try:
+        yaml.safe_dump(price)
+    except yaml.YAMLError as error:
+        refused.append(error.args[0])
+    own = yaml.dump(price, Dumper=Dumper)
+    return text, found["one"] is price, found["one"](2) + price(1), own, refused
+
+
+@case("ruamel.yaml", hits={})
+def ruamel(mark: Mark) -> Any:
+    """The same of the other library."""
+    import io
+
+    from ruamel.yaml import YAML
+
+    @mark
+    def price(count: int) -> int:
+        return 3 * count
+
+    price.__qualname__ = "price"
+    written = io.StringIO()
+    YAML(typ="unsafe", pure=True).dump({"one": price}, written)
+    return written.getvalue()
+
+
+@case("jsonpickle", hits={"price": 1})
+def jsonpickle(mark: Mark) -> Any:
+    """By reference, there and back."""
+    import sys
+
+    import jsonpickle
+
+    @mark
+    def price(count: int) -> int:
+        return 3 * count
+
+    vars(sys.modules[__name__])["price"] = price
+    price.__qualname__ = "price"
+    text = jsonpickle.encode({"one": price})
+    return text, jsonpickle.decode(text)["one"](2)
+
+
+@case("joblib", hits={})
+def joblib_hash(mark: Mark) -> Any:
+    """The key under which results are kept."""
+    import joblib
+
+    def price(count: int) -> int:
+        return 3 * count
+
+    price.__qualname__ = "price"
+    vars(__import__("sys").modules[__name__])["price"] = marked = mark(price)
+    return joblib.hash(marked), joblib.hash([marked, 1])
+
+
+@case("decorator", hits={"price": 2, "caller": 2})
+def decorator(mark: Mark) -> Any:
+    """A function is made anew, of the same signature, around the marked one."""
+    import inspect
+
+    import decorator
+
+    @mark
+    def caller(function: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs) + 1
+
+    @decorator.decorator(caller)
+    @mark
+    def price(count: int, *, each: int = 3) -> int:
+        """Documented."""
+        return each * count
+
+    return price(2), price(1, each=5), str(inspect.signature(price)), price.__doc__
+
+
+@case("toolz", hits={"price": 2, "double": 1})
+def toolz(mark: Mark) -> Any:
+    """Curried, composed, memoized."""
+    import toolz
+
+    @toolz.curry
+    @mark
+    def price(count: int, each: int) -> int:
+        return each * count
+
+    @toolz.memoize
+    @mark
+    def double(value: int) -> int:
+        return 2 * value
+
+    doubled = toolz.compose(double, price(2))
+    return (
+        doubled(3),
+        doubled(3),
+        price.func.__name__,
+        toolz.functoolz.num_required_args(price.func),
+    )
+
+
 @case("zope.interface", hits={"go": 1})
 def zope_interface(mark: Mark) -> Any:
     """An interface that a class with a marked method is held against."""
