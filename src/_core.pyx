@@ -111,6 +111,7 @@ cdef extern from "_platform.h" nogil:
 
 cdef extern from "_mapped.h" nogil:
     const bint ST_HAS_FILES
+    const int TOO_LARGE "EFBIG"
     const int ST_MAP_SHARED, ST_MAP_TO_READ, ST_MAP_PRIVATE
     size_t st_page_size()
     int st_allocate(int fd, uint64_t at, uint64_t size)
@@ -188,6 +189,7 @@ include "_core/share.pxi"
 include "_core/metric.pxi"
 include "_core/series.pxi"
 include "_core/kept.pxi"
+include "_core/together.pxi"
 
 
 # ---- the C half of a profiler
@@ -303,9 +305,9 @@ cdef class Recorder:
         said = name + file
         say_site(self.opened(), site, track, line, name, len(name), said, len(said))
 
-    def _open_file(self, int descriptor, bytes about):
+    def _open_file(self, int descriptor, bytes about, uint64_t limit):
         """Keeps what is recorded in a file, which is empty and then the core's, from now on: all but what other threads
-        have recorded already. `about`: JSON, for readers.
+        have recorded already. `about`: JSON, for readers. `limit`: bytes, beyond which it does not grow.
 
         Raises OSError when it cannot be mapped, or there is no room; then the descriptor stays the caller's.
         """
@@ -314,7 +316,7 @@ cdef class Recorder:
         cdef File* f
         if s.file != NULL:
             raise RuntimeError("a recorder has one file")
-        f = new_file(descriptor, &error)
+        f = new_file(descriptor, limit, &error)
         if f == NULL:
             if error:
                 raise OSError(error, _os.strerror(error))

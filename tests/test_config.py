@@ -64,6 +64,7 @@ def test_without_anything_there_are_the_defaults() -> None:
         "limit": None,
         "report_at_exit": False,
         "store": None,
+        "store_limit_bytes": None,
         "gather": None,
         "gather_period_s": 1.0,
         "gather_anew": False,
@@ -349,7 +350,7 @@ FILE_MISTAKES = [
     (
         "[tracks]\n0 = 'x'\n[colour]\na = 1",
         "line 3: unknown setting 'colour'; it can be enabled, name, tracks, clock, cpu, targets, "
-        "output, format, sort, limit, report_at_exit, store, gather, gather_period_s, gather_anew, "
+        "output, format, sort, limit, report_at_exit, store, store_limit_bytes, gather, gather_period_s, gather_anew, "
         "retain_threads, max_nodes, max_blocks, timeline",
     ),
     ("enabled = 1", "line 1: enabled must be true or false, not 1 of type int"),

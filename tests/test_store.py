@@ -23,7 +23,7 @@ from moments import program
 from moments.drawing import find
 from stichotrope import Profiler, ProfilerResults
 from stichotrope.results import ResultsFormatError
-from stichotrope.store.compact import compact
+from stichotrope.store.compact import MOST_PROCESSES, compact
 from stichotrope.store.reader import KeptRecords, load_kept, paths_in
 from test_moments import FAMILIES
 
@@ -477,13 +477,181 @@ def test_files_of_processes_that_are_gone_become_one(tmp_path: Path) -> None:
     assert (found(), paths_in(str(tmp_path))) == ((6, 13), [])
 
 
+PROCESS_AT = 40  # of the process's number, in a file
+
+
+def copies(of: str, store: Path, numbers: range) -> None:
+    """Files as that many other processes would have left them, one a second."""
+    data = Path(of).read_bytes()
+    for number in numbers:
+        path = store / f"app-{number:06}.stichotrope"
+        path.write_bytes(data[:PROCESS_AT] + number.to_bytes(8, "little") + data[PROCESS_AT + 8 :])
+        os.utime(path, (number, number))
+
+
+def test_processes_without_end_take_no_more_room(tmp_path: Path) -> None:
+    """All passes are there, each process as long as they are few, and older ones in one line."""
+    (tmp_path / "one").mkdir()
+    run_program(PROGRAM.format(store=str(tmp_path / "one"), end="os._exit(0)"))
+    left = the_file(tmp_path / "one")
+    store = tmp_path / "many"
+    store.mkdir()
+    sizes = []
+    for rounds in range(1, 5):
+        copies(left, store, range((rounds - 1) * 500, rounds * 500))
+        whole = ProfilerResults.load_all(store)
+        assert hits(whole) == {"read": 500_000 * rounds, "look up": 0}
+        assert recorded(whole)["look up"].open_count == 500 * rounds
+        assert len(paths_in(str(store))) == 64
+        apart = min(500 * rounds - 64, MOST_PROCESSES) + (500 * rounds - 64 > MOST_PROCESSES)
+        assert len(whole.processes) == apart + 64
+        assert sum(process.total_hits for process in whole.processes) == whole.total_hits
+        (compacted,) = store.glob("compacted-*")
+        assert compacted.stat().st_mode & 0o777 == 0o600
+        sizes.append(compacted.stat().st_size)
+    assert sizes[3] < sizes[2] + 5_000
+    assert whole.get_track("storage").get_block(0).histogram.total == 2_000_000
+
+
+def test_what_many_have_left_is_read_without_writing(tmp_path: Path) -> None:
+    """Where files may not be put together, they are read so all the same; what is damaged is named."""
+    (tmp_path / "one").mkdir()
+    run_program(PROGRAM.format(store=str(tmp_path / "one"), end="os._exit(0)"))
+    store = tmp_path / "many"
+    store.mkdir()
+    copies(the_file(tmp_path / "one"), store, range(100))
+    (store / "app-000003.stichotrope").write_bytes(b"x" * 5000)
+    (store / ".stichotrope-lock").mkdir()  # nobody has it
+    with pytest.warns(RuntimeWarning, match=r"app-000003\.stichotrope: it is no store's file"):
+        whole = ProfilerResults.load_all(store)
+    assert hits(whole)["read"] == 99_000
+    assert len(whole.processes) == 99
+    assert len(paths_in(str(store))) == 100
+
+
+def test_blocks_of_many_processes_are_the_same_by_name(tmp_path: Path) -> None:
+    """In whatever order each has made its tracks and blocks."""
+    for order in ("abc", "cab", "bca"):
+        run_program(f"""
+            import os
+            from stichotrope import Profiler
+            p = Profiler("app", store={str(tmp_path)!r})
+            for number, name in enumerate({order!r}):
+                for _ in range(ord(name)):
+                    with p.block(f"track {{name}}", name):
+                        with p.block(7, "unnamed"):
+                            pass
+            os._exit(0)
+        """)
+    apart = ProfilerResults.load_all(tmp_path)
+    compact(str(tmp_path), kept_apart=0)
+    whole = ProfilerResults.load_all(tmp_path)
+    for results in (apart, whole):
+        found = {
+            t.track_name: {b.name: b.hit_count for b in t.blocks} for t in results.tracks.values()
+        }
+        assert found == {
+            "track a": {"a": 3 * 97},
+            "track b": {"b": 3 * 98},
+            "track c": {"c": 3 * 99},
+            "Track 7": {"unnamed": 3 * (97 + 98 + 99)},
+        }
+    assert sorted(child.name for child in whole.tree.children) == ["a", "b", "c"]
+    assert whole.total_time_ns == pytest.approx(apart.total_time_ns, rel=1e-3)
+
+
+def test_two_profilers_of_one_name_lose_nothing(tmp_path: Path) -> None:
+    """Though what one has left is put together before what the other has."""
+    run_program(f"""
+        import os
+        from stichotrope import Profiler
+        made = [Profiler("app", store={str(tmp_path)!r}) for _ in range(2)]
+        for number, p in enumerate(made):
+            for _ in range(10 + number):
+                with p.block(0, "work"):
+                    pass
+        os._exit(0)
+    """)
+    for apart in (2, 1, 0):
+        compact(str(tmp_path), kept_apart=apart)
+        assert len(paths_in(str(tmp_path))) == apart
+        assert hits(ProfilerResults.load_all(tmp_path)) == {"work": 21}
+
+
+def test_who_forks_without_end_keeps_its_store_small(tmp_path: Path) -> None:
+    """Though nobody ever looks at it."""
+    done = run_program(f"""
+        import os
+        from stichotrope import Profiler, profiler
+        profiler._MANY_FILES, profiler._MANY_FORKS = 70, 10
+        p = Profiler("app", store={str(tmp_path)!r})
+        for _ in range(160):
+            pid = os.fork()
+            if not pid:
+                with p.block(0, "work"):
+                    pass
+                os._exit(0)
+            os.waitpid(pid, 0)
+    """)
+    assert outcome(done) == (0, "", "")
+    assert len(paths_in(str(tmp_path))) <= 81
+    assert hits(ProfilerResults.load_all(tmp_path)) == {"work": 160}
+
+
 def test_the_oldest_files_go_when_it_is_too_much(tmp_path: Path) -> None:
-    """And it is said; those of processes that live are never touched."""
-    run_program(PROGRAM.format(store=str(tmp_path), end="os._exit(0)"))
-    p = Profiler("app", store=tmp_path)
+    """They are put together, and removed if that is not enough, which is said; those of processes that live never."""
+    for _ in range(3):
+        run_program(PROGRAM.format(store=str(tmp_path), end="os._exit(0)"))
+    p = Profiler("app", store=tmp_path, store_limit_bytes=1 << 20)
+    (own,) = [path for path in paths_in(str(tmp_path)) if path == p._store_path]
+    size = os.path.getsize(own)
+    assert compact(str(tmp_path)) == []  # as its newest file says
+    assert len(paths_in(str(tmp_path))) == 4
+    assert compact(str(tmp_path), limit_bytes=size + 40_000) == []
+    assert hits(ProfilerResults.load_all(tmp_path))["read"] == 3000
     (said,) = compact(str(tmp_path), limit_bytes=1000)
     assert "removed 1 files of processes that are gone" in said
+    assert "as the store may take 1,000 bytes (store_limit_bytes)" in said
+    assert paths_in(str(tmp_path)) == [own]
+    assert not list(tmp_path.glob("compacted-*"))
+
+
+def test_what_had_to_go_is_said_in_the_results_of_who_came(tmp_path: Path) -> None:
+    """A program that opens a store that is too large makes it smaller."""
+    run_program(PROGRAM.format(store=str(tmp_path), end="os._exit(0)"))
+    left = the_file(tmp_path)
+    os.truncate(left, 2 << 20)
+    p = Profiler("app", store=tmp_path, store_limit_bytes=1 << 20)
+    assert p.get_results().metadata["warnings"] == []  # it was put together: nothing is lost
     assert paths_in(str(tmp_path)) == [p._store_path]
+    (compacted,) = tmp_path.glob("compacted-*")
+    compacted.write_text(compacted.read_text() + " " * (2 << 20))
+    p = Profiler("app", store=tmp_path, store_limit_bytes=1 << 20)
+    (said,) = p.get_results().metadata["warnings"]
+    assert "removed 1 files of processes that are gone" in said
+
+
+def test_a_file_alone_stays_within_the_limit(tmp_path: Path) -> None:
+    """Recording goes on in memory then, and both the program's results and the file say so."""
+    p = Profiler("app", store=tmp_path, store_limit_bytes=1 << 20)
+    for number in range(10_000):
+        with p.block(0, f"block {number}"):
+            pass
+    assert p.get_results().total_hits == 10_000
+    (said,) = p.get_results().metadata["warnings"]
+    assert "not all of it is kept in the store" in said
+    assert os.path.getsize(the_file(tmp_path)) <= 1 << 20
+    kept = read(tmp_path)
+    assert 0 < kept.total_hits < 10_000
+    assert any("had no room any more" in text for text in kept.metadata["warnings"])
+
+
+def test_a_limit_that_is_too_small_is_refused(tmp_path: Path) -> None:
+    """Or none at all."""
+    with pytest.raises(ValueError, match=r"store_limit_bytes must lie between 1,048,576 and"):
+        Profiler("a", store=tmp_path, store_limit_bytes=1000)
+    with pytest.raises(TypeError, match="store_limit_bytes must be an int, not '1 GB'"):
+        Profiler("a", store=tmp_path, store_limit_bytes="1 GB")  # type: ignore[arg-type]
 
 
 # Bad input

@@ -154,12 +154,19 @@ def test_it_is_renewed_on_a_terminal(store: Path, shop: subprocess.Popen[str]) -
 def test_what_cannot_be_looked_at_is_a_sentence(store: Path) -> None:
     """No store, no process, no records, no terminal, a wrong interval."""
     store.mkdir()
-    (store / "x.stichotrope").write_bytes(b"nothing")
+    (store / "gone.stichotrope").write_bytes(b"nothing")  # no process has it: nothing to be said
     with subprocess.Popen(
         [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
     ) as other:
         refused(store, other.pid)
-    done = top(store, str(store), "--once")
+    import fcntl
+
+    with (store / "x.stichotrope").open("wb") as stream:
+        stream.write(b"nothing")
+        stream.flush()
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        done = top(store, str(store), "--once")
+    assert "gone.stichotrope" not in done.stderr
     assert "x.stichotrope: it is too short for a store's file" in done.stderr
     done = python("-m", "stichotrope", "top", "--interval", "0", cwd=store.parent)
     assert "--interval takes seconds from 0.05 to 3600, not 0" in done.stderr

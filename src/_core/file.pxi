@@ -66,6 +66,7 @@ cdef struct File:
     uint64_t index_committed
     uint64_t log_committed
     uint64_t end               # of the file
+    uint64_t limit             # bytes, beyond which it does not grow
     uint64_t buffers           # atomic: how many were given numbers
     uint64_t ended             # how many threads were kept
     PyThread_type_lock lock
@@ -101,7 +102,7 @@ cdef Chunk* extend_file(File* f, uint32_t size) noexcept nogil:
     """A new chunk at the end of the file, of no kind yet; NULL when there is no room."""
     cdef uint32_t i = f.header.chunks
     cdef Chunk* c = chunk_at(f, i)
-    cdef int error = st_allocate(f.fd, f.end, size)
+    cdef int error = TOO_LARGE if f.end + size > f.limit else st_allocate(f.fd, f.end, size)
     if error:
         note_error(f, error)
         return NULL
@@ -231,13 +232,14 @@ cdef void drop_file(File* f) noexcept nogil:
     st_close_file(f.fd)
     PyMem_RawFree(f)
 
-cdef File* new_file(int fd, int* error) noexcept nogil:
+cdef File* new_file(int fd, uint64_t limit, int* error) noexcept nogil:
     """Makes an empty file a store's; NULL, and why, when that cannot be. It owns the descriptor then."""
     cdef File* f = <File*>PyMem_RawCalloc(1, sizeof(File))
     error[0] = 0
     if f == NULL:
         return NULL
     f.fd = fd
+    f.limit = limit
     f.page = max(st_page_size(), <size_t>4096)
     f.lock = PyThread_allocate_lock()
     f.header = <FileHeader*>st_reserve(MOST_INDEX)

@@ -115,7 +115,7 @@ cdef bint add_buffers(Store* s, Opens* found) noexcept nogil:
     return ok
 
 cdef object shown_open(Open* item):
-    name = item.thread.name.decode("utf-8") if item.thread.name != NULL else None
+    name = item.thread.name.decode("utf-8", "replace") if item.thread.name != NULL else None
     return (item.site, item.ticks, item.depth, bool(item.suspended), item.thread.key, item.thread.os_id, name)
 
 cdef object open_passes(Store* s):

@@ -2,7 +2,7 @@
 # not go beyond it.
 
 cdef enum:
-    MOST_BUFFER = 1 << 30      # bytes of a thread's stretch of addresses
+    MOST_BUFFER = RESERVE      # bytes of a thread's stretch of addresses
 
 cdef bint is_packed(Packed* p) noexcept nogil:
     """Whether what was read as packed figures is."""
@@ -176,7 +176,7 @@ cdef class KeptFile:
         for i in range(self.chunk_count):
             c = &self.chunks[i]
             total += c.size
-            if c.at > self.size or c.size > self.size - c.at or total > self.size or c.at % 4096 or c.size % 4096:
+            if c.at > self.size or c.size > self.size - c.at or total > self.size or c.at % 4096 or c.size % 4096 or c.size == 0:
                 self.damaged += c.kind != OF_NOTHING
                 c.kind = OF_NOTHING
 
@@ -205,8 +205,9 @@ cdef class KeptFile:
             for i in range(sizes.mask + 1):
                 if sizes.slots[2 * i] and ok:
                     ok = self.add_buffer(<uint32_t>(sizes.slots[2 * i] - 1), sizes.slots[2 * i + 1])
+                    sizes.slots[2 * i + 1] = self.count - 1
         if ok:
-            self.read_pieces()
+            self.read_pieces(&sizes)
         map_free(&sizes)
         if not ok:
             raise MemoryError("no memory to read a store's file")
@@ -224,25 +225,16 @@ cdef class KeptFile:
         self.count += 1
         return True
 
-    cdef Buffer* buffer_of(self, uint64_t number) noexcept nogil:
-        cdef size_t i
-        for i in range(self.count):
-            if self.buffers[i].number == number:
-                return self.buffers[i]
-        return NULL
-
-    cdef void read_pieces(self) noexcept nogil:
+    cdef void read_pieces(self, Map* places) noexcept nogil:
+        """Reads or maps what buffers are made of; places: a buffer's number + 1 → its place among them."""
         cdef size_t i
         cdef Chunk* c
-        cdef Buffer* b = NULL
+        cdef Buffer* b
         cdef bint ok
         for i in range(self.chunk_count):
             c = &self.chunks[i]
             if c.kind == OF_BUFFER:
-                if b == NULL or b.number != c.owner:
-                    b = self.buffer_of(c.owner)
-                if b == NULL:
-                    continue
+                b = self.buffers[map_find(places, c.owner + 1)[1]]
                 if self.lives:
                     ok = st_map_piece(<char*>b + c.logical, self.descriptor, c.at, c.size, ST_MAP_TO_READ) == 0
                 else:
@@ -274,6 +266,11 @@ cdef class KeptFile:
             b.thread = foreign_thread(b.thread_key, b.os_id, b.ended_at, b.name)
             if not self.lives or self.head.clock == ST_CLOCK_MANUAL:
                 b.over_at = over_at
+
+    @property
+    def clock(self):
+        """Which clock its ticks are of."""
+        return ("counter", "monotonic", "manual")[self.head.clock]
 
     def is_current(self):
         """Whether the file is made of the same chunks still: if not, it is to be read anew."""
@@ -328,38 +325,32 @@ cdef class KeptFile:
                     break
         h = self.head
         return {
-            "process": h.process, "clock": ("counter", "monotonic", "manual")[h.clock], "began_ns": h.began_ns,
+            "process": h.process, "clock": self.clock, "began_ns": h.began_ns,
             "began_ticks": h.began_ticks, "origin_ticks": h.origin_ticks, "origin_ns": h.origin_ns,
             "over_ticks": max(self.over_at, h.beat_ticks), "beat_ticks": h.beat_ticks, "beat_ns": h.beat_ns, "beat_real_ns": h.beat_real_ns,
             "has_ended": bool(h.has_ended), "error": h.error,
         }
 
-    def said(self):
-        """What the log holds, in order: (kind, bytes) each."""
+    def log(self):
+        """What was said once, as it stands in the file: 4 bytes for the kind of what follows, 4 for its length, and so many
+        bytes, up to a multiple of 8."""
         cdef size_t i
-        cdef Chunk* c
         cdef bytes text
+        cdef uint64_t used = self.log_used(), place = 0
         pieces = []
         for i in range(self.chunk_count):
             if self.chunks[i].kind == OF_LOG:
                 pieces.append((self.chunks[i].logical, self.chunks[i].at, self.chunks[i].size))
-        whole = bytearray()
+        whole = []
         for logical, at, size in sorted(pieces):
-            if logical != len(whole):
+            if logical != place or place >= used:
                 break
             text = bytes(size)
             if not st_read_at(self.descriptor, <char*>text, size, at):
                 break
-            whole += text
-        used = min(self.log_used(), len(whole))
-        found, place = [], 0
-        while place + 8 <= used:
-            kind, length = int.from_bytes(whole[place:place + 4], "little"), int.from_bytes(whole[place + 4:place + 8], "little")
-            if place + 8 + length > used:
-                break
-            found.append((kind, bytes(whole[place + 8:place + 8 + length])))
-            place += (8 + length + 7) // 8 * 8
-        return found
+            whole.append(text)
+            place += size
+        return b"".join(whole)[:used]
 
     cdef uint64_t log_used(self) noexcept nogil:
         cdef FileHeader now

@@ -94,6 +94,25 @@ cdef object decode_scopes(Packed* p):
         words += SCOPE_WORDS
     return sites, tracks, all_of_them[0]
 
+cdef inline bint is_special(uint64_t site) noexcept nogil:
+    """Whether the site of a packed node is none that was made."""
+    return site == OTHER_PATHS or site == PROCESSOR or site == WORK
+
+cdef bint confine_packed(Packed* p, uint32_t sites) noexcept nogil:
+    cdef uint64_t* words = p.words
+    cdef size_t i
+    cdef bint found = False
+    for i in range(p.nodes):
+        if words[W_SITE] > sites and not is_special(words[W_SITE]):
+            words[W_SITE] = sites
+        found = found or words[W_SITE] == sites
+        words += NODE_WORDS + words[W_PAGES] * PAGE_WORDS
+    for i in range(p.scopes):
+        if words[W_KEY] % (1 << SCOPE_BITS) == OF_SITE and words[W_KEY] >> SCOPE_BITS > sites:
+            words[W_KEY] = <uint64_t>sites << SCOPE_BITS | OF_SITE
+        words += SCOPE_WORDS
+    return found
+
 cdef class Snapshot:
     """What all threads had recorded at one moment. It owns its memory and never changes."""
     cdef Share* shares
@@ -162,6 +181,15 @@ cdef class Snapshot:
         PyThread_release_lock(s.lock)
         return ok
 
+    def confine(self, uint32_t sites):
+        """Has what is recorded of all sites beyond so many be of the one that comes next: whether there was any."""
+        cdef size_t i
+        cdef bint found = False
+        with nogil:
+            for i in range(self.count):
+                found = confine_packed(&self.shares[i].packed, sites) or found
+        return found
+
     def threads(self):
         """(key, OS id, name, whether it ended, address of its `threading.Thread`, clamped, untimed, unbinned) each.
 
@@ -175,7 +203,7 @@ cdef class Snapshot:
             if share.thread == NULL:
                 head = (0, 0, None, True, 0)
             else:
-                name = share.thread.name.decode("utf-8") if share.thread.name != NULL else None
+                name = share.thread.name.decode("utf-8", "replace") if share.thread.name != NULL else None
                 head = (share.thread.key, share.thread.os_id, name, bool(share.is_kept),
                         share.thread.python_thread)
             found.append(head + (share.packed.clamped, share.packed.untimed, share.packed.unbinned))

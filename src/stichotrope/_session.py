@@ -34,6 +34,7 @@ _SENT = (
     "max_blocks",
     "store",
     "timeline",
+    "store_limit_bytes",
 )
 _KEY = "stichotrope"  # in what `multiprocessing` sends to a child
 # Executed when a child reads what it is sent. A child that does not find the package goes on
@@ -109,7 +110,7 @@ class Session:
         """Keep a profiler that the program has made: its results are wanted when it is gone."""
         self._made.append(made)
         if self._settings.store is not None and made.store is None:
-            made.keep_in(self._settings.store)
+            made.keep_in(self._settings.store, limit_bytes=self._settings.store_limit_bytes)
         if self._settings.cpu:
             made.set_cpu(True)
         if self._settings.timeline is not None and not made.timeline_size:

@@ -69,6 +69,9 @@ _next_profiler_id = count(1).__next__
 
 _NO_WORK: tuple[Size, Size] = (None, None)  # (bytes, items)
 _MANY_FILES = 512  # in a store: then whoever opens it makes them fewer
+_MANY_FORKS = 128  # after so many, it is looked at again
+_MOST_NOTES = 4  # of what was removed from a store
+_forks = 0
 
 
 def _holding(locks: tuple[Any, ...], action: Callable[[], R]) -> R:
@@ -165,6 +168,9 @@ class Profiler(_core.Recorder):
     :param store: a directory in which all that is recorded is kept in a mapped file, which other
         processes read live (``stichotrope top``), and which is still there when this one was
         killed. Where that cannot be, it is a `RuntimeWarning`, and recording goes on without.
+    :param store_limit_bytes: how large the store may become, at least 1 MiB. Beyond it, what
+        processes have left that are gone is put together, and then the oldest of it removed; a file
+        that reaches it alone grows no more, and recording goes on in memory.
     :param cpu: whether passes take processor time, too: for how long their thread really ran. The
         system is asked twice a pass, which takes longer than all the rest of it: see `overhead`
         in the metadata. Passes of coroutines and generators have what they ran themselves.
@@ -193,6 +199,8 @@ class Profiler(_core.Recorder):
         "_start_ns",
         "_store_directory",
         "_store_failure",
+        "_store_limit_bytes",
+        "_store_notes",
         "_store_path",
         "_track_names",
         "_tracks",
@@ -206,6 +214,7 @@ class Profiler(_core.Recorder):
         max_nodes: int = 65_536,
         max_blocks: int = 65_536,
         store: StrPath | None = None,
+        store_limit_bytes: int = checks.STORE_BYTES,
         cpu: bool = False,
         timeline: int | None = None,
     ) -> None:
@@ -213,6 +222,8 @@ class Profiler(_core.Recorder):
         checks.check_limit(retain_threads, "retain_threads", *checks.RETAIN_THREADS)
         checks.check_limit(max_nodes, "max_nodes", *checks.MAX_NODES)
         checks.check_limit(max_blocks, "max_blocks", *checks.MAX_BLOCKS)
+        limit = store_limit_bytes
+        checks.check_limit(limit, "store_limit_bytes", *checks.STORE_LIMIT_BYTES)
         directory = None if store is None else _store_directory(store)
         checks.check_switch(cpu, "cpu")
         if timeline is not None:
@@ -234,6 +245,8 @@ class Profiler(_core.Recorder):
         self._store_directory: str | None = None
         self._store_path: str | None = None
         self._store_failure: str | None = None
+        self._store_limit_bytes = limit
+        self._store_notes: list[str] = []
         self._begin()
         self._profiler_id = _next_profiler_id()
         _holding((_REGISTRY_LOCK,), lambda: _PROFILER_REGISTRY.update({self._profiler_id: self}))
@@ -858,17 +871,21 @@ class Profiler(_core.Recorder):
         """The directory of the store that what is recorded is kept in, or None."""
         return self._store_directory
 
-    def keep_in(self, store: StrPath) -> None:
+    def keep_in(self, store: StrPath, *, limit_bytes: int | None = None) -> None:
         """Keep what is recorded in a mapped file, as `Profiler(…, store=…)` does.
 
         What other threads than the calling one have recorded before is not in it. Where it cannot
         be, it is a `RuntimeWarning`, and recording goes on without.
 
         :param store: a directory, made for this user alone if it is missing.
-        :raises TypeError: when it is no path.
-        :raises ValueError: when it is empty, or there is a store already.
+        :param limit_bytes: how large it may become; by default, as the profiler was given it.
+        :raises TypeError: when an argument is of the wrong type.
+        :raises ValueError: when it is empty, the limit out of range, or there is a store already.
         """
         directory = _store_directory(store)
+        if limit_bytes is not None:
+            checks.check_limit(limit_bytes, "limit_bytes", *checks.STORE_LIMIT_BYTES)
+            self._store_limit_bytes = limit_bytes
         self._keep_small(directory)
         if self._store_path is not None:
             raise ValueError(f"what {self._name!r} records is kept in {self._store_path} already")
@@ -886,6 +903,8 @@ class Profiler(_core.Recorder):
                 directory,
                 [(gates[idx], idx, name) for idx, name, _ in tracks],
                 [(gates[site.track_idx], site.name, site.file, site.line) for site in sites],
+                number=self._profiler_id,
+                limit_bytes=self._store_limit_bytes,
             )
         except StoreError as error:
             from warnings import warn
@@ -897,23 +916,26 @@ class Profiler(_core.Recorder):
                 stacklevel=4,
             )
 
-    @staticmethod
-    def _keep_small(directory: str) -> None:
+    def _keep_small(self, directory: str) -> None:
         """Compact a store that nobody else does it for, while there is time."""
-        from .store.file import count_files
+        from .store.file import is_large
 
-        if count_files(directory) > _MANY_FILES:
+        if is_large(directory, _MANY_FILES, self._store_limit_bytes):
             from .store.compact import compact
 
-            compact(directory, patience_s=0.1)
+            self._store_notes += compact(
+                directory, limit_bytes=self._store_limit_bytes, patience_s=0.1
+            )
+            del self._store_notes[:-_MOST_NOTES]
 
     def _store_warnings(self) -> list[str]:
         """Return what results say of a store that does not have all of it."""
         number = self._file_error()
         if self._store_directory is None or number is None:
-            return []
+            return self._store_notes[:]
         reason = os.strerror(number) if number else self._store_failure or "it was left"
-        return [f"not all of it is kept in the store {self._store_directory}: {reason}"]
+        kept = f"not all of it is kept in the store {self._store_directory}: {reason}"
+        return [*self._store_notes, kept]
 
     def gather(
         self, directory: StrPath | None = None, *, period_s: float = 1.0, anew: bool = False
@@ -1178,13 +1200,31 @@ def _prepare() -> None:
         first()
 
 
-def _load_kept(path: str) -> ProfilerResults:
-    from .store.reader import load_kept
+class _StoreFiles:
+    """Reads files of stores, and keeps them few."""
 
-    return load_kept(path)
+    @staticmethod
+    def read(path: str) -> ProfilerResults:
+        from .store.reader import load_kept
+
+        return load_kept(path)
+
+    @staticmethod
+    def read_all(
+        paths: list[str], left_out: Callable[[Exception], object]
+    ) -> list[ProfilerResults]:
+        from .store.together import load_kept_files
+
+        return load_kept_files(paths, left_out)
+
+    @staticmethod
+    def keep_few(directory: str) -> list[str]:
+        from .store.compact import compact
+
+        return compact(directory)
 
 
-OTHER_KINDS[".stichotrope"] = _load_kept
+OTHER_KINDS[".stichotrope"] = _StoreFiles
 
 
 def _store_directory(given: object) -> str:
@@ -1223,7 +1263,15 @@ def _after_fork_in_child() -> None:
             profiler._open_in(profiler.store)
 
 
+def _after_fork_in_parent() -> None:
+    """Keep stores small in which each child makes a file, though nobody ever looks at them."""
+    global _forks
+    _forks += 1
+    if _forks % _MANY_FORKS == 0:
+        for directory, profiler in {p.store: p for p in profilers() if p.store}.items():
+            if directory is not None:
+                profiler._keep_small(directory)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        after_in_child=_after_fork_in_child,
-    )
+    os.register_at_fork(after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -96,7 +96,7 @@ def _temporary_in(directory: str) -> str:
     return os.path.join(directory, f".stichotrope-{os.urandom(8).hex()}.tmp")
 
 
-def write_whole(path: StrPath, text: str) -> None:
+def write_whole(path: StrPath, text: str, *, is_private: bool = False) -> None:
     """Write a text file in UTF-8 so that it is complete or, after an error, untouched.
 
     The text goes into a new file in the same directory, which then takes the target's place and
@@ -105,32 +105,34 @@ def write_whole(path: StrPath, text: str) -> None:
 
     :param path: the target.
     :param text: its whole contents; line ends are written as they are.
+    :param is_private: whether nobody but its user may read it.
     :raises TypeError: when the path or the text is of the wrong type.
     :raises OSError: when the target cannot be written; ``filename`` is the target.
     """
     target = checked_path(path)
     if not isinstance(text, str):
         raise TypeError(f"the contents of {target} must be a str, not {type(text).__name__}")
-    write_bytes_whole(target, text.encode("utf-8"))
+    write_bytes_whole(target, text.encode("utf-8"), is_private=is_private)
 
 
-def write_bytes_whole(path: StrPath, data: bytes) -> None:
+def write_bytes_whole(path: StrPath, data: bytes, *, is_private: bool = False) -> None:
     """Write a file of bytes in the way of `write_whole`.
 
     :param path: the target.
     :param data: its whole contents.
+    :param is_private: whether nobody but its user may read it.
     :raises TypeError: when the path is of the wrong type.
     :raises OSError: when the target cannot be written; ``filename`` is the target.
     """
     target = checked_path(path)
     try:
-        _write(target, data)
+        _write(target, data, is_private)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(error.errno or errno.EIO, reason, target) from error
 
 
-def _write(target: str, data: bytes) -> None:
+def _write(target: str, data: bytes, is_private: bool) -> None:
     descriptor = _descriptor(target)
     if descriptor is not None:
         with open(descriptor, "wb", closefd=False) as stream:
@@ -138,7 +140,8 @@ def _write(target: str, data: bytes) -> None:
         return
     mode = _mode_of(target)
     if mode is None or stat.S_ISREG(mode):
-        _replace(os.path.realpath(target), data, mode)
+        own = stat.S_IRUSR | stat.S_IWUSR
+        _replace(os.path.realpath(target), data, own if is_private else mode)
     else:
         with open(target, "wb") as stream:
             stream.write(data)

@@ -6,7 +6,7 @@ import os
 
 from .. import profiler  # noqa: F401  # knows of stores' files
 from ..results import GATHERED_SUFFIX, OTHER_KINDS, ProfilerResults
-from ..results.gathered import load_any, readable, results_files, without_repeats
+from ..results.gathered import kept_few, load_any, readable, results_files, without_repeats
 from ..results.merge import by_profiler
 from . import CommandError, reason, say
 
@@ -34,6 +34,8 @@ def load(paths: Iterable[str]) -> list[ProfilerResults]:
 
 
 def _in_directory(directory: str) -> list[ProfilerResults]:
+    for sentence in kept_few(directory):
+        say(f"stichotrope: {sentence}")
     try:
         files = results_files(directory)
     except OSError as error:
@@ -44,18 +46,7 @@ def _in_directory(directory: str) -> list[ProfilerResults]:
         expected = f"results files, named {kinds} or *.json"
         kind = "none that can be read" if files else "none"
         raise CommandError(f"{directory} should hold {expected}, but there are {kind}")
-    _compact(directory)
     return found
-
-
-def _compact(directory: str) -> None:
-    """Keep a store small, now that it was read."""
-    if not any(name.endswith(tuple(OTHER_KINDS)) for name in os.listdir(directory)):
-        return
-    from ..store.compact import compact
-
-    for sentence in compact(directory):
-        say(f"stichotrope: {sentence}")
 
 
 def left_out(error: Exception) -> None:

@@ -45,6 +45,7 @@ def configured(make: Callable[..., P], name: str | None, settings: Settings | No
         "max_blocks": chosen.max_blocks,
         "store": chosen.store,
         "timeline": chosen.timeline,
+        "store_limit_bytes": chosen.store_limit_bytes,
     }
     profiler = make(**{key: value for key, value in given.items() if value is not None})
     if chosen.cpu:

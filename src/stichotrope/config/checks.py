@@ -7,6 +7,9 @@ RETAIN_THREADS = (0, 1_000_000)
 MAX_NODES = (1, 1 << 24)
 MAX_BLOCKS = (1, 1 << 23)
 TIMELINE = (128, 1 << 22)
+STORE_LIMIT_BYTES = (1 << 20, 1 << 50)
+
+STORE_BYTES = 1 << 30  # how large a store may be, unless somebody says otherwise
 
 
 def check_track(track: object) -> None:

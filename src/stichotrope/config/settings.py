@@ -63,6 +63,7 @@ _SETTINGS: dict[str, _Setting] = {
     "limit": _Setting(kinds.Count(1)),
     "report_at_exit": _Setting(kinds.Switch(), False, PREFIX + "REPORT"),
     "store": _Setting(kinds.Path()),
+    "store_limit_bytes": _Setting(kinds.Count(*checks.STORE_LIMIT_BYTES)),
     "gather": _Setting(kinds.Path()),
     "gather_period_s": _Setting(kinds.Seconds(), 1.0),
     "gather_anew": _Setting(kinds.Switch(), False),
@@ -91,6 +92,8 @@ class Settings:
     :ivar limit: how many blocks a report shows of each track; None for all.
     :ivar report_at_exit: whether the default profiler prints its report when the program ends.
     :ivar store: the directory in which profilers keep what they record in mapped files, or None.
+    :ivar store_limit_bytes: how large such a directory may become; None for the default of
+        `Profiler`.
     :ivar gather: the directory that each process keeps its results in, or None; see
         `Profiler.gather`.
     :ivar gather_period_s: the time between these writes in seconds.
@@ -119,6 +122,7 @@ class Settings:
     limit: int | None
     report_at_exit: bool
     store: str | None
+    store_limit_bytes: int | None
     gather: str | None
     gather_period_s: float
     gather_anew: bool

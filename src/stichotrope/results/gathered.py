@@ -13,13 +13,15 @@ from .plain import ResultsFormatError
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any
 
     from .._text.files import StrPath
     from .model import ProfilerResults
 
 
 _JSON = ".json"
-COMPACTED = "compacted"  # in metadata: the processes that were added last
+_OVER = ("ended", "killed")
+COMPACTED = "compacted"  # in metadata: the names of the files that were added last
 
 
 def load_all(directory: StrPath, name: str | None) -> ProfilerResults:
@@ -27,6 +29,7 @@ def load_all(directory: StrPath, name: str | None) -> ProfilerResults:
     if name is not None and not isinstance(name, str):
         raise TypeError(f"a profiler's name is a str or None, not {name!r}")
     folder = checked_path(directory)
+    said = kept_few(folder)
     parts, skipped = _load_files(folder)
     chosen = _chosen(parts, name, folder, skipped)
     if skipped:
@@ -39,7 +42,7 @@ def load_all(directory: StrPath, name: str | None) -> ProfilerResults:
             RuntimeWarning,
             stacklevel=3,
         )
-    said = [f"left out: {sentence}" for sentence in skipped]
+    said += [f"left out: {sentence}" for sentence in skipped]
     return merged_processes(sorted(chosen, key=_first_start), [*said, *_of_older_runs(chosen)])
 
 
@@ -72,7 +75,7 @@ def load_any(path: str) -> ProfilerResults:
     :raises OSError: when it cannot be read.
     :raises ResultsFormatError: when it holds no results.
     """
-    kinds = (read for suffix, read in OTHER_KINDS.items() if path.endswith(suffix))
+    kinds = (kind.read for suffix, kind in OTHER_KINDS.items() if path.endswith(suffix))
     return next(kinds, load)(path)
 
 
@@ -83,42 +86,63 @@ def without_repeats(parts: Iterable[ProfilerResults]) -> list[ProfilerResults]:
     """
     parts = list(parts)
     kept = {_source(part) for part in parts if "state" in part.metadata}
-    compacted = {one for part in parts for one in _compacted(part)}
-    return [
-        part
-        for part in parts
-        if ("state" in part.metadata or _source(part) not in kept)
-        and not ("state" in part.metadata and _source(part) in compacted)
-    ]
+    return [part for part in parts if "state" in part.metadata or _source(part) not in kept]
 
 
-def _compacted(part: ProfilerResults) -> list[tuple[str, object]]:
-    """Return the processes that were added last: their files may still be there."""
-    known = part.metadata.get(COMPACTED)
-    if not isinstance(known, list):
-        return []
-    return [(part.profiler_name, instance) for instance in known if isinstance(instance, str)]
+def compacted_in(metadata: dict[str, Any]) -> list[str]:
+    """Return the names of the files that were added last: they may still be there.
+
+    :param metadata: of results that files were put together in, or of others.
+    """
+    known = metadata.get(COMPACTED)
+    return [name for name in known if isinstance(name, str)] if isinstance(known, list) else []
 
 
-def _source(part: ProfilerResults) -> tuple[str, object]:
-    return part.profiler_name, part.metadata.get("instance", id(part))
+def _source(part: ProfilerResults) -> tuple[str, object, str]:
+    number, _, _ = str(part.metadata.get("recording", "")).partition("-")
+    return part.profiler_name, part.metadata.get("instance", id(part)), number
 
 
 def readable(
-    paths: Iterable[str], left_out: Callable[[OSError | ResultsFormatError], object]
+    paths: Iterable[str], left_out: Callable[[Exception], object]
 ) -> list[ProfilerResults]:
     """Return the results in files, leaving out those that cannot be read.
 
     :param paths: the files.
     :param left_out: called with the error of each file that is left out.
     """
-    found = []
+    paths = list(paths)
+    found: list[ProfilerResults] = []
+    others = {suffix: [path for path in paths if path.endswith(suffix)] for suffix in OTHER_KINDS}
     for path in paths:
+        if path.endswith(tuple(OTHER_KINDS)):
+            continue
         try:
-            found.append(load_any(path))
+            found.append(load(path))
         except (OSError, ResultsFormatError) as error:
             left_out(error)
+    there = {name for part in found for name in compacted_in(part.metadata)}
+    for suffix, mine in others.items():
+        new = [path for path in mine if os.path.basename(path) not in there]
+        if new:
+            found += OTHER_KINDS[suffix].read_all(new, left_out)
     return found
+
+
+def kept_few(directory: str) -> list[str]:
+    """Have files that grow in number be put together, and return what is to be said of it.
+
+    :param directory: where they are.
+    """
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return []
+    said: list[str] = []
+    for suffix, kind in OTHER_KINDS.items():
+        if any(name.endswith(suffix) for name in names):
+            said += kind.keep_few(directory)
+    return said
 
 
 class Followed:
@@ -139,8 +163,12 @@ class Followed:
                 status = os.stat(path)
                 state = status.st_mtime_ns, status.st_size
                 known = self._read.get(path)
-                # A mapped file changes without being written to.
-                is_known = known is not None and known[0] == state and path.endswith(_JSON)
+                # A mapped file changes without being written to, while its process lives.
+                is_known = (
+                    known is not None
+                    and known[0] == state
+                    and (path.endswith(_JSON) or known[1].metadata.get("state") in _OVER)
+                )
                 read[path] = known if known and is_known else (state, load_any(path))
             except (OSError, ResultsFormatError):
                 continue
@@ -177,19 +205,21 @@ def results_files(directory: str) -> list[str]:
 
 def _load_files(folder: str) -> tuple[list[ProfilerResults], list[str]]:
     """Return the results in a directory's files, and a sentence for each that has none."""
-    parts: list[ProfilerResults] = []
     skipped: list[str] = []
-    for path in _left_by_processes(folder):
-        if not os.path.isfile(path):  # reading a named pipe would wait for who writes to it
-            skipped.append(f"{path}: not a regular file")
-            continue
-        try:
-            parts.append(load_any(path))
-        except OSError as error:
-            skipped.append(f"{path}: {error.strerror or error}")
-        except ResultsFormatError as error:
+
+    def left_out(error: Exception) -> None:
+        if isinstance(error, OSError):
+            skipped.append(f"{error.filename}: {error.strerror or error}")
+        else:
             skipped.append(str(error))  # it begins with the path
-    return without_repeats(parts), skipped
+
+    regular = []
+    for path in _left_by_processes(folder):
+        if os.path.isfile(path):
+            regular.append(path)
+        else:  # reading a named pipe would wait for who writes to it
+            skipped.append(f"{path}: not a regular file")
+    return without_repeats(readable(regular, left_out)), skipped
 
 
 def _chosen(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 # What the metadata says of one process.
-_OF_ONE = (
+OF_ONE = (
     *("process", "instance", "recording", "worker", "roots", "threads", "folded_threads"),
     SELECTED,
 )
@@ -255,7 +255,7 @@ def merged_metadata(
     """
     runs = [run for metadata in parts for run in runs_of(metadata)]
     whole = {**parts[0], "merged": runs, "warnings": warnings}
-    for key in _OF_ONE:  # what only the first process said of itself stays under "merged" alone
+    for key in OF_ONE:  # what only the first process said of itself stays under "merged" alone
         whole.pop(key, None)
     if len({process.host for process in processes}) > 1:
         whole.pop("host", None)

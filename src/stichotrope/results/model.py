@@ -12,18 +12,30 @@ from .record import Record, field
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any
+    from typing import Any, Protocol
 
     from .._text.files import StrPath
     from .shares import Share
+
+    class OtherKind(Protocol):
+        """What reads files of a kind, and keeps them few."""
+
+        def read(self, path: str) -> ProfilerResults: ...
+
+        def read_all(
+            self, paths: list[str], left_out: Callable[[Exception], object]
+        ) -> list[ProfilerResults]: ...
+
+        def keep_few(self, directory: str) -> list[str]: ...
+
 
 FORMAT = "stichotrope-results"
 FORMAT_VERSION = 4  # a field says since which it is in documents
 GATHERED_SUFFIX = ".stichotrope.json"  # of the files that `ProfilerResults.load_all` reads
 OTHER_PATHS = "(other paths)"
 OTHER_BLOCKS = "(other blocks)"
-# Suffix → what reads such a file, besides those of results: set by who writes them.
-OTHER_KINDS: dict[str, Callable[[str], ProfilerResults]] = {}
+# Suffix → what reads such files, besides those of results: set by who writes them.
+OTHER_KINDS: dict[str, OtherKind] = {}
 OVERHEAD_FACTOR = 5  # see `is_mostly_overhead`
 PERCENTILES = (50, 95, 99)  # those that documents and reports tell
 

@@ -11,6 +11,8 @@ from weakref import WeakSet
 from .. import _core
 from .._text.files import checked_path
 from ..config import clock
+from ..config.checks import STORE_BYTES
+from ..results import GATHERED_SUFFIX
 from ..snapshot.take import process_facts
 
 TYPE_CHECKING = False
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
         @property
         def name(self) -> str: ...
 
-        def _open_file(self, descriptor: int, about: bytes) -> bool: ...
+        def _open_file(self, descriptor: int, about: bytes, limit: int) -> bool: ...
 
         def _end_file(self) -> None: ...
 
@@ -57,6 +59,9 @@ def open_file(
     directory: str,
     tracks: Sequence[tuple[int, int, str]],
     sites: Sequence[tuple[int, str, str, int]],
+    *,
+    number: int = 0,
+    limit_bytes: int = STORE_BYTES,
 ) -> str:
     """Keep what a profiler records in a file of its own from now on, and return the file's path.
 
@@ -64,6 +69,8 @@ def open_file(
     :param directory: where the file is to be; made, for this user alone, if it is missing.
     :param tracks: (number in the core, index, name) of the tracks that are there already.
     :param sites: (track's number in the core, name, file, line) of the call sites, in order.
+    :param number: the profiler's, which no other of this process has.
+    :param limit_bytes: how large the store may be, and so each file.
     :raises StoreError: when that cannot be.
     """
     if not sys.platform.startswith(("linux", "darwin", "freebsd")):
@@ -76,7 +83,7 @@ def open_file(
     except OSError as error:
         raise StoreError(f"{directory}: {error.strerror or error}") from None
     try:
-        profiler._open_file(descriptor, _about(profiler.name))
+        profiler._open_file(descriptor, _about(profiler.name, number, limit_bytes), limit_bytes)
     except OSError as error:
         os.close(descriptor)
         _remove(path)
@@ -114,11 +121,13 @@ def _new_descriptor(directory: str, name: str) -> int:
     return descriptor
 
 
-def _about(name: str) -> bytes:
+def _about(name: str, number: int, limit_bytes: int) -> bytes:
     import json
 
     facts = {
         "profiler_name": name,
+        "number": number,
+        "limit_bytes": limit_bytes,
         "command": list(getattr(sys, "orig_argv", sys.argv)),
         "opened_ns": time.time_ns(),
         "rate": clock.rate(),
@@ -140,12 +149,19 @@ def _remove(path: str) -> None:
         pass
 
 
-def count_files(directory: str) -> int:
-    """Return how many files a store has, 0 when it cannot be read."""
+def is_large(directory: str, files: int, size: int) -> bool:
+    """Return whether a store has more files, or more bytes, than it should; not if it is none yet.
+
+    :param directory: the store.
+    :param files: so many may be there.
+    :param size: so many bytes may be in them.
+    """
     try:
-        return sum(name.endswith(SUFFIX) for name in os.listdir(directory))
+        with os.scandir(directory) as found:
+            mine = [entry for entry in found if entry.name.endswith((SUFFIX, GATHERED_SUFFIX))]
+        return len(mine) > files or sum(entry.stat().st_size for entry in mine) > size
     except OSError:
-        return 0
+        return False
 
 
 def _end_all() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from ..results import ProfileBlock, ProfilerResults, ResultsFormatError
 from ..results.difference import difference
 from .file import SUFFIX
-from .reader import KeptRecords, paths_in
+from .reader import KeptRecords, by_age, paths_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,6 +126,8 @@ class Watch:
         paths = paths_in(self._directory)
         self._others.intersection_update(paths)
         found = []
+        unknown = [path for path in paths if path not in self._others and path not in self._known]
+        self._others.update(by_age(unknown)[1])
         for path in paths:
             if path not in self._others:
                 look = self._look(path)

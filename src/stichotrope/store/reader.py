@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-import struct
 from typing import Any
 
 from .. import _core
 from .._text.files import files_in
 from .._text.format import format_time_ns
-from ..results import ProfilerResults, ResultsFormatError, default_track_name
-from ..snapshot.aggregate import Rate, Site
+from ..results import ProfilerResults, ResultsFormatError
+from ..snapshot.aggregate import Rate
 from ..snapshot.inflight import OpenBlock, open_blocks
 from ..snapshot.take import Origin, View
 from .file import SUFFIX
+from .said import Names, read_log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_ABOUT, _TRACK, _SITE = 1, 2, 3  # what the log says
-_LARGE = 0xFFFFFFFF  # an index that stands before the name, for want of room
-_UNKNOWN = "(unknown block)"
 _MOST_NAMED = 8  # of what was open when a process was killed
 _ATTEMPTS = 20
+
+
+class OfProcess:
+    """What a file says of a process that is gone.
+
+    :ivar facts: what results say of it.
+    :ivar rate: how long a tick was.
+    :ivar began_ns: when recording began, in ns since the epoch.
+    :ivar lasted_ticks: for how long it went on.
+    :ivar warnings: what results warn of.
+    """
+
+    __slots__ = ("began_ns", "facts", "lasted_ticks", "rate", "warnings")
+
+    def __init__(
+        self,
+        facts: dict[str, Any],
+        rate: Rate,
+        began_ns: int,
+        lasted_ticks: int,
+        warnings: list[str],
+    ) -> None:
+        self.facts = facts
+        self.rate = rate
+        self.began_ns = began_ns
+        self.lasted_ticks = lasted_ticks
+        self.warnings = warnings
 
 
 class KeptRecords:
@@ -38,11 +61,13 @@ class KeptRecords:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.said = b""  # of its names
+        self._names: Names | None = None
         self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
                 raise ResultsFormatError(f"{path}: it is no regular file")
-            self.lives = _is_locked(self._descriptor)
+            self.lives = is_locked(self._descriptor)
             self._read()
         except BaseException:
             os.close(self._descriptor)
@@ -63,61 +88,54 @@ class KeptRecords:
         size = os.fstat(self._descriptor).st_size
         try:
             self._kept = _core.KeptFile(self._descriptor, size, self.lives)
-            self._understand(self._kept.said())
+            self._understand()
         except ValueError as error:
             raise ResultsFormatError(f"{self.path}: {error}") from None
 
-    def _understand(self, said: Iterable[tuple[int, bytes]]) -> None:
-        self.about: dict[str, Any] = {}
-        tracks: dict[int, tuple[int, str, bool]] = {}
-        sites: dict[int, tuple[int, int, str, str]] = {}
-        for kind, data in said:
-            if kind == _ABOUT:
-                self.about = _object(data)
-            elif kind == _TRACK and len(data) >= 12:
-                enabled, number, index = struct.unpack_from("=3I", data)
-                name = data[12:]
-                if index == _LARGE:
-                    digits, _, name = name.partition(b"\0")
-                    index = int(digits) if digits.isdigit() else index
-                tracks[number] = (index, _text(name), bool(enabled))
-            elif kind == _SITE and len(data) >= 16:
-                site, track, line, length = struct.unpack_from("=4I", data)
-                sites[site] = (
-                    track,
-                    line,
-                    _text(data[16 : 16 + length]),
-                    _text(data[16 + length :]),
-                )
-        # Numbers are given in order: what is missing in between was not said for want of room.
-        count = 1 + max((n for n in tracks if n < 1 << 20), default=-1)
-        taken = {track[0] for track in tracks.values()}
-        spare = iter(n for n in range(1 << 21) if n not in taken)
-        self.tracks = [tracks.get(n) or _nameless(next(spare)) for n in range(count)]
-        if sites and not self.tracks:
-            self.tracks.append(_nameless(0))
-        self._sites: list[Site] = []
-        self._in_track: dict[int, int] = {}
-        for number in range(1 + max((n for n in sites if n < 1 << 24), default=-1)):
-            self._add_site(sites.get(number, (0, 0, _UNKNOWN, "")))
+    def _understand(self) -> None:
+        self.about, said = read_log(self._kept.log())
+        if said != self.said:
+            self.said, self._names = said, None
 
-    def _add_site(self, said: tuple[int, int, str, str]) -> None:
-        track, line, name, file = said
-        index = self.tracks[track if track < len(self.tracks) else 0][0]
-        block = self._in_track[index] = self._in_track.get(index, -1) + 1
-        self._sites.append(Site(index, block, name, file, line))
+    @property
+    def names(self) -> Names:
+        """What it says of tracks and call sites."""
+        if self._names is None:
+            self._names = Names(self.said)
+        return self._names
 
-    def _know(self, sites: Iterable[int]) -> None:
-        """See to it that all sites are known that records speak of, and that there is a track."""
-        if not self.tracks:
-            self.tracks.append(_nameless(0))
-        missing = max(sites, default=-1) + 1 - len(self._sites)
-        if missing > 1 << 20:
-            raise ResultsFormatError(
-                f"{self.path}: it is damaged: it speaks of {missing:,} unknown blocks"
-            )
-        for _ in range(missing):
-            self._add_site((0, 0, _UNKNOWN, ""))
+    @property
+    def number(self) -> int:
+        """The profiler's, in its process."""
+        number = self.about.get("number")
+        return number if type(number) is int else 0
+
+    @property
+    def clock(self) -> str:
+        """Which clock its times are of."""
+        return self._kept.clock
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What results say of the process."""
+        told = self.about.get("facts")
+        return dict(told) if isinstance(told, dict) else {}
+
+    def add_to(
+        self, sums: _core.Together, sites: bytes, tracks: bytes, *, has_unknown: bool
+    ) -> tuple[int, ...]:
+        """Add what a process has recorded that is gone; return what it comes to.
+
+        :param sums: what it is added to.
+        :param sites: what numbers its sites have there.
+        :param tracks: what numbers its tracks have there.
+        :param has_unknown: whether the last of the sites is for those that it does not name.
+        :raises ResultsFormatError: when it speaks of others.
+        """
+        try:
+            return sums.add(self._kept, sites, tracks, has_unknown)
+        except ValueError as error:
+            raise ResultsFormatError(f"{self.path}: it is damaged: {error}") from None
 
     @property
     def name(self) -> str:
@@ -133,7 +151,7 @@ class KeptRecords:
 
     def still_lives(self) -> bool:
         """Return whether the process that writes the file goes on."""
-        return self.lives and _is_locked(self._descriptor)
+        return self.lives and is_locked(self._descriptor)
 
     @property
     def process(self) -> int:
@@ -160,7 +178,7 @@ class KeptRecords:
             if self._kept.is_current():
                 break
         if self.lives:
-            self._understand(self._kept.said())
+            self._understand()
         return snapshot
 
     def view(self) -> View:
@@ -168,8 +186,9 @@ class KeptRecords:
         snapshot = self._snapshot()
         facts = self._kept.head_facts()
         rate = self._rate(facts)
-        nodes = snapshot.merged()[0]
-        self._know(node[1] for node in nodes)
+        sites = self.names.sites
+        if snapshot.confine(len(sites)):
+            sites = [*sites, self.names.unknown]
         if self.lives and facts["clock"] != "manual":
             lasted = _core.ticks_of(facts["clock"]) - facts["began_ticks"]
         else:
@@ -179,14 +198,25 @@ class KeptRecords:
         duration = rate.time(lasted)
         opened = self.open_blocks(rate)
         return View(
-            self.name, snapshot, self._sites, self.tracks, facts["began_ns"], duration,
-            origin=self._origin(facts, rate, opened),
+            self.name, snapshot, sites, self.names.tracks, facts["began_ns"], duration,
+            number=self.number, origin=self._origin(facts, rate, opened),
         )  # fmt: skip
 
+    def of_process(self, *, told: bool) -> OfProcess:
+        """Return what is said of a process that is gone.
+
+        :param told: whether to say what was open when it died, and what results warn of.
+        """
+        facts = self._kept.head_facts()
+        rate = self._rate(facts)
+        origin = self._origin(facts, rate, self.open_blocks(rate)) if told else None
+        about = {**self.facts, "process": facts["process"]} if origin is None else origin.facts
+        lasted = max(facts["over_ticks"] - facts["began_ticks"], 0)
+        warnings = [] if origin is None else origin.warnings
+        return OfProcess(about, rate, facts["began_ns"], lasted, warnings)
+
     def _origin(self, facts: dict[str, Any], rate: Rate, opened: list[OpenBlock]) -> Origin:
-        told = self.about.get("facts")
-        about = dict(told) if isinstance(told, dict) else {}
-        about["process"] = facts["process"]
+        about = {**self.facts, "process": facts["process"]}
         state = "running" if self.lives else "ended" if facts["has_ended"] else "killed"
         about["state"] = state
         if state == "killed":
@@ -214,18 +244,22 @@ class KeptRecords:
         :param rate: how long a tick is; by default what the file says.
         """
         running = self._kept.open_passes()
-        self._know(each[0] for each in running)
-        names = {index: name for index, name, _ in self.tracks}
+        sites = [*self.names.sites, self.names.unknown]
+        known = [(min(each[0], len(sites) - 1), *each[1:]) for each in running]
+        names = {index: name for index, name, _ in self.names.tracks}
         rate = rate or self._rate(self._kept.head_facts())
-        return open_blocks(running, (), self._sites, names, rate, {})
+        return open_blocks(known, (), sites, names, rate, {})
 
     def results(self) -> ProfilerResults:
         """Return what is recorded until now, or was until the process ended."""
         return self.view().results()
 
 
-def _is_locked(descriptor: int) -> bool:
-    """Whether the process that has a file lives: it holds a lock, which ends with it."""
+def is_locked(descriptor: int) -> bool:
+    """Return whether the process that has a file lives: it holds a lock, which ends with it.
+
+    :param descriptor: of the open file.
+    """
     import fcntl
 
     try:
@@ -234,22 +268,6 @@ def _is_locked(descriptor: int) -> bool:
         return True
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     return False
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
-
-
-def _nameless(index: int) -> tuple[int, str, bool]:
-    return index, default_track_name(index), True
 
 
 def _plain(block: OpenBlock) -> dict[str, Any]:
@@ -287,6 +305,31 @@ def paths_in(directory: str) -> list[str]:
     :raises OSError: when the directory cannot be read.
     """
     return files_in(directory, SUFFIX)
+
+
+def by_age(paths: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the files of processes that live, or may; and of others, the oldest first.
+
+    :param paths: the files; what cannot be opened is taken for one of the first.
+    """
+    lives: list[str] = []
+    gone: list[tuple[int, str]] = []
+    for path in paths:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            lives.append(path)
+            continue
+        try:
+            if is_locked(descriptor):
+                lives.append(path)
+            else:
+                gone.append((os.fstat(descriptor).st_mtime_ns, path))
+        except OSError:
+            lives.append(path)
+        finally:
+            os.close(descriptor)
+    return lives, [path for _, path in sorted(gone)]
 
 
 def load_kept(path: str) -> ProfilerResults:
