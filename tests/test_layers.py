@@ -39,6 +39,7 @@ ROOMS: dict[str, set[str]] = {
     "profiler": {"_core", "instrumentation", "results", "snapshot"},
     "_ended": {"_core"},
     "_session": {"_ended", "instrumentation", "profiler", "results", "store"},
+    "attach": {"_core", "instrumentation", "profiler"},
     "cli": {"_ended", "_session", "instrumentation", "profiler", "results"},
     "__main__": {"cli"},
     "_sent": {"_core", "instrumentation", "profiler", "results"},
@@ -54,7 +55,7 @@ for _room, _used in ROOMS.items():
 # What it may import besides, but inside a function only: importing the package must not load it.
 LAZY: dict[str, set[str]] = {
     "profiler": {"export", "report", "repetition", "store"},
-    "cli": {"_core", "export", "report", "statistics", "store"},
+    "cli": {"_core", "attach", "export", "report", "statistics", "store"},
     "_default": {"report"},
     "_sent": {"store"},
     "integrations": {"_core", "_default", "cli", "export", "statistics", "store"},
@@ -63,6 +64,8 @@ LAZY: dict[str, set[str]] = {
 
 # Which packages from outside a room may import, besides the standard library.
 OUTSIDE: dict[str, set[str]] = {
+    # Of the standard library, from 3.14 on.
+    "attach": {"_remote_debugging"},
     "_text": {"rich"},
     "cli": {"argcomplete", "rich"},
     "config": {"tomllib"},

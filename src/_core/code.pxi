@@ -122,6 +122,7 @@ cdef struct Run:               # of a generator's or coroutine's body, for one t
 cdef Map runs[RUN_TABLES]      # a frame -> its first Run
 cdef uint64_t runs_lifted = 0  # atomic
 cdef uint64_t codes_tracked = 0  # of which the interpreter says how they end
+cdef uint64_t codes_told = 0  # of which it says anything
 
 # ---- marks, and what is told of them
 
@@ -146,6 +147,7 @@ cdef void let_mark_go(void* mark) noexcept:
     if m == NULL:
         return
     st_lock_marks()
+    note_told(m, 0)
     if m.events & RETURNS:
         note_tracked(-1)
     t = m.targets
@@ -191,6 +193,10 @@ cdef void note_tracked(int change) noexcept:
     except:  # the interpreter may be shutting down
         pass
 
+cdef void note_told(Mark* m, uint32_t events) noexcept:
+    global codes_told
+    codes_told += (events != 0) - (m.events != 0)
+
 cdef int set_events(Mark* m, uint32_t events) except -1:
     """Has the interpreter tell some events of a code, and no others. Its caller holds the lock of marks."""
     cdef int change = (events & RETURNS != 0) - (m.events & RETURNS != 0)
@@ -204,6 +210,7 @@ cdef int set_events(Mark* m, uint32_t events) except -1:
         if change > 0:
             note_tracked(-change)
         raise
+    note_told(m, events)
     m.events = events
     if change < 0:
         note_tracked(change)
@@ -770,6 +777,24 @@ cdef void forget_targets(Store* s) noexcept:
 def can_track_code():
     """Whether the interpreter says when code is entered and left: from CPython 3.12 on, where a tool's number is free."""
     return bool(become_tool() and st_frame_offset > 0)
+
+def give_number_back():
+    """Gives back the number that we have among the interpreter's tools, unless something is told of any code; whether it
+    was given back. It is taken again when it is needed."""
+    global monitoring_tool
+    cdef bint given = False
+    st_lock_marks()
+    try:
+        if is_told() and not codes_told and monitoring.get_tool(monitoring_tool) == "stichotrope":
+            monitoring.set_events(monitoring_tool, 0)
+            for event in (STARTS, RETURNS, YIELDS, RESUMES, THROWS, UNWINDS):
+                monitoring.register_callback(monitoring_tool, event, None)
+            monitoring.free_tool_id(monitoring_tool)
+            monitoring_tool = -1
+            given = True
+    finally:
+        st_unlock_marks()
+    return given
 
 def code_events(code):
     """The events, as `sys.monitoring` numbers them, that the interpreter is to tell of a code object; for tests."""

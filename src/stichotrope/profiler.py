@@ -251,9 +251,13 @@ class Profiler(_core.Recorder):
         self._profiler_id = _next_profiler_id()
         _holding((_REGISTRY_LOCK,), lambda: _PROFILER_REGISTRY.update({self._profiler_id: self}))
         _forget_dead_profilers()
-        _prepare()
         if directory is not None:
             self.keep_in(directory)
+        self._appear()
+
+    def _appear(self) -> None:
+        """Have those know of it who wait for profilers."""
+        _prepare()
         for tell in [*ON_NEW, *ON_MADE]:
             tell(self)
 
@@ -907,14 +911,17 @@ class Profiler(_core.Recorder):
                 limit_bytes=self._store_limit_bytes,
             )
         except StoreError as error:
-            from warnings import warn
-
             self._store_path, self._store_failure = None, str(error)
-            warn(
-                f"what {self._name!r} records is kept in memory only: {error}",
-                RuntimeWarning,
-                stacklevel=4,
-            )
+            self._warn_of_memory()
+
+    def _warn_of_memory(self) -> None:
+        from warnings import warn
+
+        warn(
+            f"what {self._name!r} records is kept in memory only: {self._store_failure}",
+            RuntimeWarning,
+            stacklevel=5,
+        )
 
     def _keep_small(self, directory: str) -> None:
         """Compact a store that nobody else does it for, while there is time."""

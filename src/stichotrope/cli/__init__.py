@@ -26,6 +26,7 @@ _WIDEST_HELP = 100
 COMMANDS = {
     "demo": "run a small program and show its report: a first look",
     "run": "run a program and report on it",
+    "attach": "time functions of a process that runs already",
     "top": "show what running processes spend their time on now",
     "report": "show saved results, in one of many forms",
     "compare": "say what became faster or slower between two versions",
@@ -133,6 +134,10 @@ def _module(name: str) -> ModuleType:
         from . import demo
 
         return demo
+    if name == "attach":
+        from . import attach
+
+        return attach
     if name == "top":
         from . import top
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 
+from ..instrumentation.own import beside
 from ._program import CODE, MAIN, MODULE
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ._program import Program
-
-AUTO = "auto"
-_MOST = 200  # modules; a folder that has more is no program's own
 
 
 def targets(program: Program) -> list[str]:
@@ -36,27 +32,3 @@ def _folder(program: Program) -> str:
         return os.curdir
     path = os.path.realpath(program.target)
     return path if os.path.isdir(path) else os.path.dirname(path)
-
-
-def beside(folder: str) -> list[str]:
-    """Return a pattern for each module and package in a folder, none where these are too many.
-
-    :param folder: the folder.
-    """
-    try:
-        found = sorted(_patterns(folder))
-    except OSError:
-        return []
-    return found if len(found) <= _MOST else []
-
-
-def _patterns(folder: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name, suffix = os.path.splitext(entry.name)
-            if not name.isidentifier():
-                continue
-            if suffix == ".py" and entry.is_file() and name not in ("setup", "conftest"):
-                yield name
-            elif not suffix and os.path.isfile(os.path.join(entry.path, "__init__.py")):
-                yield f"{name}.*"

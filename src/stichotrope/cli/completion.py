@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from ..instrumentation.own import beside
 from . import PROGRAM, CommandError
-from ._own import beside
 from ._program import MAIN
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations

@@ -7,8 +7,8 @@ import os
 import warnings
 
 from .._ended import Ending
+from ..instrumentation.own import AUTO
 from . import FAILED, CommandError, _program, reason, say
-from ._own import AUTO
 from ._own import targets as own_targets
 from ._program import CODE, MODULE, SCRIPT, Program
 

@@ -131,10 +131,17 @@ class Instrumentation:
     :param patterns: what to track; of several that choose the same function, the first gives it
         its track.
     :param main: further names that patterns may know the main program by.
+    :param by_code_alone: whether functions that have no code of Python are left alone, instead of
+        being replaced.
     """
 
     def __init__(
-        self, profiler: _Recording, patterns: Sequence[Pattern], main: Iterable[str] = ()
+        self,
+        profiler: _Recording,
+        patterns: Sequence[Pattern],
+        main: Iterable[str] = (),
+        *,
+        by_code_alone: bool = False,
     ) -> None:
         self._profiler: Any = profiler
         self._patterns = list(patterns)
@@ -145,6 +152,7 @@ class Instrumentation:
         self._hook: Callable[[str], Callable[[Any], Any]] | None = None
         self._undo: list[tuple[dict[str, Any], str, Any, Any] | wrapping.Choice] = []
         self._by_code = False
+        self._by_code_alone = by_code_alone
         self._codes: list[ref[CodeType]] = []
 
     def install(self) -> None:
@@ -172,6 +180,10 @@ class Instrumentation:
                 namespace, name, tracked, found = done
                 if namespace.get(name) is tracked:
                     namespace[name] = found
+
+    def count(self) -> int:
+        """Return how many functions are tracked by their code."""
+        return sum(code() is not None for code in self._codes)
 
     def wants(self, module: str) -> bool:
         """Return whether a pattern chooses functions of a module."""
@@ -235,6 +247,8 @@ class Instrumentation:
                 )
                 for name, named in there.items():
                     self._track_codes(name, self._wanted(name), named)
+            if self._by_code_alone:
+                return
             replaced: dict[int, tuple[Any, Any]] = {}
             for name, module in wanted.items():
                 choices = self._to_replace(_choices(module, self._profiler))
