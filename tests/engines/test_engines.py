@@ -306,7 +306,7 @@ def test_ray(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
 def test_spark(tmp_path: Path) -> None:
-    """RDDs, UDFs, pandas UDFs; a worker that is killed loses the task that it was at; nothing is lost at the stop."""
+    """RDDs, UDFs, pandas UDFs; all that a killed worker had recorded; nothing is lost at the stop."""
     told = told_by(
         tmp_path,
         """
@@ -349,9 +349,10 @@ def test_spark(tmp_path: Path) -> None:
         """,
     )
     assert told[0]["hits"] == {"square": 800 + 500 + 500 + 500, "inner": 500}
-    assert told[1]["hits"]["square"] == 55
+    assert told[1]["hits"]["square"] == 56
     assert told[1]["failed"] == "Py4JJavaError"
-    assert [each["warnings"] for each in told] == [[], []]
+    assert told[0]["warnings"] == []
+    assert all("was killed, or left" in warning for warning in told[1]["warnings"])
 
 
 @pytest.mark.parametrize("engine", ["dask", "ray"])
@@ -409,6 +410,12 @@ def bare(n):
 
 
 @app.task
+def die(n):
+    square(n)
+    os.kill(os.getpid(), 9)
+
+
+@app.task
 def calls_outside(n):
     return bare(n)
 """
@@ -416,7 +423,7 @@ def calls_outside(n):
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_celery(tmp_path: Path, pool: str) -> None:
-    """`app.task` over a tracked function and the reverse, on both pools, asked for by remote control."""
+    """`app.task` over a tracked function and the reverse, on both pools; a pool process that is killed."""
     for folder in ("queue", "control", "results"):
         (tmp_path / folder).mkdir()
     (tmp_path / "tasks.py").write_text(CELERY_APP)
@@ -440,10 +447,10 @@ def test_celery(tmp_path: Path, pool: str) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        (told,) = told_by(
+        told, *killed = told_by(
             tmp_path,
             """
-            from tasks import app, calls_outside, square
+            from tasks import app, calls_outside, die, square
             from stichotrope.integrations.celery import profile
 
             while not app.control.ping(timeout=1.0):
@@ -454,7 +461,16 @@ def test_celery(tmp_path: Path, pool: str) -> None:
                 assert [each.get(timeout=60) for each in waiting] == [n * n for n in range(40)]
                 assert [calls_outside.delay(n).get(timeout=60) for n in range(3)] == [0, 1, 2]
             tell(run)
-            """,
+            if POOL == "prefork":
+                with profile(app) as run:
+                    assert [square.delay(n).get(timeout=60) for n in range(10)] == [n * n for n in range(10)]
+                    try:
+                        die.delay(7).get(timeout=60)
+                    except Exception as error:
+                        name = type(error).__name__
+                    assert [square.delay(n).get(timeout=60) for n in range(10)] == [n * n for n in range(10)]
+                tell(run, failed=name)
+            """.replace("POOL", repr(pool)),
         )
     finally:
         worker.terminate()
@@ -462,6 +478,10 @@ def test_celery(tmp_path: Path, pool: str) -> None:
     assert told["hits"] == {"square": 40, "outside": 3}
     assert told["warnings"] == []
     assert all(name.startswith("celery@") for name, _ in told["workers"])
+    for each in killed:
+        assert (each["hits"]["square"], each["failed"]) == (21, "WorkerLostError")
+        assert all("was killed, or left" in warning for warning in each["warnings"])
+    assert len(killed) == (pool == "prefork")
 
 
 def test_mpi(tmp_path: Path) -> None:
@@ -490,3 +510,34 @@ def test_mpi(tmp_path: Path) -> None:
     )
     assert [each["hits"]["square"] for each in told] == [100, 200]
     assert told[1]["workers"] == [["rank 0", 20], ["rank 1", 40], ["rank 2", 60], ["rank 3", 80]]
+
+
+def test_mpi_when_a_rank_is_killed(tmp_path: Path) -> None:
+    """The launcher ends all of them; what they had recorded stands in a store, to the last pass."""
+    program = """
+        from mpi4py import MPI
+
+        p.keep_in("store")
+        rank = MPI.COMM_WORLD.Get_rank()
+        for n in range(10 * (rank + 1)):
+            square(n)
+        MPI.COMM_WORLD.Barrier()
+        if rank == 3:
+            os.kill(os.getpid(), 9)
+        MPI.COMM_WORLD.Barrier()
+        """
+    (tmp_path / "job.py").write_text(MARKED + textwrap.dedent(program), encoding="utf-8")
+    launcher = Path(sys.executable).parent / "mpiexec"
+    options = ("--allow-run-as-root", "--oversubscribe", "-n", "4", sys.executable, "job.py")
+    done = subprocess.run(
+        [str(launcher), *options],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=LONGEST_S,
+    )
+    assert done.returncode
+    command = [sys.executable, "-m", "stichotrope", "report", "store", "-o", "all.json"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=LONGEST_S)
+    results = ProfilerResults.load(tmp_path / "all.json")
+    assert results.get_track("work").get_block("square").hit_count == 100
+    assert sorted(one.total_hits for one in results.processes) == [10, 20, 30, 40]

@@ -7,16 +7,20 @@ task, a worker sends its accumulators: here, what its profilers have recorded is
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
 from typing import Any
 
 from pyspark import daemon
 from pyspark.accumulators import Accumulator, _accumulatorRegistry
 
-from ._node import recorded_here
-from .spark import ACCUMULATOR, Newest
+from ..results.snapshots import Snapshots
+from . import spark
+from ._node import keep_stores, left_in_stores, recorded_here
 
 _serve = daemon.worker
+_folder: str | None = None  # of the stores of all workers that this process starts
 
 
 def worker(sock: socket.socket, authenticated: bool) -> int:
@@ -24,21 +28,38 @@ def worker(sock: socket.socket, authenticated: bool) -> int:
     # Only now: what it imports may start threads, which a fork would lose.
     from pyspark import worker as served
 
-    served.send_accumulator_updates = _sending(served.send_accumulator_updates)
+    label = f"worker {os.getpid()}"
+    if _folder is not None:
+        keep_stores(_folder, label)
+    served.send_accumulator_updates = _sending(served.send_accumulator_updates, label)
     return int(_serve(sock, authenticated))
 
 
-def _sending(send: Any) -> Any:
+def _sending(send: Any, label: str) -> Any:
     def send_accumulator_updates(outfile: Any) -> None:
-        Accumulator(ACCUMULATOR, recorded_here(f"worker {os.getpid()}").to_bytes(), Newest())
+        is_asked = spark.is_asked_for_left() and _folder is not None
+        left = left_in_stores(str(_folder)) if is_asked else Snapshots()
+        sent = recorded_here(label).to_bytes(), left.to_bytes()
+        Accumulator(spark.ACCUMULATOR, sent, spark.Newest())
         try:
             send(outfile)
         finally:
-            _accumulatorRegistry.pop(ACCUMULATOR, None)
+            _accumulatorRegistry.pop(spark.ACCUMULATOR, None)
 
     return send_accumulator_updates
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Start workers until Spark ends this process."""
+    global _folder
+    _folder, owner = tempfile.mkdtemp(prefix="stichotrope-spark-"), os.getpid()
     daemon.worker = worker
-    daemon.manager()
+    try:
+        daemon.manager()
+    finally:
+        if os.getpid() == owner:
+            shutil.rmtree(_folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

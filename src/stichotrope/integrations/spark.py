@@ -1,7 +1,8 @@
 """PySpark: what its workers record, in RDDs, UDFs and pandas UDFs, sent as an accumulator.
 
 Each worker sends all that it has recorded at the end of each task, with the task's own result: so
-nothing is lost when the session stops, and of a worker that is killed only the task that it was at.
+nothing is lost when the session stops. What one that is killed had not sent stands in a store of
+its machine, which others read at the end of a run.
 """
 
 from __future__ import annotations
@@ -24,17 +25,55 @@ _SETTING = "spark.python.daemon.module"
 ACCUMULATOR = -570_314_159  # Spark numbers a program's own from 0 on, and those of its own near 0
 
 
+_asked_for_left = False  # by the task that this worker is at
+
+
+class Received:
+    """What workers have sent.
+
+    :ivar own: what they have recorded.
+    :ivar left: what others of their machines have left in their stores, which are gone.
+    """
+
+    def __init__(self) -> None:
+        self.own = Snapshots()
+        self.left = Snapshots()
+
+    def snapshots(self) -> Snapshots:
+        """Return both, taken together."""
+        found = Snapshots([self.own.to_bytes()])
+        found.add_left(self.left)
+        return found
+
+
 class Newest(AccumulatorParam):
     """Adds what a worker has sent to what others have."""
 
     def zero(self, value: Any) -> Any:
         """Return what an accumulator begins with."""
-        return Snapshots()
+        return Received()
 
     def addInPlace(self, value1: Any, value2: Any) -> Any:  # noqa: N802  # Spark's name
-        """Take in what a worker has sent."""
-        value1.add_or_name(value2, "a worker")
+        """Take in what a worker has sent: what it has recorded, and what others have left."""
+        if isinstance(value2, tuple) and len(value2) == 2:
+            own, left = value2
+            value1.own.add_or_name(own, "a worker")
+            value1.left.add_or_name(left, "a worker that is gone")
+        else:
+            value1.own.warn("a worker was left out: its version of stichotrope is another one")
         return value1
+
+
+def is_asked_for_left() -> bool:
+    """Return whether the task that has just ended asks for what others have left, and forget it."""
+    global _asked_for_left
+    asked, _asked_for_left = _asked_for_left, False
+    return asked
+
+
+def _ask_for_left(_: Any) -> None:
+    global _asked_for_left
+    _asked_for_left = True
 
 
 def conf(settings: dict[str, str] | None = None) -> dict[str, str]:
@@ -55,17 +94,28 @@ def conf(settings: dict[str, str] | None = None) -> dict[str, str]:
     return found
 
 
-def _received() -> Snapshots:
+def _received() -> Received:
     """Return what workers have sent, from the first call on."""
     if ACCUMULATOR not in _accumulatorRegistry:
-        Accumulator(ACCUMULATOR, Snapshots(), Newest())
-    received: Snapshots = _accumulatorRegistry[ACCUMULATOR].value
+        Accumulator(ACCUMULATOR, Received(), Newest())
+    received: Received = _accumulatorRegistry[ACCUMULATOR].value
     return received
+
+
+def _collect(context: Any) -> Snapshots:
+    """Return what workers have recorded; those that are there send what others have left."""
+    if context._jsc is not None:  # it was not stopped in the block
+        parts = max(context.defaultParallelism, 1)
+        context.parallelize(range(parts), parts).foreach(_ask_for_left)
+    return _received().snapshots()
 
 
 @contextmanager
 def profile(spark: Any) -> Iterator[Run]:
     """Have what the workers of a session record in the block be part of a run.
+
+    It begins and ends with a job of as many tasks as there are cores, in which workers send what
+    those have left that are gone.
 
     :param spark: a `SparkSession` or a `SparkContext` that was made with `conf`.
     :raises RuntimeError: when it was made without, or its version of PySpark sends accumulators in
@@ -83,6 +133,6 @@ def profile(spark: Any) -> Iterator[Run]:
             f"the workers of this session do not send what they record ({_SETTING} is {daemon!r}): "
             "make it with SparkSession.builder.config(map=stichotrope.integrations.spark.conf())"
         )
-    run = Run(lambda: Snapshots([_received().to_bytes()]), "driver")
+    run = Run(lambda: _collect(context), "driver")
     yield run
     run.finish()
