@@ -14,12 +14,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
 from clihelp import environment, python, recorded_hits, stichotrope, write
 from conftest import WATCHDOG_SECONDS
-from stichotrope import ProfilerResults
+from stichotrope import Profiler, ProfilerResults
+from stichotrope.cli import _limit
+from stichotrope.instrumentation.patterns import Instrumentation, Pattern
 
 pytestmark = pytest.mark.integration
 
@@ -268,6 +272,75 @@ def test_auto_and_patterns_go_together(folder):
     assert "'shop:prise' matched nothing: no such function in shop" in done.stderr
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="functions are replaced there")
+def test_auto_leaves_alone_what_is_too_short(tmp_path, monkeypatch):
+    """After so many passes that it is known; not what a pattern was given for."""
+    monkeypatch.setattr(_limit, "PASSES", 10)
+    monkeypatch.setattr(_limit, "is_mostly_overhead", lambda block, _: block.name != "slow")
+    short: Any = ModuleType("short_functions")
+    monkeypatch.setitem(sys.modules, short.__name__, short)
+    source = "".join(f"def {name}(): pass\n" for name in ("tick", "tock", "rare", "slow"))
+    exec(compile(source, str(tmp_path / "short_functions.py"), "exec"), vars(short))
+    profiler, auto = Profiler("run"), Pattern("short_functions")
+    asked = Pattern("short_functions:tock")
+    instrumentation = Instrumentation(profiler, [auto, asked])
+    instrumentation.install()
+    session: Any = SimpleNamespace(profiler=profiler, instrumentation=instrumentation)
+    limit = _limit.Limit(session, [auto], [asked])
+
+    def call(often):
+        for _ in range(often):
+            short.tick(), short.tock(), short.slow()
+        short.rare()
+
+    call(9)
+    limit.look()
+    call(1)
+    limit.look()
+    call(5)
+    results = profiler.get_results()
+    instrumentation.remove()
+    assert {one.name: one.hit_count for track in results for one in track} == {
+        "tick": 10,
+        "tock": 15,
+        "slow": 15,
+        "rare": 3,
+    }
+    limit.tell(results)
+    (said,) = results.metadata["warnings"]
+    assert ": tick (10); a pattern of its own" in said
+
+
+@pytest.mark.extended
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="functions are replaced there")
+def test_the_limit_of_auto_is_looked_after_while_a_program_runs(tmp_path):
+    """The program sees no thread, and is warned of none when it forks."""
+    program = """
+        import os, threading, time
+        from stichotrope import _core
+        def tick(): pass
+        def loop():
+            for _ in range(10_000):
+                tick()
+        for _ in range(1000):
+            loop()
+            if not _core.code_events(tick.__code__):
+                break
+            time.sleep(0.05)
+        print(threading.active_count(), _core.code_events(loop.__code__) != 0)
+        if hasattr(os, "fork"):
+            child = os.fork()
+            if not child:
+                os._exit(0)
+            os.waitpid(child, 0)
+    """
+    write(tmp_path, program=program)
+    done = stichotrope("run", "-t", "auto", "program.py", cwd=tmp_path)
+    assert done.stdout == "1 True\n"
+    assert "auto left alone" in done.stderr
+    assert "DeprecationWarning" not in done.stderr
+
+
 def test_auto_of_a_program_without_functions_says_so(tmp_path):
     """Code on the command line has what lies in the folder that it is run in."""
     done = stichotrope("run", "-t", "auto", "-c", "print(1)", cwd=write(tmp_path, a="def f(): 1"))
@@ -319,7 +392,7 @@ def test_work_that_joblib_does_elsewhere_is_said_not_to_be_in_the_report(tmp_pat
     """It is no child of ours: "none of it was called" would be half of the truth."""
     pool = "_executor = object()"
     program = "import loky.reusable_executor\ndef score(): pass\nprint(1)"
-    write(tmp_path, **{"loky/__init__": "", "loky/reusable_executor": pool, "program": program})
+    write(tmp_path, loky__reusable_executor=pool, program=program)
     done = stichotrope("run", "-t", "auto", "program.py", cwd=tmp_path)
     first, second = done.stderr.splitlines()
     assert first.endswith("chooses was called in this process")

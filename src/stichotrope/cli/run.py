@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..config import Settings
     from ..instrumentation.patterns import Pattern
     from ..results import ProfilerResults
+    from ._limit import Limit
     from ._live import Live
 
 USAGE = """\
@@ -215,6 +216,7 @@ class _Run:
         # Whatever of its own modules a program leaves alone is no mistake of who chose them all.
         self._unasked = tuple(f"{text!r} " for text in chosen if text not in given)
         self._patterns = _patterns(chosen)
+        self._limit: Limit | None = None
         self._output = self._checked_output(settings.output)
         self.interrupted = False
         self.is_well = False  # whether the program ended with the status 0
@@ -251,6 +253,16 @@ class _Run:
 
             self._live = Live.started(_NAME, self.session, self._live_seconds, self._settings)
         self.session.begin(self._ending)
+        if self._is_auto:
+            self._begin_limit()
+
+    def _begin_limit(self) -> None:
+        from ._limit import Limit
+
+        asked = [one for one in self._patterns if one.text in self._settings.targets]
+        unasked = [one for one in self._patterns if one not in asked]
+        self._limit = Limit(self.session, unasked, asked)
+        self._limit.start()
 
     def stop_live(self) -> None:
         """End the live table, if there is one."""
@@ -261,6 +273,8 @@ class _Run:
         """Say nothing at the end: there was no program."""
         atexit.unregister(self._finish)
         self.stop_live()
+        if self._limit is not None:
+            self._limit.stop()
         self.session.end()
 
     def _finish(self) -> None:
@@ -276,6 +290,8 @@ class _Run:
     def _report_at_end(self) -> None:
         try:
             self.stop_live()
+            if self._limit is not None:
+                self._limit.stop()
             self.session.stop()
             self._report()
         except Exception as error:
@@ -289,6 +305,8 @@ class _Run:
         from ._sources import left_out
 
         results = self.session.results(left_out)
+        if self._limit is not None:
+            self._limit.tell(results[0])
         recorded = [one for one in results if one.was_entered]
         if self._output is not None:
             self._save(recorded or results[:1])

@@ -16,7 +16,7 @@ from . import codes, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from importlib.machinery import ModuleSpec
     from types import CodeType
     from typing import Any, Protocol
@@ -153,7 +153,7 @@ class Instrumentation:
         self._undo: list[tuple[dict[str, Any], str, Any, Any] | wrapping.Choice] = []
         self._by_code = False
         self._by_code_alone = by_code_alone
-        self._codes: list[ref[CodeType]] = []
+        self._codes: list[tuple[ref[CodeType], str, str]] = []  # of track and block
 
     def install(self) -> None:
         """Track what is there, and from now on what is imported."""
@@ -168,7 +168,7 @@ class Instrumentation:
         _unwatch(self)
         self._remove_hook()
         with _LOCK:
-            there = [code for code in (one() for one in self._codes) if code is not None]
+            there = [code for code in (one() for one, _, _ in self._codes) if code is not None]
             self._codes.clear()
             if there:
                 _core.stop_tracking_code(self._profiler, there)
@@ -183,7 +183,21 @@ class Instrumentation:
 
     def count(self) -> int:
         """Return how many functions are tracked by their code."""
-        return sum(code() is not None for code in self._codes)
+        return sum(code() is not None for code, _, _ in self._codes)
+
+    def leave_alone(self, track: str, names: Collection[str]) -> set[str]:
+        """Record no further call of functions that are tracked by their code.
+
+        :param track: the name of their track.
+        :param names: those of their blocks.
+        :returns: the names of those that were; functions that were replaced are not.
+        """
+        with _LOCK:
+            chosen = [one for one in self._codes if one[1] == track and one[2] in names]
+            there = [code for code in (one() for one, _, _ in chosen) if code is not None]
+            _core.stop_tracking_code(self._profiler, there)
+            self._codes = [one for one in self._codes if one not in chosen]
+        return {called for _, _, called in chosen}
 
     def wants(self, module: str) -> bool:
         """Return whether a pattern chooses functions of a module."""
@@ -284,7 +298,7 @@ class Instrumentation:
                 for pattern in takers:
                     self._matched.setdefault(pattern, set()).add(called)
                 if takers and self._tracking(takers[0].track).code(code, called):
-                    self._codes.append(ref(code))
+                    self._codes.append((ref(code), takers[0].track, called))
         except Exception as error:  # the program is not to suffer by it
             self._failures.append(f"{name} could not be instrumented: {error}")
 
