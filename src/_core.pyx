@@ -177,6 +177,7 @@ include "_core/store.pxi"
 include "_core/callsite.pxi"
 include "_core/capi.pxi"
 include "_core/work.pxi"
+include "_core/slow.pxi"
 include "_core/tracked.pxi"
 include "_core/generator.pxi"
 include "_core/parent.pxi"
@@ -398,7 +399,14 @@ cdef class Recorder:
         if not ST_HAS_GIL and site in self.works:
             self.replaced.append(self.works[site])
         self.works[site] = [bytes_of, items_of, False]
-        st_store32_release(&h.works, 1)
+        st_store32_release(&h.asks, h.asks | ASKED)
+
+    def _watch_site(self, unsigned int site, unsigned long long ticks):
+        """Has `_pass_was_slow(site, ticks, how)` be called, on its thread, when a pass of a call site ends that took so
+        many ticks or more, from now on; `how`: 0 returned, 1 failed, 2 cancelled. 0 ticks: no more."""
+        cdef Handle* h = self.handle(site)
+        st_store64(&h.slow_ticks, ticks)
+        st_store32_release(&h.asks, h.asks | WATCHED if ticks else h.asks & ~<uint32_t>WATCHED)
 
     def _asks_for_work_of(self, unsigned int site):
         """(what tells the bytes, what tells the items), each a function or None, of what the functions of a site give."""

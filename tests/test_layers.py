@@ -35,7 +35,8 @@ ROOMS: dict[str, set[str]] = {
     "repetition": {"_core", "instrumentation", "statistics"},
     "snapshot": {"_core", "results"},
     "store": {"_core", "results", "snapshot"},
-    "metrics": {"_core", "results"},
+    "metrics": {"_core", "instrumentation", "results"},
+    "_slow": {"snapshot"},
     "profiler": {"_core", "instrumentation", "results", "snapshot"},
     "_ended": {"_core"},
     "_session": {"_ended", "instrumentation", "profiler", "results", "store"},
@@ -45,8 +46,8 @@ ROOMS: dict[str, set[str]] = {
     "_sent": {"_core", "instrumentation", "profiler", "results"},
     "_taught": {"_core", "_sent", "profiler"},
     "_default": {"_core", "profiler"},
-    "_log": {"_default", "profiler"},
-    "integrations": {"instrumentation", "metrics", "profiler", "report", "results"},
+    "_log": {"_default", "instrumentation", "profiler"},
+    "integrations": {"_slow", "instrumentation", "metrics", "profiler", "report", "results"},
     "__init__": {"export", "profiler", "report", "results", "statistics"},
 }
 for _room, _used in ROOMS.items():
@@ -54,7 +55,7 @@ for _room, _used in ROOMS.items():
 
 # What it may import besides, but inside a function only: importing the package must not load it.
 LAZY: dict[str, set[str]] = {
-    "profiler": {"export", "report", "repetition", "store"},
+    "profiler": {"_slow", "export", "report", "repetition", "store"},
     "cli": {"_core", "attach", "export", "report", "statistics", "store"},
     "_default": {"report"},
     "_sent": {"store"},

@@ -9,9 +9,17 @@ import pytest
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from stichotrope import Profiler
-from stichotrope.integrations.opentelemetry import meter_provider, points, trace_labels
+from conftest import ManualClock
+from stichotrope import Profiler, _slow
+from stichotrope.integrations.opentelemetry import (
+    meter_provider,
+    points,
+    slow_spans,
+    trace_labels,
+)
 from stichotrope.integrations.prometheus import ProfilerCollector
 from stichotrope.metrics import Counter, Gauge, Histogram, MetricRegistry
 
@@ -127,3 +135,44 @@ def test_exemplars_take_the_current_span():
     (kept,) = histogram._exemplars().values()
     assert kept[0]["trace_id"] == f"{span.get_span_context().trace_id:032x}"
     assert kept[1] == 2
+
+
+def test_slow_passes_are_spans_under_the_current_one(clock: ManualClock) -> None:
+    """As long as the pass, with its outcome, in the trace of the request; short ones are none."""
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    tracer = provider.get_tracer("test")
+    profiler = Profiler("shop")
+    watch = slow_spans(profiler, "1ms", "query*", tracer=tracer)
+
+    def query(ns: int) -> None:
+        with profiler.block("db", "query 1"):
+            clock.advance(ns)
+            if ns == 3_000_000:
+                raise KeyError
+
+    with tracer.start_as_current_span("request") as request:
+        for ns in (999_999, 2_000_000):
+            query(ns)
+        with pytest.raises(KeyError):
+            query(3_000_000)
+    query(5_000_000)
+    _slow.finish()
+    watch.stop()
+    by_length = {
+        one.end_time - one.start_time: one
+        for one in spans.get_finished_spans()
+        if one.name == "query 1"
+    }
+    assert sorted(by_length) == [2_000_000, 3_000_000, 5_000_000]
+    for length in (2_000_000, 3_000_000):
+        parent = by_length[length].parent
+        assert parent is not None
+        assert parent.span_id == request.get_span_context().span_id
+        assert by_length[length].context.trace_id == request.get_span_context().trace_id
+    assert by_length[5_000_000].parent is None
+    assert by_length[3_000_000].status.status_code.name == "ERROR"
+    assert by_length[2_000_000].status.status_code.name == "UNSET"
+    assert by_length[2_000_000].attributes["stichotrope.track"] == "db"
+    assert by_length[2_000_000].attributes["code.filepath"] == __file__

@@ -9,6 +9,8 @@ cdef PyObject* block_exit(PyObject* self, PyObject** args, Py_ssize_t count) noe
     cdef PyObject* kind = args[0] if ST_LIKELY(count) else Py_None
     cdef Handle* h = <Handle*>(<BlockObject*>self).handle
     cdef bint is_found
+    if ST_UNLIKELY(st_load32(&h.asks) & WATCHED):
+        return leave_block_watched(self, way_out(kind, args[1] if count > 1 else NULL))
     if ST_LIKELY(kind == Py_None):
         leave_block(h, RETURNED, &is_found)
     else:

@@ -391,7 +391,7 @@ cdef inline hot end_call(Target* t, void* frame, uint64_t now, int how) noexcept
     # The gate is the store's session, and the seat's buffer of it, while its track is on.
     if ST_LIKELY(seat.session == st_load64(h.gate) and not t.is_over):
         a = activation_at(b, b.top)
-        if ST_LIKELY(a.site == h.site and frame_of(a) == frame):
+        if ST_LIKELY(a.site == h.site and frame_of(a) == frame and not st_load32(&h.asks)):
             leave_quickly(b, a, now, how)
             return
     end_found_call(t, frame, now, how)
@@ -401,11 +401,15 @@ cdef void end_found_call(Target* t, void* frame, uint64_t now, int how) noexcept
     cdef Handle* h = t.handle
     cdef Buffer* b = current_buffer(h)
     cdef Activation* a = NULL
+    cdef uint64_t start
     if b != NULL and may_be_open(b, h):
         a = find_own(b, top_for(b, st_context(NULL)), h, frame)
     if a == NULL:
         return  # it was under way when its code was tracked
+    start = NOT_YET if a.flags & SILENT else a.start
     leave(b, a, now, how)
+    if st_load32(&h.asks) & WATCHED and start != NOT_YET:
+        tell_if_slow(t.owner, h, start, now, how)
     if not is_on(t):
         heed_last_end(t.mark, h)
 

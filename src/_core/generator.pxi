@@ -320,6 +320,7 @@ cdef void suspend(SuspendedObject* self, bint ends, int how, bint waits) noexcep
     cdef Buffer* b = <Buffer*>self.strand.buffer
     cdef Activation* a = <Activation*>self.strand.low
     cdef void* context = st_context(NULL)
+    cdef uint64_t start = NOT_YET if a.flags & SILENT else a.start
     cdef size_t above
     if is_posted(b):
         drain(b)
@@ -344,6 +345,8 @@ cdef void suspend(SuspendedObject* self, bint ends, int how, bint waits) noexcep
         leave(b, a, now, how)
         b.held -= 1
     st_storep_release(&self.running, NULL)
+    if ends and ST_UNLIKELY(st_load32(&(<Handle*>self.handle).asks) & WATCHED and start != NOT_YET):
+        (<slow_telling>tell_if_slow)(self.owner, <Handle*>self.handle, start, now, how)
 
 cdef void leave_unrecorded(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
     if not a.flags & SILENT:
@@ -433,7 +436,7 @@ cdef PySendResult drive(PyObject* passing, PyObject* inner, PyObject* value, PyO
                 CANCELLED if kind == CLOSING else RETURNED, False)
     else:
         suspend(self, status == PYGEN_ERROR and is_over(self.inner), way_out_now(), is_awaited(self, inner))
-    if ST_UNLIKELY(st_load32(&(<Handle*>self.handle).works) and is_given(self, status, kind)):
+    if ST_UNLIKELY(st_load32(&(<Handle*>self.handle).asks) & ASKED and is_given(self, status, kind)):
         work_of(self.owner, <Handle*>self.handle, &w, result[0])
     return status
 
@@ -507,7 +510,7 @@ cdef PyObject* call_on(PyObject* passing, PyObject* inner, const char* method, P
         note_working(&w, <Buffer*>self.strand.buffer, <Activation*>self.strand.low)
         how = CANCELLED if result != NULL and method == CLOSE else way_out_now()
         suspend(self, is_over(self.inner), how, result != NULL and is_awaited(self, inner))
-        if ST_UNLIKELY(st_load32(&(<Handle*>self.handle).works) and method != CLOSE):
+        if ST_UNLIKELY(st_load32(&(<Handle*>self.handle).asks) & ASKED and method != CLOSE):
             work_of_thrown(self, &w, result)
     else:
         note_end_before_start(self)

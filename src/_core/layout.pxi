@@ -50,6 +50,10 @@ cdef enum:  # who enters
     BLOCK = 1
     NATIVE = 2                 # a thread that does not hold the GIL: it has no context, and may not ask the interpreter
 
+cdef enum:  # what is asked for beside the figures of a site
+    ASKED = 1                  # what its functions give is asked how much it is
+    WATCHED = 2                # slow passes are told of
+
 cdef enum:  # what is not plain with a store's exits, from when it is noted on
     UNMATCHED = 1              # one may rightly find no activation, its thread having found no memory for a buffer
     OF_BODIES = 2              # a body that can be suspended has entered a block
@@ -121,7 +125,8 @@ cdef struct Handle:            # what a call needs to know of its site
     uint32_t site
     uint32_t track
     uint32_t seat              # offset of a thread's Seat for the store
-    uint32_t works             # atomic: what its functions give is asked how much it is
+    uint32_t asks              # atomic: ASKED, WATCHED
+    uint64_t slow_ticks        # atomic: of a WATCHED one, what lasts as long is told of
 
 # How long at least one of some passes was open is kept in one word, so that nobody sees it half written: twice the
 # ticks until now, less twice the moment at which the first of those that are open began, and 1 while any is.

@@ -80,8 +80,8 @@ cdef inline hot record_call(Marked* m, bint is_function, PyObject** args, size_t
         return
     if ST_UNLIKELY(st_may_be_awaited(result[0])) and is_coroutine(result[0]) and st_is_fresh(result[0]):
         result[0] = go_on(m, b, a, result[0])
-    elif ST_UNLIKELY(st_load32(&(<Handle*>m.handle).works) and result[0] != NULL):
-        leave_working(m.owner, <Handle*>m.handle, b, a, result[0])
+    elif ST_UNLIKELY(st_load32(&(<Handle*>m.handle).asks)):
+        leave_asked(m.owner, <Handle*>m.handle, b, a, result[0])
     else:
         leave_quickly(b, a, st_ticks(), RETURNED if ST_LIKELY(result[0] != NULL) else way_out_raising())
 

@@ -121,9 +121,15 @@ cdef void work_of(PyObject* owner, const Handle* h, Working* w, PyObject* result
         if amounts[kind] and w.b.session == w.session:
             add_work(w.b, w.node, kind, amounts[kind])
 
-cdef void leave_working(PyObject* owner, const Handle* h, Buffer* b, Activation* a, PyObject* result) noexcept:
-    """Closes a pass, and counts the work of what it returned."""
+cdef void leave_asked(PyObject* owner, const Handle* h, Buffer* b, Activation* a, PyObject* result) noexcept:
+    """Closes the pass of a call, counts the work of what it returned, and tells of it if it was slow. `result`: NULL when
+    it has raised."""
     cdef Working w
+    cdef int how = RETURNED if result != NULL else way_out_raising()
+    cdef uint64_t start = a.start, now = st_ticks()
     note_working(&w, b, a)
-    leave(b, a, st_ticks(), RETURNED)
-    work_of(owner, h, &w, result)
+    leave(b, a, now, how)
+    if st_load32(&h.asks) & ASKED and result != NULL:
+        work_of(owner, h, &w, result)
+    if st_load32(&h.asks) & WATCHED and w.node:
+        tell_if_slow(owner, h, start, now, how)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from functools import wraps
-from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from time import perf_counter_ns
 from types import FunctionType
 from typing import overload
@@ -12,11 +11,13 @@ from typing import overload
 from ._default import profile
 from ._text.format import format_time_ns
 from .config import checks
+from .instrumentation.around import around
 from .profiler import is_global_enabled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import Callable
+    from types import TracebackType
     from typing import Any, ParamSpec, TypeVar
 
     P = ParamSpec("P")
@@ -81,7 +82,7 @@ def profile_function(
             return function
         tracked = profile(track=track, name=block)(function)
         log = _Log(track, block or function.__name__, found, number, least_ns)
-        return wraps(function)(_around(function.__code__.co_flags)(tracked, log))
+        return wraps(function)(around(tracked, function.__code__.co_flags, lambda: _Call(log)))
 
     return decorate if function is None else decorate(function)
 
@@ -159,88 +160,29 @@ class _Log:
         message = "%s raised after %s" if raised else "%s took %s"
         # Of all lines, the one that called the function says most.
         self._logger.log(
-            self._level, message, self._block, format_time_ns(took), extra=extra, stacklevel=3
+            self._level, message, self._block, format_time_ns(took), extra=extra, stacklevel=4
         )
 
 
-# What goes around a tracked function: of its own kind, so that it stays what it is.
+class _Call:
+    """One call, or the run of what it gives, which is logged when it ends.
 
-
-def _around(flags: int) -> Callable[[Any, _Log], Any]:
-    """Return what makes the wrapper of a function.
-
-    :param flags: those of the function's code.
+    :param log: where and how.
     """
-    if flags & CO_ASYNC_GENERATOR:
-        return _async_generator
-    if flags & CO_COROUTINE:
-        return _coroutine
-    return _generator if flags & CO_GENERATOR else _call
 
+    __slots__ = ("_began", "_log")
 
-def _call(tracked: Any, log: _Log) -> Any:
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        began = log.begin()
-        try:
-            result = tracked(*args, **kwargs)
-        except BaseException as error:
-            log.end(began, error)
-            raise
-        log.end(began)
-        return result
+    def __init__(self, log: _Log) -> None:
+        self._log = log
+        self._began: int | None = None
 
-    return wrapper
+    def __enter__(self) -> None:
+        self._began = self._log.begin()
 
-
-def _coroutine(tracked: Any, log: _Log) -> Any:
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        began = log.begin()
-        try:
-            result = await tracked(*args, **kwargs)
-        except BaseException as error:
-            log.end(began, error)
-            raise
-        log.end(began)
-        return result
-
-    return wrapper
-
-
-def _generator(tracked: Any, log: _Log) -> Any:
-    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        began = log.begin()
-        try:
-            result = yield from tracked(*args, **kwargs)
-        except BaseException as error:
-            log.end(began, error)
-            raise
-        log.end(began)
-        return result
-
-    return wrapper
-
-
-def _async_generator(tracked: Any, log: _Log) -> Any:
-    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        began = log.begin()
-        try:
-            inner = tracked(*args, **kwargs)
-            step = inner.__anext__()
-            while True:
-                try:
-                    item = await step
-                except StopAsyncIteration:
-                    break
-                try:
-                    step = inner.asend((yield item))
-                except GeneratorExit:
-                    await inner.aclose()
-                    raise
-                except BaseException as error:
-                    step = inner.athrow(error)
-        except BaseException as error:
-            log.end(began, error)
-            raise
-        log.end(began)
-
-    return wrapper
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._log.end(self._began, error)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
     from typing import Any, ParamSpec, TextIO, TypeVar
 
+    from ._slow import SlowPass, Watch
     from ._text.files import StrPath
     from .config import Settings
     from .repetition import Repeating, Repetition
@@ -195,6 +196,7 @@ class Profiler(_core.Recorder):
         "_profiler_id",
         "_readers",
         "_sites",
+        "_slow",
         "_start_monotonic_ns",
         "_start_ns",
         "_store_directory",
@@ -241,6 +243,9 @@ class Profiler(_core.Recorder):
         self._tracks: dict[int, _Track] = {}
         self._track_names: dict[str, int] = {}
         self._sites: list[Site] = []
+        self._slow: tuple[
+            Watch, ...
+        ] = ()  # replaced, never changed: whoever reads it takes no lock
         self._max_blocks = max_blocks
         self._store_directory: str | None = None
         self._store_path: str | None = None
@@ -473,6 +478,8 @@ class Profiler(_core.Recorder):
             self._commit_site(
                 owner.gate, self._sites, owner.sites, site, _CALL_SITE_CACHE, key, value
             )
+            if self._slow:
+                self._heed_watches(owner.sites[value[1]])
         return owner.sites[known[1]]
 
     def _have_cpu(self, site: int) -> None:
@@ -501,6 +508,47 @@ class Profiler(_core.Recorder):
     def _describe_site(self, site: int) -> str:
         known = self._sites[site]
         return f"{known.name!r} (track {known.track_idx}, {known.file}:{known.line})"
+
+    def on_slow(self, block: str, over: float | str, action: Callable[[SlowPass], object]) -> Watch:
+        """Have a function be called with each pass that takes long, when it has ended.
+
+        It is called by a thread of its own, in a copy of the context that the pass ended in, so
+        that it finds the context variables of the request; what it raises is logged. While 1,000
+        passes wait for it, further ones are counted as ``missed``. Passes that are dropped by a
+        `clear` are not told of. See also `stichotrope.integrations.opentelemetry.slow_spans`.
+
+        :param block: the name of the blocks; ``*`` and ``?`` are wildcards.
+        :param over: what is long: seconds, or a text such as ``"250ms"``; suspensions count.
+        :param action: the function.
+        :returns: the watch, whose ``stop()`` ends it.
+        :raises TypeError: when an argument is of the wrong type.
+        :raises ValueError: when the name is empty, or the duration not above 0.
+        """
+        from ._slow import watch
+
+        made = watch(block, over, action)
+        self._locked(lambda: self._begin_watch(made))
+        return made
+
+    def _begin_watch(self, made: Watch) -> None:
+        self._slow = (*(one for one in self._slow if not one.is_over), made)
+        for number in range(len(self._sites)):
+            self._heed_watches(number)
+
+    def _heed_watches(self, site: int) -> None:
+        """Have the core tell of a call site's passes that anybody watches for."""
+        from ._slow import ticks_of
+
+        wanted = [one.over_ns for one in self._slow if one.fits(self._sites[site].name)]
+        if wanted:
+            self._watch_site(site, ticks_of(min(wanted)))
+
+    def _pass_was_slow(self, site: int, ticks: int, how: int) -> None:
+        """Have who watches be told. Called by the core; no lock is taken."""
+        from ._slow import tell
+
+        known = self._sites[site]
+        tell(self._slow, self._name, self._tracks[known.track_idx].name, known, ticks, how)
 
     # Tracks
 

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from .._slow import SlowPass, Watch
     from ..metrics.registry import Collector
+    from ..profiler import Profiler
 
 _START_NS = time.time_ns()
 _SCALES = (0, 5)
@@ -59,6 +61,45 @@ def trace_labels() -> dict[str, str] | None:
     if not context.is_valid:
         return None
     return {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+
+
+def slow_spans(
+    profiler: Profiler, over: float | str, block: str = "*", *, tracer: Any = None
+) -> Watch:
+    """Have passes that take long be spans under the span that was current where they ended.
+
+    A span begins and ends when the pass did; it has the block's name, ``code.filepath`` and
+    ``code.lineno``, and the status ``ERROR`` where the pass failed. Passes within it are spans of
+    their own beside it, if they are long, too.
+
+    :param profiler: whose passes.
+    :param over: what is long: seconds, or a text such as ``"250ms"``.
+    :param block: the name of the blocks; ``*`` and ``?`` are wildcards.
+    :param tracer: what makes the spans; by default the global provider's.
+    :returns: what ends it, by ``stop()``.
+    :raises TypeError: when an argument is of the wrong type.
+    :raises ValueError: when the duration is not above 0.
+    """
+    makes = trace.get_tracer("stichotrope", __version__) if tracer is None else tracer
+
+    def to_span(slow: SlowPass) -> None:
+        span = makes.start_span(
+            slow.block,
+            start_time=slow.start_ns,
+            attributes={
+                "code.filepath": slow.file,
+                "code.lineno": slow.line,
+                "thread.id": slow.thread_id,
+                "stichotrope.profiler": slow.profiler,
+                "stichotrope.track": slow.track,
+                "stichotrope.outcome": slow.outcome,
+            },
+        )
+        if slow.outcome == "failed":
+            span.set_status(trace.StatusCode.ERROR)
+        span.end(end_time=slow.start_ns + slow.duration_ns)
+
+    return profiler.on_slow(block, over, to_span)
 
 
 class Exporter(MetricExporter):  # type: ignore[misc]

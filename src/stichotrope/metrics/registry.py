@@ -33,13 +33,14 @@ class MetricRegistry:
     ``generate_latest(registry)``, ``make_wsgi_app(registry)``.
     """
 
-    __slots__ = ("__weakref__", "_by_name", "_collectors", "_failed", "_watchers")
+    __slots__ = ("__weakref__", "_by_name", "_collectors", "_failed", "_said", "_watchers")
 
     def __init__(self) -> None:
         # Changed in single steps, never locked: a signal handler may come in between, and a fork.
         self._by_name: dict[str, Collector] = {}
         self._collectors: dict[int, Collector] = {}
         self._watchers: list[Callable[[Metric, Any], object]] = []
+        self._said: dict[str, int] = {}  # of what is lost, how much has been logged
         self._failed = _core.CounterSeries("stichotrope_collector_errors", {})
 
     def register(self, metric: Collector) -> None:
@@ -120,9 +121,14 @@ class MetricRegistry:
                 continue
             yield from families
         if self._failed.value:
-            family = Family(self._failed.name, "Collectors that failed when asked.", "counter")
-            family.add("_total", {}, self._failed.value)
-            yield family
+            yield _counted(
+                self._failed.name, "Collectors that failed when asked.", self._failed.value
+            )
+        for name, text, count in _lost():
+            if self._said.get(name, 0) != count:
+                _log.warning("%s: %s until now", text.rstrip("."), f"{count:,}")
+                self._said[name] = count
+            yield _counted(name, text, count)
 
     def restricted_registry(self, names: Iterable[str]) -> Restricted:
         """Return what collects only some samples, as scrapes with ``name[]`` ask for.
@@ -147,6 +153,30 @@ class MetricRegistry:
 
     def __repr__(self) -> str:
         return f"<MetricRegistry of {len(self._collectors)}>"
+
+
+def _counted(name: str, text: str, count: float) -> Family:
+    family = Family(name, text, "counter")
+    family.add("_total", {}, count)
+    return family
+
+
+def _lost() -> Iterator[tuple[str, str, int]]:
+    """Yield name, sentence and number of what this process could not keep, if there is any."""
+    for name, text, count in (
+        (
+            "stichotrope_unrecorded_values",
+            "Values of metrics that found no memory.",
+            _core.unrecorded_values(),
+        ),
+        (
+            "stichotrope_unshared_metrics",
+            "Cells of metrics that found no room in the shared file, and are this process's alone.",
+            _core.unshared_metrics(),
+        ),
+    ):
+        if count:
+            yield name, text, count
 
 
 def _names_of(metric: object) -> tuple[str, ...]:

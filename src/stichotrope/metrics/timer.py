@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from functools import wraps
-from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, CO_ITERABLE_COROUTINE, unwrap
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, unwrap
 
 from .. import _core
 from ..config import checks
+from ..instrumentation.around import around
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import Callable
     from typing import Any, ParamSpec, TypeVar
 
     P = ParamSpec("P")
     R = TypeVar("R")
+
+_SUSPENDS = CO_ASYNC_GENERATOR | CO_COROUTINE | CO_GENERATOR
 
 
 class Timer(_core.Stopwatch):
@@ -40,61 +43,19 @@ class Timer(_core.Stopwatch):
         """
         if not callable(function):
             raise TypeError(f"a timer decorates a callable, not {checks.shown(function)}")
-        timed: Callable[P, R] = wraps(function)(_around(function)(function, self))
+        timed: Callable[P, R] = wraps(function)(_timed(function, self))
         return timed
 
 
-def _around(function: Any) -> Callable[[Any, Timer], Any]:
-    """Return what makes a wrapper of the same kind as a callable."""
+def _timed(function: Any, timer: Timer) -> Any:
+    """Return a wrapper of the same kind as a callable."""
     code = getattr(unwrap(function), "__code__", None)
     flags: int = getattr(code, "co_flags", 0)
-    if flags & CO_ASYNC_GENERATOR:
-        return _async_generator
-    if flags & CO_COROUTINE:
-        return _coroutine
-    return _generator if flags & CO_GENERATOR and not flags & CO_ITERABLE_COROUTINE else _call
+    if flags & _SUSPENDS:
+        return around(function, flags, lambda: timer)
 
-
-def _call(function: Any, timer: Timer) -> Any:
     def timed(*args: Any, **kwargs: Any) -> Any:
         with timer:
             return function(*args, **kwargs)
-
-    return timed
-
-
-def _coroutine(function: Any, timer: Timer) -> Any:
-    async def timed(*args: Any, **kwargs: Any) -> Any:
-        with timer:
-            return await function(*args, **kwargs)
-
-    return timed
-
-
-def _generator(function: Any, timer: Timer) -> Any:
-    def timed(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        with timer:
-            return (yield from function(*args, **kwargs))
-
-    return timed
-
-
-def _async_generator(function: Any, timer: Timer) -> Any:
-    async def timed(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        with timer:
-            inner = function(*args, **kwargs)
-            step = inner.__anext__()
-            while True:
-                try:
-                    item = await step
-                except StopAsyncIteration:
-                    return
-                try:
-                    step = inner.asend((yield item))
-                except GeneratorExit:
-                    await inner.aclose()
-                    raise
-                except BaseException as error:
-                    step = inner.athrow(error)
 
     return timed
