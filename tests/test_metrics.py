@@ -864,3 +864,23 @@ def test_metrics_cannot_be_pickled():
 
     with pytest.raises(TypeError, match="belongs to this process"):
         pickle.dumps(Counter("c"))
+
+
+def test_what_is_lost_is_in_the_scrape_and_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once there is any, and said again only when there is more."""
+    registry = MetricRegistry()
+    assert "unrecorded" not in registry.expose()
+    monkeypatch.setattr(_core, "unrecorded_values", lambda: 3)
+    monkeypatch.setattr(_core, "unshared_metrics", lambda: 2)
+    with caplog.at_level("WARNING", "stichotrope"):
+        text = registry.expose()
+        registry.expose()
+    assert "stichotrope_unrecorded_values_total 3" in text
+    assert "stichotrope_unshared_metrics_total 2" in text
+    assert [record.getMessage() for record in caplog.records] == [
+        "Values of metrics that found no memory: 3 until now",
+        "Cells of metrics that found no room in the shared file, and are this process's alone: "
+        "2 until now",
+    ]
