@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import random
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handmade import block, node, root, sample, single, thread, troubled
-from stichotrope import export_html, export_speedscope, format_time_ns
+from stichotrope import Profiler, export_html, export_speedscope, format_time_ns
 from stichotrope._text.format import format_percent, format_ratio, printable
 from stichotrope.report import html
 from stichotrope.results import CallNode, ProfileBlock, ProfilerResults, ProfileTrack
@@ -101,7 +104,9 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Any]:
     """Open the report of some results; whatever it complains about fails the test."""
     found: list[tuple[Any, Report]] = []
 
-    def open_report(results: ProfilerResults, view: str = "blocks", **options: Any) -> Report:
+    def open_report(
+        results: ProfilerResults | Profiler, view: str = "blocks", **options: Any
+    ) -> Report:
         path = tmp_path / f"{len(found)}.html"
         export_html(results, path)
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
@@ -829,3 +834,120 @@ def test_speedscope_opens_its_export(browser, tmp_path):
     page.close()
     assert "Importing as speedscope json file" in said
     assert not [line for line in said if line.startswith("error")]
+
+
+# The timeline
+
+
+def timed(passes: int = 200) -> Profiler:
+    """A profiler with a timeline: of a thread, and of tasks that overlap on another."""
+    p = Profiler("timed", timeline=1 << 18)
+
+    def work() -> None:
+        for number in range(passes // 2):
+            with contextlib.suppress(KeyError), p.block("web", "request"), p.block("db", "query"):
+                if number % 10 == 0:
+                    raise KeyError
+
+    async def wait() -> None:
+        with p.block("web", "wait"):
+            await asyncio.sleep(0.01)
+
+    async def main() -> None:
+        await asyncio.gather(wait(), wait(), wait())
+
+    # On threads of their own: what drives the browser has a loop on this one.
+    for name, action in (("worker", work), ("loop", lambda: asyncio.run(main()))):
+        thread = threading.Thread(target=action, name=name)
+        thread.start()
+        thread.join()
+    return p
+
+
+def in_sight(report: Report) -> str:
+    """Of how much of the time passes are shown."""
+    return report.texts("#timeline-count")[0].partition("in sight: ")[2]
+
+
+def test_there_is_no_timeline_unless_one_is_kept(opened):
+    """Its tab is not to be seen, nor to be reached by keys."""
+    report = opened(family())
+    assert report.page.locator("#tab-timeline").is_hidden()
+    report.page.focus("#tab-threads")
+    report.page.click("#tab-threads")
+    report.pressed("ArrowRight")
+    assert report.focused == "tab-blocks"
+
+
+def test_a_timeline_is_zoomed_moved_and_searched(opened):
+    """By the wheel, by dragging, by keys; what is looked for is found one by one, and told."""
+    report = opened(timed(), "timeline")
+    page = report.page
+    assert report.texts("#timeline-count")[0].startswith("203 passes; in sight: ")
+    whole = in_sight(report)
+    canvas = page.locator("#timeline")
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 3, box["y"] + 50)
+    page.mouse.wheel(0, -100)
+    assert in_sight(report) != whole
+    page.click("#timeline-all")
+    assert in_sight(report) == whole
+    canvas.focus()
+    report.pressed("+", "ArrowRight", "ArrowLeft", "ArrowDown", "Home")
+    assert in_sight(report) == whole
+    page.fill("#filter", "WAIT")
+    assert report.texts("#timeline-count")[0].startswith("3 of 203 passes")
+    page.click("#timeline-next")
+    assert "web / wait" in report.texts("#timeline-info")[0]
+    assert "loop, tasks 1" in report.texts("#timeline-info")[0]
+    canvas.focus()
+    report.pressed("n", "n", "n")
+    assert "tasks 1" in report.texts("#timeline-info")[0]
+    report.pressed("p")
+    assert "tasks 3" in report.texts("#timeline-info")[0]
+    report.pressed("Enter")
+    assert page.inner_text("#details-name") == "wait"
+
+
+def test_a_pass_of_a_timeline_is_pointed_at_and_pressed(opened):
+    """What it is stands below; its block is shown."""
+    report = opened(timed(), "timeline")
+    page = report.page
+    page.fill("#filter", "query")
+    page.click("#timeline-next")  # the first, which failed, is in the middle
+    assert "left by an exception" in report.texts("#timeline-info")[0]
+    box = page.locator("#timeline").bounding_box()
+    for y in (50, 67):  # the rows of the first lane
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + y)
+        name = "request" if y == 50 else "query"
+        assert f"/ {name}" in report.texts("#timeline-info")[0]
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 67)
+    assert page.inner_text("#details-name") == "query"
+
+
+def test_what_is_drawn_does_not_grow_with_the_passes(opened):
+    """Of those that lie in one pixel, one is drawn; wherever one looks at 200,000 of them."""
+    report = opened(timed(200_000))
+    page = report.page
+    page.evaluate(
+        """() => {
+            window.rectangles = 0;
+            const draw = CanvasRenderingContext2D.prototype.fillRect;
+            CanvasRenderingContext2D.prototype.fillRect = function (...box) {
+                window.rectangles += 1;
+                draw.apply(this, box);
+            };
+        }"""
+    )
+    page.click("#tab-timeline")
+    assert report.texts("#timeline-count")[0].startswith("200,003 passes")
+    box = page.locator("#timeline").bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 50)
+    for _ in range(30):
+        page.evaluate("window.rectangles = 0")
+        page.mouse.wheel(0, -100)
+        page.evaluate(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+        # Two rows of the worker, one of each task, and the grid: no more than one for a pixel.
+        assert 0 < page.evaluate("window.rectangles") <= 5 * box["width"] + 100

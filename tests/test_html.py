@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+from array import array
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from conftest import ManualClock
 from handmade import block, node, root, sample, single, thread, troubled
 from stichotrope import Profiler, export_html
 from stichotrope.report import _page, html
@@ -84,7 +86,7 @@ class Page(HTMLParser):
         return json.loads(text)
 
 
-def page_of(results: ProfilerResults, **options: bool) -> Page:
+def page_of(results: ProfilerResults, **options: Any) -> Page:
     """The page of results, read."""
     return Page(html.render(results, **options))
 
@@ -705,3 +707,55 @@ def test_threads_without_a_name_for_their_process_belong_to_none() -> None:
     data = page_of(results).data
     assert data["threads"][0]["process"] is None
     assert [one["scope"] for one in data["processes"]] == [None, None]
+
+
+# The timeline
+
+
+def written(p: Profiler, folder: Path) -> dict[str, Any]:
+    """What the page of a profiler holds."""
+    p.export_html(folder / "x.html")
+    data: dict[str, Any] = Page((folder / "x.html").read_text("utf-8")).data
+    return data
+
+
+def test_a_timeline_is_on_the_page(tmp_path: Path, clock: ManualClock) -> None:
+    """Its columns as bytes, its blocks by their places; of a profiler that keeps one by itself."""
+    p = Profiler("timed", timeline=128)
+    with p.block("web", "request"):
+        clock.advance(2)
+        with p.block("db", "<b>"):
+            clock.advance(5)
+    found = written(p, tmp_path)["timeline"]
+
+    def column(name: str, kind: str) -> list[Any]:
+        return list(array(kind, base64.b64decode(found[name])))
+
+    assert (column("starts", "d"), column("durations", "d")) == ([0.0, 2.0], [7.0, 5.0])
+    assert (column("depths", "I"), column("lanes", "I")) == ([0, 1], [0, 0])
+    names = [found["blockList"][place]["name"] for place in column("blocks", "I")]
+    assert names == ["request", "<b>"]
+    assert sorted(one["block"] for one in found["blockList"]) == [0, 1]
+    assert found["laneList"] == [{"thread": 0, "kind": "thread", "number": 1}]
+    assert (found["leftOut"], found["tags"]) == (0, [])
+
+
+def test_of_a_long_timeline_the_newest_passes_are_shown(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And how many are left out."""
+    monkeypatch.setattr("stichotrope.report._timeline.MAX_PASSES", 10)
+    p = Profiler("timed", timeline=128)
+    for _ in range(25):
+        with p.block(0, "x"):
+            clock.advance(3)
+    found = written(p, tmp_path)["timeline"]
+    assert found["leftOut"] == 15
+    assert len(base64.b64decode(found["starts"])) == 10 * 8
+
+
+def test_what_is_no_timeline_is_refused(tmp_path: Path) -> None:
+    """With a sentence, before anything is written."""
+    with pytest.raises(TypeError, match="timeline must be a Timeline or None, not 3"):
+        export_html(ProfilerResults("x"), tmp_path / "x.html", timeline=3)  # type: ignore[arg-type]
+    assert not (tmp_path / "x.html").exists()

@@ -1096,10 +1096,13 @@ class Profiler(_core.Recorder):
         export_json(self.get_results(), path, indent=indent)
 
     def export_html(self, path: StrPath, *, source: bool = True) -> None:
-        """Write the results as a page to look at in a browser; see `stichotrope.export_html`."""
+        """Write the results as a page to look at in a browser; see `stichotrope.export_html`.
+
+        Where a timeline is kept, it is a view of the page.
+        """
         from .report import export_html
 
-        export_html(self.get_results(), path, source=source)
+        export_html(self, path, source=source)
 
     def export_speedscope(self, path: StrPath) -> None:
         """Write the call trees for speedscope; see `stichotrope.export_speedscope`."""

@@ -9,26 +9,37 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from .._text.files import StrPath
+    from ..results.timeline import Timeline
 
 __all__ = ["export_html", "print_results", "print_tree", "print_workers"]
 
 
-def export_html(results: object, path: StrPath, *, source: bool = True) -> None:
+def export_html(
+    results: object, path: StrPath, *, source: bool = True, timeline: Timeline | None = None
+) -> None:
     """Write a report to look at in a browser, one HTML file, whole or not at all.
 
     :param results: a `ProfilerResults`, or a `Profiler`.
     :param path: the target.
     :param source: whether to include the source lines around each block, as far as their files can
         be read now; leave them out of a report for people who are not to see them.
+    :param timeline: passes one by one, for a view of their own, of which the newest 250,000 are
+        shown; by default those of the profiler, if it is one that keeps a timeline.
     :raises TypeError: when one of them is of the wrong type.
     :raises OSError: when the target cannot be written.
     """
     from .._text.files import checked_path, write_whole
     from ..results import results_of
+    from ..results.timeline import Timeline
     from .html import render
 
     checked_path(path)
-    write_whole(path, render(results_of(results), source=source))
+    found = results_of(results)
+    if timeline is None and getattr(results, "timeline_size", False):
+        timeline = results.timeline()  # type: ignore[attr-defined]
+    if not isinstance(timeline, (Timeline, type(None))):
+        raise TypeError(f"timeline must be a Timeline or None, not {timeline!r}")
+    write_whole(path, render(found, source=source, timeline=timeline))
 
 
 def print_tree(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from .._text.columns import FIGURES, OF_PASSES, OF_PATHS
 from .._text.format import format_count, format_rate, format_time_ns, printable
 from ..results import ProfilerResults, is_mostly_overhead
-from . import _passes
+from . import _passes, _timeline
 from ._source import excerpts
 from .console import (
     _EXAMPLE,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ..results import CallNode, ProcessResults, ProfileBlock, ProfileTrack, ThreadResults
     from ..results.histogram import Histogram
+    from ..results.timeline import Timeline
     from ._source import Excerpt
 
 # What a page may hold beside the figures of everybody together, so that it opens at once whatever
@@ -47,11 +48,14 @@ _OF_PATHS = ("hits", *OF_PATHS, "total", "self", "mean")
 _SUB_BITS = 4  # of a bucket that is drawn: 16 in each octave, as the core has them
 
 
-def contents(results: ProfilerResults, source: bool) -> dict[str, Any]:
+def contents(
+    results: ProfilerResults, source: bool, timeline: Timeline | None = None
+) -> dict[str, Any]:
     """Return all that the page shows, in the shape that JSON can hold.
 
     :param results: the results.
     :param source: whether to read the source lines around the blocks.
+    :param timeline: passes one by one, or None.
     """
     book = _Book(results)
     scopes = _Scopes(book)
@@ -75,6 +79,7 @@ def contents(results: ProfilerResults, source: bool) -> dict[str, Any]:
         "blocks": book.blocks(found),
         "buckets": book.buckets(),
         "files": _files(results, book, found),
+        "timeline": None if timeline is None else _timeline.contents(timeline, book.places),
     }
 
 
@@ -90,6 +95,11 @@ class _Book:
         self._blocks: dict[tuple[int, str, int, str], int] = {}
         self._files: dict[str, int] = {}
         self._buckets: dict[tuple[int, int], int] = {}
+
+    @property
+    def places(self) -> dict[tuple[int, str, int, str], int]:
+        """What a block is known by → its place."""
+        return self._blocks
 
     def block(self, item: ProfileBlock | CallNode) -> int:
         """Return the place of a block."""

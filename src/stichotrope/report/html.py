@@ -5,15 +5,18 @@ from __future__ import annotations
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from ..results import ProfilerResults
+    from ..results.timeline import Timeline
 
 # Joined in this order into one function: what is below may use what is above.
 _SCRIPTS = (
     *("format", "dom", "data", "rows", "histogram", "details"),
-    *("blocks", "tree", "flame", "threads", "main"),
+    *("blocks", "tree", "flame", "threads", "timeline", "main"),
 )
 
 
-def render(results: ProfilerResults, *, source: bool = True) -> str:
+def render(
+    results: ProfilerResults, *, source: bool = True, timeline: Timeline | None = None
+) -> str:
     """Return results as a page of HTML that holds its style, its script and its data.
 
     A Content-Security-Policy (https://www.w3.org/TR/CSP3/) allows that style and that script, by
@@ -22,6 +25,7 @@ def render(results: ProfilerResults, *, source: bool = True) -> str:
     :param results: the results.
     :param source: whether to include the source lines around each block, as far as their files can
         be read now.
+    :param timeline: passes one by one, for a view of their own.
     :raises TypeError: when ``source`` is not True or False.
     """
     from html import escape
@@ -40,7 +44,7 @@ def render(results: ProfilerResults, *, source: bool = True) -> str:
         policy=_policy(style, script),
         style=style,
         script=script,
-        data=_json(contents(results, source)),
+        data=_json(contents(results, source, timeline)),
     )
 
 

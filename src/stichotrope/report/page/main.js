@@ -1,6 +1,7 @@
 // The page: heading, tabs, whose figures are shown, and colours.
 
 const UPDATES = { blocks: updateBlocks, tree: updateTree, flame: updateFlame, threads: updateThreads };
+if (timeline) UPDATES.timeline = updateTimeline;
 let tab = "blocks";
 
 // The table that shows the chosen block, if the view has one.
@@ -16,6 +17,7 @@ function currentView() {
 function update() {
   if (tab === "blocks") updateTracks();
   byId("time-field").hidden = !WAITED || !["tree", "flame"].includes(tab);
+  byId("scope-field").hidden = scopes.length === 1 || tab === "timeline";
   const { total, label } = tab === "threads" ? scopes[0] : state.scope;
   byId("base").textContent = `Shares are of the ${time(total)} in which any block of ${label} was open.`;
   UPDATES[tab]();
@@ -117,12 +119,11 @@ function showScopes() {
     ...group("Processes", processes),
     ...group("Threads", threads),
   );
-  byId("scope-field").hidden = scopes.length === 1;
   byId("scope").addEventListener("change", (event) => chooseScope(Number(event.target.value)));
 }
 
 function listenToTabs() {
-  const buttons = [...byId("tabs").children];
+  const buttons = [...byId("tabs").children].filter((button) => !button.hidden);
   byId("tabs").addEventListener("click", (event) => {
     const button = event.target.closest("[role=tab]");
     if (button) chooseTab(button.id.slice("tab-".length));
@@ -167,6 +168,7 @@ function listenToTheme() {
     chosen = (chosen ? chosen === "dark" : system.matches) ? "light" : "dark";
     remember(() => localStorage.setItem("stichotrope-theme", chosen));
     show();
+    if (tab === "timeline") drawSoon();
   });
   system.addEventListener("change", show);
   button.hidden = false;
