@@ -15,6 +15,7 @@ import pytest
 
 from clihelp import environment, python
 from conftest import WATCHDOG_SECONDS
+from stichotrope.cli import top as command
 
 pytestmark = [
     pytest.mark.integration,
@@ -190,3 +191,28 @@ def refused(store: Path, without: int) -> None:
         assert done.returncode == 2
         assert expected in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_names_give_way_to_figures_where_there_is_no_room() -> None:
+    """A figure that is cut says nothing."""
+    from rich.console import Console
+
+    row = {
+        "track": "queries",
+        "name": "SELECT customer.id, customer.name FROM customer WHERE customer.id = ?",
+        "hits_per_s": 1234.5,
+        "share": 0.125,
+        "mean_ns": 33_000,
+        "p95_ns": 46_000,
+        "open": 3,
+        "longest_open_ns": 12_000_000,
+        "concurrency": 2.5,
+        "bytes_per_s": 0,
+        "items_per_s": 0,
+    }
+    console = Console(width=72)
+    with console.capture() as shown:
+        console.print(command._table([row], 10, "share"))
+    (line,) = shown.get().splitlines()[1:]
+    assert line.startswith("queries / S")
+    assert line.endswith(" 12.5 %  33.0 µs  46.0 µs     3  12.0 ms        2.5")

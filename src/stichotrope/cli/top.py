@@ -36,6 +36,8 @@ examples:
   stichotrope top 4711 --sort open
   stichotrope top --once --json | jq '.processes[].blocks[] | select(.open > 0)'"""
 
+_PLAIN_WIDTH = 120  # where it goes to a file or a pipe
+_MOST_NAME = 60
 SORTS = ("share", "hits", "mean", "p95", "open", "name")
 _KEYS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "share": lambda row: -row["share"],
@@ -158,7 +160,10 @@ def _once(watch: Watch, options: Any) -> int:
         raise CommandError("no process that runs keeps its records there")
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    is_terminal = sys.stdout.isatty()
+    console = Console(
+        highlight=False, soft_wrap=not is_terminal, width=None if is_terminal else _PLAIN_WIDTH
+    )
     for part in _parts(looks, options.sort, options.by_process, options):
         console.print(part)
     return 0
@@ -229,7 +234,7 @@ def _table(rows: list[dict[str, Any]], limit: int, sort: str) -> Any:
     if not rows:
         return Text("nothing was recorded since the last look, and nothing is open", style="dim")
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("Block", no_wrap=True, overflow="ellipsis")
+    table.add_column("Block")  # which gives way where there is no room; figures do not
     work = [name for name in ("bytes_per_s", "items_per_s") if any(row[name] for row in rows)]
     for title, key in (
         *(("Hits/s", "hits"), ("Now", "share"), ("Mean", "mean"), ("p95", "p95")),
@@ -239,10 +244,10 @@ def _table(rows: list[dict[str, Any]], limit: int, sort: str) -> Any:
         style = "bold" if key == sort else ""
         table.add_column(title, justify="right", no_wrap=True, style=style)
     for row in rows[:limit]:
-        name = shorten(printable(f"{row['track']} / {row['name']}"), 60)
+        name = shorten(printable(f"{row['track']} / {row['name']}"), _MOST_NAME)
         concurrency = row["concurrency"]
         table.add_row(
-            name,
+            Text(name, no_wrap=True, overflow="ellipsis"),
             _per_s(row["hits_per_s"]),
             f"{100 * row['share']:.1f} %",
             "" if row["mean_ns"] is None else format_time_ns(row["mean_ns"]),
