@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import _machine, _store, check, instructions, metrics, page, report, suite
+from benchmarks import _machine, _store, against, check, instructions, metrics, page, report, suite
 from benchmarks._child import ROOT
 from benchmarks._run import Scale
 
@@ -21,6 +21,7 @@ COMMANDS = {
     "metrics": metrics.main,
     "page": page.main,
     "check": check.main,
+    "against": against.main,
     "pyperf": suite.main,
 }
 

@@ -26,11 +26,11 @@ def measure(scale: Scale, rng: random.Random, progress: Progress) -> Stored:
     taken: dict[str, list[int]] = {BARE: [], IMPORTED: []}
     worked: dict[str, list[int]] = {BARE: [], IMPORTED: []}
     order = list(taken)
-    _start_ns(IMPORTED)  # the first import writes its bytecode, and reads the disc
+    start_ns(IMPORTED)  # the first import writes its bytecode, and reads the disc
     for number in range(pairs):
         rng.shuffle(order)
         for code in order:
-            elapsed, processor = _start_ns(code)
+            elapsed, processor = start_ns(code)
             taken[code].append(elapsed)
             worked[code].append(processor)
         progress(f"pairs {number + 1}/{pairs}")
@@ -60,7 +60,7 @@ def figures(stored: Stored) -> list[Figure | Fact]:
     return found
 
 
-def _start_ns(code: str) -> tuple[int, int]:
+def start_ns(code: str) -> tuple[int, int]:
     """Return the time an interpreter takes to run `code`, and its processor time, both in ns.
 
     It runs in a folder with nothing to import.

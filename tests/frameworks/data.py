@@ -366,7 +366,7 @@ def decorator(mark: Mark) -> Any:
     return price(2), price(1, each=5), str(inspect.signature(price)), price.__doc__
 
 
-@case("toolz", hits={"price": 2, "double": 1})
+@case("toolz", hits={"price": 3, "double": 1})  # curry tries it with what it has
 def toolz(mark: Mark) -> Any:
     """Curried, composed, memoized."""
     import toolz
