@@ -20,6 +20,7 @@ from stichotrope._text.format import format_percent, format_ratio, printable
 from stichotrope.report import html
 from stichotrope.results import CallNode, ProfileBlock, ProfilerResults, ProfileTrack
 from test_html import HOSTILE, named
+from test_workers import uneven
 
 ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:
@@ -799,6 +800,27 @@ def test_blocks_that_were_never_hit_alone_are_shown_when_asked_for(opened):
     assert "It was never entered." in report.texts("#details")[0]
     for view in ("tree", "flame", "threads"):
         report.page.click(f"#tab-{view}")
+
+
+def test_workers_are_compared_in_each_block(opened):
+    """The slowest against the median, a mark for each; blocks and workers are found; of one process there is no such view."""
+    report = opened(uneven(), "workers")
+    assert report.names("workers") == ["read", "parse"]
+    assert report.rows("workers")[0].split()[:7] == [
+        "read",
+        "w1",
+        "3.0",
+        "1.0",
+        "3.0",
+        "50.0",
+        "ms",
+    ]
+    assert report.page.locator("#workers .strip circle").count() == 8
+    report.page.fill("#filter", "w2")
+    assert report.names("workers") == ["parse"]
+    report.page.click("#workers tbody th")
+    assert "parse" in report.texts("#details")[0]
+    assert not opened(sample()).page.locator("#tab-workers").is_visible()
 
 
 # speedscope

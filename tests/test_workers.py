@@ -16,6 +16,7 @@ from clihelp import stichotrope
 from handmade import block, node, root
 from stichotrope import ProfilerResults, print_results
 from stichotrope.report import print_workers
+from stichotrope.report._page import contents
 from stichotrope.results import ProfileTrack, ThreadResults
 from stichotrope.results.difference import difference
 from stichotrope.results.shares import shares_of_threads
@@ -217,6 +218,37 @@ def test_a_table_of_blocks_names_the_slowest_workers_below() -> None:
     assert "Slow" not in report(worker(0, many), print_results)
     ascii_only = io.TextIOWrapper(io.BytesIO(), "ascii")
     print_results(uneven(), file=ascii_only)
+
+
+def test_the_page_has_what_each_worker_had_of_each_block() -> None:
+    """The most uneven first; of one process, nothing; of very many workers, some that stand for all."""
+    results = uneven()
+    shown = contents(results, source=False)
+    assert [one["worker"] for one in shown["processes"]] == ["w0", "w2", "w1", "w3"]
+    names = [shown["blocks"]["name"][one["block"]] for one in shown["skews"]]
+    read = shown["skews"][0]
+    assert (names, read["usual"], read["slow"], read["workers"]) == (
+        ["read", "parse"],
+        [50 * MS, 5, 10 * MS],
+        True,
+        4,
+    )
+    assert read["parts"][0] == [2, 150 * MS, 5, 30 * MS]
+    assert len(shown["slow"]) == 2
+    alone = contents(worker(0, {"a": (5,)}), source=False)
+    assert (alone["skews"], alone["slow"]) == ([], [])
+    many = contents(gathered(*(worker(n, {"a": (n + 1,)}) for n in range(500))), source=False)
+    times = [part[1] for part in many["skews"][0]["parts"]]
+    assert (len(times), times[0], times[-1]) == (200, 500, 1)
+    assert many["skews"][0]["workers"] == 500
+
+
+def test_workers_that_have_only_numbers_are_called_workers() -> None:
+    """As Dask numbers them."""
+    numbered = worker(0, {"a": (5,)})
+    numbered.processes[0].worker = "7"
+    text = report(gathered(numbered, worker(1, {"a": (6,)})))
+    assert "worker 7" in text
 
 
 def test_what_happened_on_threads_since_a_snapshot() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .._text.columns import FIGURES, OF_PASSES, OF_PATHS
 from .._text.format import format_count, format_rate, format_time_ns, printable
 from ..results import ProfilerResults, is_mostly_overhead
+from ..statistics.skew import skews, stragglers
 from . import _passes, _timeline
 from ._source import excerpts
 from .console import (
@@ -22,6 +23,7 @@ from .console import (
     _overhead,
     _thread_count,
 )
+from .workers import MOST_NAMED, label, sentences
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from ..results import CallNode, ProcessResults, ProfileBlock, ProfileTrack, ThreadResults
     from ..results.histogram import Histogram
     from ..results.timeline import Timeline
+    from ..statistics.skew import Part
     from ._source import Excerpt
 
 # What a page may hold beside the figures of everybody together, so that it opens at once whatever
@@ -39,6 +42,8 @@ MAX_ROWS = 20_000
 MAX_NODES = 60_000
 MAX_TREE = 50_000  # nodes of one tree
 MAX_SOURCE = 1 << 20  # characters
+MAX_SKEWS = 1000  # blocks that several workers entered
+MAX_PARTS = 200  # workers that are drawn of one block
 MOST_OF_A_KIND = 8  # threads; more have one line, which opens
 
 # What a page has beside the columns of a table, and the columns of a path.
@@ -74,6 +79,8 @@ def contents(
             {"idx": idx, "name": printable(track.track_name), "enabled": track.enabled}
             for idx, track in sorted(results.tracks.items())
         ],
+        "skews": _skews(results, book),
+        "slow": [printable(one) for one in sentences(results, _Glyphs("utf-8"), MOST_NAMED)],
         "scopes": scopes.found,
         "leftOut": scopes.left_out,
         "blocks": book.blocks(found),
@@ -149,6 +156,9 @@ def _facts(results: ProfilerResults) -> list[list[str]]:
     ]
     if len(results.processes) > 1:
         facts.append(["Processes", format_count(len(results.processes))])
+        hosts = len({process.host for process in results.processes})
+        if hosts > 1:
+            facts.append(["Hosts", format_count(hosts)])
     duration = _number(metadata.get("duration_ns"))
     if duration is not None:
         facts.append(["Recorded for", format_time_ns(duration)])
@@ -281,6 +291,35 @@ class _Scopes:
         return len(self.found) - 1
 
 
+def _skews(results: ProfilerResults, book: _Book) -> list[dict[str, Any]]:
+    """Return of each block that several workers entered what the median and each of them had."""
+    if len(results.processes) < 2:
+        return []
+    numbers = {id(process): number for number, process in enumerate(results.processes)}
+    found = skews(results)
+    slow = {one.skew.block.identity for one in stragglers(results, found)}
+    return [
+        {
+            "block": book.block(skew.block),
+            "usual": [skew.median_ns, skew.median_hits, _rounded(skew.median_mean_ns)],
+            "workers": len(skew.parts),
+            "slow": skew.block.identity in slow,
+            "parts": [
+                [numbers[id(part.process)], part.time_ns, part.hits, _rounded(part.mean_ns)]
+                for part in _spread(skew.parts, MAX_PARTS)
+            ],
+        }
+        for skew in found[:MAX_SKEWS]
+    ]
+
+
+def _spread(parts: Sequence[Part], most: int) -> list[Part]:
+    """Return some that stand for all: the first, the last, and what lies evenly between."""
+    if len(parts) <= most:
+        return list(parts)
+    return [parts[number * (len(parts) - 1) // (most - 1)] for number in range(most)]
+
+
 def _by_process(results: ProfilerResults) -> dict[int | None, list[int]]:
     """Return the places of the threads of each process, of those of none as None."""
     numbers = {id(process): number for number, process in enumerate(results.processes)}
@@ -320,6 +359,7 @@ def _together(threads: Sequence[ThreadResults]) -> ProfilerResults:
 def _process(process: ProcessResults, scope: int | None) -> dict[str, Any]:
     return {
         "host": printable(process.host),
+        "worker": printable(label(process)) if process.worker else "",
         "pid": process.pid,
         "start": _moment(process.start_ns),
         "duration": process.duration_ns,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 # Joined in this order into one function: what is below may use what is above.
 _SCRIPTS = (
     *("format", "dom", "data", "rows", "histogram", "details"),
-    *("blocks", "tree", "flame", "threads", "timeline", "main"),
+    *("blocks", "tree", "flame", "threads", "workers", "timeline", "main"),
 )
 
 

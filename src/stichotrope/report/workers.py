@@ -48,6 +48,8 @@ def label(process: ProcessResults) -> str:
 
     :param process: the worker.
     """
+    if process.worker.isdigit():  # as Dask numbers those of one machine
+        return f"worker {process.worker}"
     return process.worker or f"process {process.pid}"
 
 

@@ -148,7 +148,13 @@ function kindLabel(kind) {
 }
 
 function processLabel(process) {
-  return `process ${process.pid}${process.host ? ` on ${process.host}` : ""}`;
+  const number = `process ${process.pid}${process.host ? ` on ${process.host}` : ""}`;
+  return process.worker ? `${process.worker}: ${number}` : number;
+}
+
+// What an engine calls it, or its number.
+function workerLabel(process) {
+  return process.worker || processLabel(process);
 }
 
 const EVERYBODY = data.processes.length > 1 ? "all processes" : "all threads";

@@ -1,12 +1,12 @@
 // The page: heading, tabs, whose figures are shown, and colours.
 
-const UPDATES = { blocks: updateBlocks, tree: updateTree, flame: updateFlame, threads: updateThreads };
+const UPDATES = { blocks: updateBlocks, tree: updateTree, flame: updateFlame, threads: updateThreads, workers: updateWorkers };
 if (timeline) UPDATES.timeline = updateTimeline;
 let tab = "blocks";
 
 // The table that shows the chosen block, if the view has one.
 function currentTable() {
-  return { blocks: blockTable, tree: treeTable }[tab];
+  return { blocks: blockTable, tree: treeTable, workers: workerTable }[tab];
 }
 
 // Each view has one element that takes the keys, with its name.
@@ -18,7 +18,7 @@ function update() {
   if (tab === "blocks") updateTracks();
   byId("time-field").hidden = !WAITED || !["tree", "flame"].includes(tab);
   byId("scope-field").hidden = scopes.length === 1 || tab === "timeline";
-  const { total, label } = tab === "threads" ? scopes[0] : state.scope;
+  const { total, label } = ["threads", "workers"].includes(tab) ? scopes[0] : state.scope;
   byId("base").textContent = `Shares are of the ${time(total)} in which any block of ${label} was open.`;
   UPDATES[tab]();
 }
@@ -187,7 +187,7 @@ if (data.nothing) {
 if (blocks.name.length) {
   byId("work").hidden = false;
   const asked = remember(() => location.hash.replace("#view-", ""));
-  chooseTab(asked in UPDATES ? asked : "blocks");
+  chooseTab(asked in UPDATES && !byId(`tab-${asked}`).hidden ? asked : "blocks");
 }
 addEventListener("beforeprint", () => {
   flame.all = true;
