@@ -135,7 +135,7 @@ class StichotropeMagics(Magics):  # type: ignore[misc]
         -t TARGET  time a function, method, class or module too, given by its name here, or all that
                    a pattern such as pkg.mod:func, pkg.* or Shop.* fits; may be repeated. They are
                    as they were afterwards.
-        -s SORT    sort by total, self, hits, mean, max, open, errors, cancelled,
+        -s SORT    sort by total, self, hits, mean, max, running, open, errors, cancelled,
                    concurrency, cpu, waiting, bytes, items or name
         -l LIMIT   show so many blocks of each track
         -n NAME    the name of the block around all of it
