@@ -155,6 +155,9 @@ def single(family: Family, draw: Random, thread: int) -> Step:
     if family.by_hand:
         number = draw.randrange(len(KEPT))
         groups.append([("enter", thread, number), ("leave", thread, number)])
+        groups.append(
+            [("say", thread, number, draw.randint(1, 99)), ("count", thread, draw.randint(1, 99))]
+        )
         if family.in_vain:
             groups.append([("leave_in_vain", thread, number)])
     if family.looks:

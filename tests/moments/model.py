@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -55,6 +55,9 @@ class Pass:
     left_by: str = ""  # "", "error" or "cancelled"
     dropped: bool = False  # by clear()
     is_level: bool = False  # the program leaves it when a level ends, not by hand
+    items: Counter[Thread] = field(
+        default_factory=Counter
+    )  # that it said went through it, by where
 
     @property
     def counts(self) -> bool:
@@ -130,6 +133,7 @@ class Model:
         self.now = 1  # a clock that runs shows no 0
         self.forward = 0  # how far it went without going back
         self.passes: list[Pass] = []
+        self.counted: list[int] = []  # by a metric: what no pass has to do with
         self.strands: list[Strand] = []  # but for threads' own: those that have anything open
 
     # ---- time -----------------------------------------------------------------------------------

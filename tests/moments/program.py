@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from stichotrope import Profiler, _core
+from stichotrope.metrics import Counter, Histogram, MetricRegistry
 from stichotrope.results import ProfilerResults
 
 from .model import Model, Pass, Site, Strand, Thread
@@ -107,6 +108,8 @@ class Program:
         self.sites = FILLERS * settings.has_fillers + SITES
         for site in FILLERS * settings.has_fillers + INLINE:
             self.inline_block(site)
+        self.counter = Counter("moments_values", registry=MetricRegistry())
+        self.histogram = Histogram("moments_sizes", registry=MetricRegistry())
         self.functions = [self.function(site, plain) for site in CALLS]
         self.blocks = [self.profiler.block(site.track, site.name) for site in KEPT]
         for kind in FUNCTIONS:
@@ -259,6 +262,19 @@ class Program:
         if found is not None and not found.is_level:  # a `with` statement's own is left by that
             player.worker.do("leave", number)
             self.model.leave(found)
+
+    def say(self, thread: int, number: int, items: int) -> None:
+        """Have the innermost pass of a kept block say how much goes through it, where it is open."""
+        player = self.player(thread)
+        found = self.model.innermost(KEPT[number], player.strand)
+        if found is not None:
+            player.worker.do("say", number, items)
+            found.items[player.thread] += items
+
+    def count(self, thread: int, value: int) -> None:
+        """Count and observe something, whatever is open."""
+        self.player(thread).worker.do("count", value)
+        self.model.counted.append(value)
 
     def leave_in_vain(self, thread: int, number: int) -> None:
         """Leave a kept block by hand where it is open nowhere, recorded or not."""
@@ -563,6 +579,17 @@ class Program:
         self._compare(results, folded + kept, "")
         clamped = sum(p.is_clamped and p.counts for p in self.model.passes)
         self._same("passes whose clock went back", _clamped(results), clamped)
+        self._compare_metrics()
+
+    def _compare_metrics(self) -> None:
+        """What was counted has nothing to do with passes, with switches and with clears."""
+        values = self.model.counted
+        self._same("what was counted", self.counter.value, sum(values))
+        found = self.histogram.summary()
+        self._same("values observed", (found["count"], found["sum"]), (len(values), sum(values)))
+        self._same("their least and greatest", (found["min"], found["max"]), (
+            min(values, default=found["min"]), max(values, default=found["max"]),
+        ))  # fmt: skip
 
     def _compare(self, found: Any, threads: list[Thread], whose: str) -> None:
         got, expected = observed(found), defined(self.model, threads, self.sites)

@@ -18,6 +18,7 @@ class Block(NamedTuple):
     errors: int = 0
     cancelled: int = 0
     open: int = 0
+    items: int = 0
     sum: int = 0
     minimum: int = 0
     maximum: int = 0
@@ -35,6 +36,7 @@ class Node(NamedTuple):
     errors: int
     cancelled: int
     open: int
+    items: int
     sum: int
     total: int
     self: int
@@ -100,6 +102,7 @@ def counts(passes: list[Pass], threads: list[Thread]) -> dict[str, int]:
         "errors": sum(p.left_by == "error" for p in ended),
         "cancelled": sum(p.left_by == "cancelled" for p in ended),
         "open": sum(p.is_open and p.strand.thread in threads for p in passes),
+        "items": sum(p.items[thread] for p in passes for thread in threads),
         "sum": sum(p.duration for p in ended),
     }
 
@@ -169,6 +172,7 @@ def counted(found: ProfileBlock | CallNode) -> dict[str, int]:
         "errors": found.error_count,
         "cancelled": found.cancelled_count,
         "open": found.open_count,
+        "items": found.item_count,
         "sum": found.sum_time_ns,
     }
 

@@ -267,6 +267,13 @@ class Worker:
     def leave(self, number: int) -> None:
         self.program.blocks[number].__exit__(None, None, None)
 
+    def say(self, number: int, items: int) -> None:
+        self.program.blocks[number].add_items(items)
+
+    def count(self, value: int) -> None:
+        self.program.counter.inc(value)
+        self.program.histogram.observe(value)
+
     def leave_in_vain(self, number: int) -> None:
         with pytest.raises(RuntimeError, match="is not open"):
             self.leave(number)
