@@ -160,7 +160,7 @@ tsan: $(TESTED) ## run the tests with ThreadSanitizer in the core
 asan: $(TESTED) ## run the tests with AddressSanitizer and UndefinedBehaviorSanitizer in the core
 	export STICHOTROPE_SANITIZE=address,undefined; $(call build_core,asan)
 	$(call preload,libasan.so) PYTHONPATH="$(CURDIR)/build/asan/lib" PYTHONMALLOC=malloc \
-		ASAN_OPTIONS="detect_leaks=0" UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1" \
+		ASAN_OPTIONS="detect_leaks=0:handle_segv=0" UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1" \
 		$(PYTEST) $(BOTH_TIERS) --capture=sys -k "not greenlet and not gevent and not a_fork_from_a_thread and not test_bench_page" $(ARGS)
 
 valgrind: $(TESTED) ## run the tests under Valgrind's memcheck

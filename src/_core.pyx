@@ -84,6 +84,7 @@ cdef extern from "_platform.h" nogil:
     int st_watch_thread(void*)
     void* st_context(void** frame)
     void st_incref(PyObject*)
+    void st_decref(PyObject*)
     void st_hold(void*)
     void st_let_go(void*)
     void* st_outer_context(void*)
@@ -133,6 +134,7 @@ cdef extern from "_platform.h":
     PyObject* st_code_of_frame(void*) nogil
     void st_learn_frames()
     void st_share(PyObject*)
+    void st_for_good(PyObject*)
     PyObject* st_call(PyObject*, PyObject**, size_t, PyObject*)
     PyObject* st_call_function(PyObject*, PyObject**, size_t, PyObject*)
     bint st_may_be_awaited(PyObject*)
@@ -556,7 +558,7 @@ cdef class Recorder:
         cdef int offset = 0
         cdef PyObject* code = st_calling_code(&offset)
         cdef Handle* h = NULL
-        if type(name) is str and (type(track) is int or type(track) is str) and code != NULL and self.store != NULL:
+        if type(name) is str and code != NULL and self.store != NULL:
             h = find_call_site(self.store, code, offset, <PyObject*>track, <str>name)
         if ST_UNLIKELY(h == NULL):
             h = self.learn_call_site(code, offset, track, name)

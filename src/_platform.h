@@ -674,6 +674,16 @@ static inline void st_share(PyObject *object) {
 #endif
 }
 
+/* A type of ours, which is there for good. Its count would be the word that all threads contend for which make objects of
+ * it; beyond this there is no counting. */
+static inline void st_for_good(PyObject *type) {
+#if defined(Py_GIL_DISABLED)
+    Py_SET_REFCNT(type, (Py_ssize_t)1 << 40);
+#else
+    (void)type;
+#endif
+}
+
 /* Whether a call's result is a coroutine that nobody else can know, so that another object may stand for it. */
 static inline int st_is_fresh(PyObject *result) {
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000

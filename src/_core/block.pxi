@@ -57,7 +57,7 @@ cdef void block_dealloc(PyObject* self) noexcept:
     if not st_keep_block(self):
         PyObject_GC_Del(self)
         Py_DECREF(<PyObject*>kind)
-    Py_DECREF(owner)
+    st_decref(owner)
 
 cdef char* ADD_BYTES = (
     b"add_bytes($self, number, /)\n--\n\n"
@@ -98,6 +98,7 @@ cdef object make_block_type():
     return PyType_FromSpec(&block_spec)
 
 Block = make_block_type()
+st_for_good(<PyObject*>Block)
 cdef PyTypeObject* block_type = <PyTypeObject*><PyObject*>Block
 
 cdef inline PyObject* new_block(PyObject* owner, Handle* handle) noexcept:
@@ -107,6 +108,6 @@ cdef inline PyObject* new_block(PyObject* owner, Handle* handle) noexcept:
     if self != NULL:
         (<BlockObject*>self).handle = handle
         (<BlockObject*>self).owner = owner
-        Py_INCREF(owner)
+        st_incref(owner)
         PyObject_GC_Track(self)
     return self

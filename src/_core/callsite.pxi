@@ -40,9 +40,9 @@ cdef inline Handle* find_call_site(Store* s, PyObject* code, int offset, PyObjec
         h = <Handle*>st_loadp_acquire(<void**>&slot.handle)
         if h == NULL:
             return NULL
-        if slot.hash == hashed and slot.code == code and slot.offset == offset:
-            # Constants are one object each time; what is made at run time is compared by value.
-            if slot.name == <PyObject*>name or is_same(slot.name, <PyObject*>name):
+        if slot.code == code and slot.offset == offset:
+            # Constants are one object each time; what is made at run time is compared by value, and by its exact type.
+            if slot.name == <PyObject*>name or (slot.hash == hashed and is_same(slot.name, <PyObject*>name)):
                 if slot.track == track or is_same(slot.track, track):
                     return h
         i = (i + 1) & table.mask

@@ -14,7 +14,6 @@ cdef extern from "Python.h":
         unsigned int flags
         PyType_Slot* slots
     ctypedef struct PyMethodDef:
-        const char* ml_doc
         const char* ml_name
         void* ml_meth
         int ml_flags

@@ -804,6 +804,7 @@ cdef object make_type(const char* name, int size, PyType_Slot* slots):
     spec.flags = ST_OBJECT_FLAGS
     spec.slots = slots
     made = PyType_FromSpec(&spec)
+    st_for_good(<PyObject*>made)
     st_name_type(<PyObject*>made, name + len(b"builtins."))
     return made
 

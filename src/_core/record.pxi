@@ -400,11 +400,11 @@ cdef Buffer* current_buffer(const Handle* h) noexcept nogil:
 cdef Buffer* pass_by(const Handle* h, int who) noexcept nogil:
     """Enters what is not recorded, its track being off: always NULL. A block is noted all the same: by the time it is left,
     others of its site may be open, which must not be taken for it."""
-    cdef Buffer* b
+    cdef Seat* seat = seat_of(h)
+    cdef Buffer* b = <Buffer*>seat.buffer
     if who == BLOCK:
-        b = current_buffer(h)
-        if b == NULL:
-            b = buffer_in(h.store, BLOCK)
+        if seat.session != st_load64(&h.store.session):
+            b = take_seat(h, BLOCK)
         if b != NULL:
             enter_muted(b, h)
     return NULL
@@ -494,7 +494,20 @@ cdef inline hot leave_block(const Handle* h, int how, bint* is_found) noexcept n
                 b.flows.used | st_load64(&h.store.exits) | st_load64(&b.posted))):
             leave_top(b, a, now, how)
             return
-    is_found[0] = leave_ringed(h, now, how) or leave_found(h, current_buffer(h), now, how)
+    is_found[0] = leave_muted(h) or leave_ringed(h, now, how) or leave_found(h, current_buffer(h), now, how)
+
+cdef bint leave_muted(const Handle* h) noexcept nogil:
+    """Leaves a block that was off when it was entered, where that is plain; else False."""
+    cdef Seat* seat = seat_of(h)
+    cdef Buffer* b = <Buffer*>seat.buffer
+    cdef Activation* a
+    if seat.session != st_load64(&h.store.session):
+        return False
+    a = activation_at(b, b.top)
+    if a.site != h.site or a.flags != MUTED or b.flows.used or st_load64(&h.store.exits) or is_posted(b):
+        return False
+    st_let_go(take_out(b, a))
+    return True
 
 cdef bint leave_ringed(const Handle* h, uint64_t now, int how) noexcept nogil:
     """Does the same as that, out of the way, where all that is not plain is that there is a ring; else False."""

@@ -160,14 +160,18 @@ cdef Buffer* buffer_in(Store* s, int who) noexcept nogil:
         reset_buffer(b, session)
     return b
 
-cdef Buffer* settle(Handle* h, int who) noexcept nogil:
+cdef Buffer* take_seat(const Handle* h, int who) noexcept nogil:
     """The slow way to the thread's buffer: first use, another profiler on this seat, or cleared since."""
     cdef Buffer* b = buffer_in(h.store, who)
-    if b == NULL:
-        return NULL
     cdef Seat* seat = <Seat*>(<char*>st_seats + h.seat)
-    seat.session = b.session
-    seat.buffer = b
-    if gate_of(h) & TIMES:
+    if b != NULL:
+        seat.session = b.session
+        seat.buffer = b
+    return b
+
+cdef Buffer* settle(Handle* h, int who) noexcept nogil:
+    """The same for a pass that is about to be recorded."""
+    cdef Buffer* b = take_seat(h, who)
+    if b != NULL and gate_of(h) & TIMES:
         look_closer(b, h)
     return b

@@ -297,7 +297,9 @@ cdef object make_tracked_type(const char* name, bint binds):
     tracked_spec.basicsize = sizeof(TrackedObject)
     tracked_spec.flags = ST_TRACKED_FLAGS | (Py_TPFLAGS_METHOD_DESCRIPTOR if binds else Py_TPFLAGS_BASETYPE)
     tracked_spec.slots = tracked_slots
-    return PyType_FromSpec(&tracked_spec)
+    made = PyType_FromSpec(&tracked_spec)
+    st_for_good(<PyObject*>made)
+    return made
 
 TrackedRoutine = make_tracked_type("stichotrope._core.TrackedRoutine", True)
 TrackedCallable = make_tracked_type("stichotrope._core.TrackedCallable", False)
