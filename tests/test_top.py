@@ -121,6 +121,30 @@ def test_a_table_is_printed(store: Path, shop: subprocess.Popen[str]) -> None:
     assert [line.split("  ")[0] for line in lines[2:]] == ["db / query", "web / serve"]
 
 
+def test_threads_are_told_apart(store: Path, shop: subprocess.Popen[str]) -> None:
+    """What each did, and what it has open."""
+    done = top(store, str(store), "--once", "--by-thread", "--json")
+    assert done.returncode == 0, done.stderr
+    (process,) = json.loads(done.stdout)["processes"]
+    found = {
+        thread["name"]: {block["name"]: block for block in thread["blocks"]}
+        for thread in process["thread_list"]
+    }
+    main, worker = found["MainThread"], next(found[name] for name in found if name != "MainThread")
+    assert {name: block["open"] for name, block in main.items()} == {"serve": 1}
+    assert list(worker) == ["query"]
+    assert (
+        worker["query"]["hits"]
+        == process["blocks"][1 - (process["blocks"][0]["name"] == "query")]["hits"]
+    )
+    done = top(store, str(store), "--once", "--by-thread", "--match", "serve")
+    assert [line.split("  ")[0] or line.strip() for line in done.stdout.splitlines()[1:]] == [
+        "MainThread",
+        "Block",
+        "web / serve",
+    ]
+
+
 def test_it_is_renewed_on_a_terminal(store: Path, shop: subprocess.Popen[str]) -> None:
     """Until the key that ends it; others sort, pause and group."""
     pty = pytest.importorskip("pty")
@@ -142,7 +166,16 @@ def test_it_is_renewed_on_a_terminal(store: Path, shop: subprocess.Popen[str]) -
     os.write(shown, b"p")
     while b"paused" not in seen:
         seen += os.read(shown, 1 << 16)
-    os.write(shown, b"gq")
+    os.write(shown, b"pg")
+    while b"by process" not in seen:
+        seen += os.read(shown, 1 << 16)
+    os.write(shown, b"g")
+    while b"MainThread" not in seen:
+        seen += os.read(shown, 1 << 16)
+    os.write(shown, b"/seq\x7frve\r")
+    while b"only /serve; s" not in seen:
+        seen += os.read(shown, 1 << 16)
+    os.write(shown, b"/x\x1bq")
     try:
         while os.read(shown, 1 << 16):
             pass

@@ -10,7 +10,7 @@ from . import CommandError, reason, say
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from ..store.live import Look, Watch
@@ -29,7 +29,8 @@ columns:
   Bytes/s  that went through since the last look, where a program says how many; likewise items
 
 keys:
-  s sort by the next column   p pause and go on   g by process, or all together   q end
+  s sort by the next column   g by process, by thread, or all together   p pause and go on
+  / show only blocks whose name holds what is typed then (Enter ends it)   q end
 
 examples:
   stichotrope top /var/tmp/shop
@@ -38,6 +39,7 @@ examples:
 
 _PLAIN_WIDTH = 120  # where it goes to a file or a pipe
 _MOST_NAME = 60
+TOGETHER, BY_PROCESS, BY_THREAD = GROUPS = ("together", "by process", "by thread")
 SORTS = ("share", "hits", "mean", "p95", "open", "name")
 _KEYS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "share": lambda row: -row["share"],
@@ -66,7 +68,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--limit", metavar="N", type=int, default=30, help="show at most N blocks (30)")
     only = "only blocks of this name (* and ? are wildcards)"
     add("--match", metavar="NAME", action="append", default=[], help=only)
-    add("--by-process", action="store_true", help="a table for each process")
+    group = parser.add_mutually_exclusive_group()
+    by_process = "a table for each process"
+    group.add_argument(
+        "--by-process", action="store_const", const=BY_PROCESS, dest="by", default=TOGETHER,
+        help=by_process,
+    )  # fmt: skip
+    by_thread = "a table for each thread; with --json, the blocks of each"
+    group.add_argument(
+        "--by-thread", action="store_const", const=BY_THREAD, dest="by", help=by_thread
+    )
 
 
 def main(options: Any) -> int:
@@ -147,6 +158,7 @@ def _looks(watch: Watch) -> list[Look]:
 def _once(watch: Watch, options: Any) -> int:
     import time
 
+    watch.by_thread = options.by == BY_THREAD
     _looks(watch)
     time.sleep(options.interval)
     looks = _looks(watch)
@@ -164,7 +176,7 @@ def _once(watch: Watch, options: Any) -> int:
     console = Console(
         highlight=False, soft_wrap=not is_terminal, width=None if is_terminal else _PLAIN_WIDTH
     )
-    for part in _parts(looks, options.sort, options.by_process, options):
+    for part in _parts(looks, _View(options)):
         console.print(part)
     return 0
 
@@ -176,10 +188,77 @@ def _is_chosen(name: str, patterns: list[str]) -> bool:
 
 
 def _chosen_dict(look: Look, options: Any) -> dict[str, Any]:
+    view = _View(options)
     found = look.to_dict()
-    rows = [row for row in found["blocks"] if _is_chosen(row["name"], options.match)]
-    found["blocks"] = sorted(rows, key=_KEYS[options.sort])[: options.limit]
+    found["blocks"] = view.chosen(look.rows())[: options.limit]
+    if options.by == BY_THREAD:
+        found["thread_list"] = [
+            {
+                "key": thread.key,
+                "os_id": thread.os_id,
+                "name": thread.name,
+                "blocks": view.chosen(rows)[: options.limit],
+            }
+            for thread, rows in look.threads()
+        ]
     return found
+
+
+class _View:
+    """What is shown, and how.
+
+    :param options: what the command line says at first.
+    """
+
+    def __init__(self, options: Any) -> None:
+        self.sort: str = options.sort
+        self.by: str = options.by
+        self.limit: int = options.limit
+        self.paused = False
+        self.typing = False
+        self.text = ""
+        self._match: list[str] = options.match
+        self._interval: float = options.interval
+
+    def chosen(self, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the rows that are shown, in order."""
+        wanted = self.text.lower()
+        rows = (row for row in rows if row["hits"] or row["open"])
+        rows = (row for row in rows if _is_chosen(row["name"], self._match))
+        rows = (row for row in rows if wanted in f"{row['track']} / {row['name']}".lower())
+        return sorted(rows, key=_KEYS[self.sort])
+
+    def press(self, key: str) -> bool:
+        """Do what a key says; return whether to go on."""
+        if self.typing:
+            self._type(key)
+        elif key == "q":
+            return False
+        elif key == "s":
+            self.sort = SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)]
+        elif key == "g":
+            self.by = GROUPS[(GROUPS.index(self.by) + 1) % len(GROUPS)]
+        elif key == "p":
+            self.paused = not self.paused
+        elif key == "/":
+            self.typing, self.text = True, ""
+        return True
+
+    def _type(self, key: str) -> None:
+        if key in ("\r", "\n"):
+            self.typing = False
+        elif key == "\x1b":
+            self.typing, self.text = False, ""
+        elif key in ("\x7f", "\b"):
+            self.text = self.text[:-1]
+        elif key.isprintable():
+            self.text += key
+
+    def head(self) -> str:
+        """Return the line that says what is shown."""
+        state = "paused" if self.paused else f"every {self._interval:g} s"
+        only = f", only /{self.text}" if self.text or self.typing else ""
+        return f"sorted by {self.sort}, {self.by}, {state}{only}; s g p / q"
 
 
 def _added(looks: list[Look]) -> list[dict[str, Any]]:
@@ -206,23 +285,36 @@ def _add(known: dict[str, Any], row: dict[str, Any]) -> None:
         known[name] += row[name]
 
 
-def _parts(looks: list[Look], sort: str, by_process: bool, options: Any) -> Iterator[Any]:
-    """Yield what is printed, for each process or for all."""
+def _parts(looks: list[Look], view: _View) -> Iterator[Any]:
+    """Yield what is printed, for each process, each thread, or for all."""
+    groups = [looks] if view.by == TOGETHER else [[look] for look in looks]
+    for group in groups:
+        yield _heading("\n".join(map(_process_line, group)))
+        if view.by == BY_THREAD:
+            for thread, rows in group[0].threads():
+                shown = view.chosen(rows)
+                if shown:
+                    yield _heading(f"  {thread.name}")
+                    yield _table(shown, view.limit, view.sort)
+        else:
+            yield _table(view.chosen(_added(group)), view.limit, view.sort)
+
+
+def _heading(text: str) -> Any:
     from rich.text import Text
 
+    from .._text.format import printable
+
+    lines = "\n".join(map(printable, text.split("\n")))
+    return Text(lines, style="bold", no_wrap=True, overflow="ellipsis")
+
+
+def _process_line(look: Look) -> str:
     from .._text.format import format_time_ns, printable
 
-    groups = [[look] for look in looks] if by_process else [looks]
-    for group in groups:
-        heads = []
-        for look in group:
-            age = format_time_ns(look.results.metadata["duration_ns"])
-            command = " ".join(look.command) or look.results.profiler_name
-            heads.append(f"{look.process}  {printable(command)}  for {age}")
-        yield Text("\n".join(heads), style="bold", no_wrap=True, overflow="ellipsis")
-        rows = [row for row in _added(group) if _is_chosen(row["name"], options.match)]
-        rows = [row for row in rows if row["hits"] or row["open"]]
-        yield _table(sorted(rows, key=_KEYS[sort]), options.limit, sort)
+    age = format_time_ns(look.results.metadata["duration_ns"])
+    command = " ".join(look.command) or look.results.profiler_name
+    return f"{look.process}  {printable(command)}  for {age}"
 
 
 def _table(rows: list[dict[str, Any]], limit: int, sort: str) -> Any:
@@ -285,22 +377,18 @@ def _live(watch: Watch, options: Any) -> int:
     from ._keys import Keys
 
     console = Console(highlight=False)
-    sort, by_process, paused = options.sort, options.by_process, False
+    view = _View(options)
     looks: list[Look] = []
     with Keys() as keys, Live(console=console, screen=True, auto_refresh=False) as display:
         due = time.monotonic()
         while True:
-            if not paused and time.monotonic() >= due:
+            watch.by_thread = view.by == BY_THREAD
+            if not view.paused and time.monotonic() >= due:
                 looks = _looks(watch)
                 due = time.monotonic() + options.interval
-            state = "paused" if paused else f"every {options.interval:g} s"
-            head = Text(f"sorted by {sort}, {state}; s p g q", style="dim", no_wrap=True)
-            parts = list(_parts(looks, sort, by_process, options)) if looks else []
+            head = Text(view.head(), style="dim", no_wrap=True)
+            parts = list(_parts(looks, view)) if looks else []
             display.update(Group(head, *(parts or [Text("no process runs here")])), refresh=True)
-            key = keys.next(None if paused else max(due - time.monotonic(), 0.0))
-            if key == "q":
+            key = keys.next(None if view.paused else max(due - time.monotonic(), 0.0))
+            if key and not view.press(key):
                 return 0
-            if key == "s":
-                sort = SORTS[(SORTS.index(sort) + 1) % len(SORTS)]
-            paused = paused != (key == "p")
-            by_process = by_process != (key == "g")

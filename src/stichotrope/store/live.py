@@ -12,8 +12,9 @@ from .reader import KeptRecords, by_age, paths_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from ..results import ProfileTrack, ThreadResults
     from ..snapshot.inflight import OpenBlock
 
 
@@ -45,13 +46,31 @@ class Look:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what each block did, as plain figures."""
+        return self._rows(self.change.tracks, self.opened)
+
+    def threads(self) -> list[tuple[ThreadResults, list[dict[str, Any]]]]:
+        """Return what each block did on each thread that did anything, as plain figures.
+
+        Of a look that was taken by threads.
+        """
+        found = []
+        for thread in self.change.threads:
+            opened = [each for each in self.opened if each.thread_key == thread.key]
+            rows = self._rows(thread.tracks, opened)
+            if any(row["hits"] or row["open"] for row in rows):
+                found.append((thread, rows))
+        return found
+
+    def _rows(
+        self, tracks: Mapping[int, ProfileTrack], opened: Iterable[OpenBlock]
+    ) -> list[dict[str, Any]]:
         open_ns: dict[tuple[str, str, str, int], list[int]] = {}
-        for each in self.opened:
+        for each in opened:
             key = (each.track_name, each.name, each.file, each.line)
             open_ns.setdefault(key, []).append(each.open_ns)
         return [
             _row(track.track_name, block, self.seconds, open_ns)
-            for track in self.change.tracks.values()
+            for track in tracks.values()
             for block in track.blocks
         ]
 
@@ -103,6 +122,7 @@ class Watch:
 
     :param directory: the store.
     :param process: the number of the only process that is looked at, or None for all.
+    :ivar by_thread: whether looks tell what each thread did; it takes as much again.
     """
 
     def __init__(self, directory: str, process: int | None = None) -> None:
@@ -111,6 +131,7 @@ class Watch:
         self._known: dict[str, tuple[KeptRecords, ProfilerResults]] = {}
         self._others: set[str] = set()  # of processes that are gone, or not looked at
         self.left_out: dict[str, str] = {}
+        self.by_thread = False
 
     def close(self) -> None:
         """Let go of all files."""
@@ -154,7 +175,8 @@ class Watch:
         if before is None or before[1].metadata["start_ns"] != results.metadata["start_ns"]:
             return Look(kept, results, results, opened, max(lasted_ns, 1) / 1e9)
         seconds = max(lasted_ns - before[1].metadata["duration_ns"], 1) / 1e9
-        return Look(kept, results, difference(results, before[1]), opened, seconds)
+        change = difference(results, before[1], threads=self.by_thread)
+        return Look(kept, results, change, opened, seconds)
 
     def _leave(self, path: str, kept: KeptRecords) -> None:
         self._others.add(path)
