@@ -14,6 +14,7 @@ __all__ = [
     "export_collapsed",
     "export_csv",
     "export_json",
+    "export_otlp_profiles",
     "export_pprof",
     "export_pstats",
     "export_speedscope",
@@ -113,5 +114,30 @@ def export_pprof(results: object, path: StrPath) -> None:
     """
     from .pprof import render
 
+    checked_path(path)
+    write_bytes_whole(path, render(results_of(results)))
+
+
+def export_otlp_profiles(results: object, path: StrPath, *, alpha: bool) -> None:
+    """Write the call trees as OTLP Profiles, whole or not at all.
+
+    That format is alpha, and its layout may change with any version: this is that of PyPI's
+    opentelemetry-proto 1.45 (``v1development``), and will follow later ones as they come.
+
+    :param results: a `ProfilerResults`, or a `Profiler`.
+    :param path: the target, an encoded ``ProfilesData``.
+    :param alpha: True, which says that you know.
+    :raises TypeError: when an argument is of the wrong type.
+    :raises ValueError: when ``alpha`` is not True, or a figure is too large for 64 bits.
+    :raises OSError: when the target cannot be written.
+    """
+    from .otlp import render
+
+    if not isinstance(alpha, bool):
+        raise TypeError(f"alpha must be True or False, not {alpha!r}")
+    if not alpha:
+        raise ValueError(
+            "OTLP Profiles are alpha, and their layout may change with any version: say alpha=True"
+        )
     checked_path(path)
     write_bytes_whole(path, render(results_of(results)))
