@@ -1,8 +1,9 @@
 """The export for OTLP Profiles, which are alpha: what is written follows the layout of one version.
 
 That is ``opentelemetry/proto/profiles/v1development/profiles.proto``
-(https://github.com/open-telemetry/opentelemetry-proto) as PyPI's opentelemetry-proto 1.45 has it: a ``ProfilesData``, in which all tables are
-in one dictionary whose first entries stand for nothing. The authors may change it in any version.
+(https://github.com/open-telemetry/opentelemetry-proto) as PyPI's opentelemetry-proto 1.45 has it: a
+``ProfilesData``, in which all tables are in one dictionary whose first entries stand for nothing.
+The authors may change it in any version.
 
 The samples are those of pprof: a path of the call tree in one thread. A profile has one type of
 values here, so that there is one for each, and each process is a resource.
