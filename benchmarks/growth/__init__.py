@@ -10,7 +10,7 @@ from types import ModuleType
 
 from benchmarks._curve import Curve
 from benchmarks._run import Fact, Figure, Progress, Scale, Stored
-from benchmarks.growth import blocks, depth, durations, grid, wear
+from benchmarks.growth import beside, blocks, depth, durations, grid, wear
 
 PARTS: dict[str, ModuleType] = {
     "blocks": blocks,
@@ -18,6 +18,7 @@ PARTS: dict[str, ModuleType] = {
     "durations": durations,
     "grid": grid,
     "wear": wear,
+    "beside": beside,
 }
 """What is measured, in order. Each has `measure`, `limits`, `curves` and `figures`."""
 
