@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import statistics
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 ROUNDS, LOOPS = 15, 20_000
 QUICK_ROUNDS, QUICK_LOOPS = 3, 1_000
+THREADS = 4
+ROOT = Path(__file__).resolve().parents[1]
 # Ours → what it is held against.
 PAIRS = {
     "counter inc": ("prometheus inc", "opentelemetry add"),
@@ -44,6 +50,7 @@ def statements() -> tuple[dict[str, str], dict[str, Any]]:
     found = {
         "empty loop": "pass",
         "kept block": "with block: pass",
+        "kept block, bytes": "with block: block.add_bytes(100)",
         "counter inc": "counter.inc()",
         "counter by labels": "labelled.labels('GET').inc()",
         "histogram observe": "histogram.observe(0.3)",
@@ -88,11 +95,12 @@ def statements() -> tuple[dict[str, str], dict[str, Any]]:
     return found, names
 
 
-def measure(rounds: int, loops: int) -> dict[str, list[float]]:
+def measure(rounds: int, loops: int, threads: int = 1) -> dict[str, list[float]]:
     """Return case → nanoseconds of processor time a statement in each round, the loop subtracted.
 
     :param rounds: how many.
-    :param loops: statements in a round.
+    :param loops: statements in a round, on each thread.
+    :param threads: how many do the same at once; the time is that of all, a statement.
     """
     found, names = statements()
     runs: dict[str, Callable[[int], None]] = {}
@@ -103,15 +111,51 @@ def measure(rounds: int, loops: int) -> dict[str, list[float]]:
         runs[case] = space["run"]
         runs[case](loops // 10 + 1)
     times: dict[str, list[float]] = {case: [] for case in runs}
-    for _ in range(rounds):
-        for case, run in runs.items():
-            start = time.thread_time_ns()
-            run(loops)
-            times[case].append((time.thread_time_ns() - start) / loops)
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(rounds):
+            for case, run in runs.items():
+                took = together(pool, run, loops, threads)
+                times[case].append(took / (loops * threads))
     empty = times.pop("empty loop")
     return {
         case: [took - least for took, least in zip(all_of_them, empty, strict=True)]
         for case, all_of_them in times.items()
+    }
+
+
+def together(pool: ThreadPoolExecutor, run: Callable[[int], None], loops: int, threads: int) -> int:
+    """Return the nanoseconds of processor time that some threads take to run something at once."""
+    ready = threading.Barrier(threads)
+
+    def one() -> int:
+        ready.wait()
+        start = time.thread_time_ns()
+        run(loops)
+        return time.thread_time_ns() - start
+
+    return sum(done.result() for done in [pool.submit(one) for _ in range(threads)])
+
+
+def shared(rounds: int, loops: int) -> dict[str, float]:
+    """Return how many times dearer ours are when they are recorded in a file that others read.
+
+    From then on, the process shares: so it is one of its own.
+    """
+    program = (
+        "import json, tempfile; from benchmarks.metrics import measure, PAIRS\n"
+        "from stichotrope.metrics import share_metrics\n"
+        f"alone = measure({rounds}, {loops})\n"
+        "with tempfile.TemporaryDirectory() as directory:\n"
+        "    share_metrics(directory)\n"
+        f"    both = [alone, measure({rounds}, {loops})]\n"
+        "print(json.dumps([{case: one[case] for case in PAIRS} for one in both]))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    alone, in_a_file = json.loads(said.stdout)
+    return {
+        case: statistics.median(in_a_file[case]) / statistics.median(alone[case]) for case in PAIRS
     }
 
 
@@ -172,21 +216,45 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="a short look")
     parser.add_argument("--into", type=Path, metavar="FILE", help="write all figures as JSON")
     options = parser.parse_args(arguments)
-    times = measure(*((QUICK_ROUNDS, QUICK_LOOPS) if options.quick else (ROUNDS, LOOPS)))
+    size = (QUICK_ROUNDS, QUICK_LOOPS) if options.quick else (ROUNDS, LOOPS)
+    times, many = measure(*size), measure(*size, THREADS)
+    scrapes = {
+        "1,000 series, 50 threads": scrape_ms(1_000, 50),
+        "10,000 series, 1 thread": scrape_ms(10_000, 1),
+    }
+    in_a_file = shared(*size) if os.name != "nt" else {}
     stored: dict[str, dict[str, Any]] = {
+        "about": about(),
         "ns": times,
         "ratios": ratios(times),
-        "scrape_ms": {
-            "1,000 series, 50 threads": scrape_ms(1_000, 50),
-            "10,000 series, 1 thread": scrape_ms(10_000, 1),
-        },
+        "threads_ns": many,
+        "threads_ratios": ratios(many),
+        "shared_ratios": in_a_file,
+        "scrape_ms": scrapes,
     }
     for case, took in times.items():
-        print(f"{case:36} {statistics.median(took):10.1f} ns")
+        print(
+            f"{case:36} {statistics.median(took):10.1f} ns {statistics.median(many[case]):10.1f} ns"
+        )
+    print(f"(on one thread; on {THREADS} at once)")
     for pair, ratio in stored["ratios"].items():
-        print(f"{pair:60} {ratio:8.1f} ×")
-    for what, took_ms in stored["scrape_ms"].items():
+        print(f"{pair:60} {ratio:8.1f} × {stored['threads_ratios'][pair]:8.1f} ×")
+    for case, ratio in stored["shared_ratios"].items():
+        print(f"{case + ', in a file that is shared':60} {ratio:8.2f} ×")
+    for what, took_ms in scrapes.items():
         print(f"{what:36} {took_ms:10.1f} ms")
     if options.into:
         options.into.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     return 0
+
+
+def about() -> dict[str, str]:
+    """Return what a stored run has to say of itself."""
+    from stichotrope import __version__
+
+    return {
+        "python": sys.version,
+        "platform": platform.platform(),
+        "stichotrope": __version__,
+        "threads": str(THREADS),
+    }
