@@ -76,6 +76,8 @@ frameworks: build/frameworks/.installed ## run programs over some fifty other pa
 # Those that are there for Python 3.12; ENGINES_PYTHON is another one, where the engines have wheels for it.
 ENGINES_PYTHON ?= python3.12
 engines: build/engines/.installed ## start Dask, Ray, Spark, Celery, joblib and MPI, and gather what their workers record
+	@command -v java > /dev/null || $(call system_packages,default-jre-headless) \
+		|| echo 'Java could not be installed: install it, or the test of Spark is left out'
 	build/engines/bin/python -m pip install --quiet --force-reinstall --no-deps --no-build-isolation .
 	PATH="$(CURDIR)/build/engines/bin:$$PATH" build/engines/bin/python -m pytest -p no:cacheprovider -m engines tests/engines tests/test_docs.py $(ARGS)
 

@@ -152,8 +152,9 @@ class Sender:
         self._thread.start()
 
     def wake(self) -> None:
-        """Look now whether there is anything to send: a task has ended."""
-        self._awake.set()
+        """Look whether there is anything to send, if it is due: a task has ended."""
+        if time.monotonic() >= self._due_s:  # else it would take turns with each task in vain
+            self._awake.set()
 
     def stop(self) -> None:
         """Send a last time, and end."""
