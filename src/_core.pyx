@@ -291,6 +291,38 @@ cdef class Recorder:
             raise
         return True
 
+    def _track_codes(self, list named, unsigned int track, index, tuple begin, list sites, list blocks, kind, dict cache,
+                     unsigned long long most):
+        """Has each call of code be a pass, as `track_code` does; of each a call site is made, if there is none yet.
+
+        named: (code, name), of which this takes away what it has dealt with; track, index: of the sites; begin: what
+        their keys in the cache begin with; kind: what makes a site; most: how many sites there may be. Gives the code that
+        was not tracked before; what is left of `named` has no site, as there would be too many. The caller holds the locks.
+        """
+        cdef list tracked = []
+        cdef PyObject* code
+        if not can_track_code():
+            raise RuntimeError("this interpreter does not say when code is entered")
+        named.reverse()
+        while named:
+            one, name = named[len(named) - 1]
+            check_code(one)
+            code = <PyObject*>one
+            if not is_recorded(code, self.opened()):
+                key = begin + (<object>st_code_file(code), st_code_line(code), name)
+                known = cache.get(key)
+                while known is None:
+                    if self.store.site_count >= most:
+                        return tracked
+                    value = (begin[0], len(blocks))
+                    site = kind(index, value[1], name, key[2], key[3])
+                    self._commit_site(track, sites, blocks, site, cache, key, value)
+                    known = cache.get(key)
+                if record_code(code, <PyObject*>self, self.handle(blocks[known[1]])):
+                    tracked.append(one)
+            named.pop()
+        return tracked
+
     def _say_track(self, unsigned int track, index, bytes name):
         """Says in the file what a track is called from now on. An index of more than 32 bits stands before the name."""
         cdef uint32_t kept = 0xFFFFFFFF
@@ -628,10 +660,8 @@ def track_code(Recorder recorder, code, unsigned int site):
 
 def tracks_code(Recorder recorder, code):
     """Whether a recorder records the calls of what a code object is the body of."""
-    cdef Mark* m
     check_code(code)
-    m = <Mark*>st_mark_on(<PyObject*>code)
-    return m != NULL and target_of(m, recorder.opened()) != NULL
+    return is_recorded(<PyObject*>code, recorder.opened())
 
 
 def stop_tracking_code(Recorder recorder, codes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import importlib
 import importlib.machinery
 import importlib.util
@@ -20,7 +21,7 @@ from typing import Any
 import pytest
 
 from conftest import hits, recorded, run_program
-from stichotrope import Profiler, _core
+from stichotrope import Profiler, _core, set_global_enabled
 from stichotrope.instrumentation import patterns as instrument
 from stichotrope.instrumentation.patterns import Instrumentation, Pattern
 
@@ -868,3 +869,70 @@ def test_classes_and_modules_are_tracked_by_their_code(project):
         "outer.<locals>.inner",
     }
     assert profiler.track_module(1, shop) == []
+
+
+def test_functions_are_tracked_by_patterns_from_inside(project):
+    """Of modules that are loaded and of those that come in; until they are left."""
+    project(inside_now="def f(): pass\ndef g(): pass\n", inside_later="def h(): pass\n")
+    now = importlib.import_module("inside_now")
+    profiler = Profiler("inside")
+    assert profiler.track_code("inside_*:f", "inside_later", track="ours") == ["f"]
+    later = importlib.import_module("inside_later")
+    later.h(), now.f(), now.g()
+    assert profiler.track_code("inside_now:g") == ["g"]
+    now.g()
+    profiler.untrack_code("inside_now:g")
+    now.g(), later.h()
+    assert hits(profiler) == {"f": 1, "g": 1, "h": 2}
+    assert {t.track_name: len(t.blocks) for t in profiler.get_results().tracks.values()} == {
+        "ours": 2,
+        "inside_now": 1,
+    }
+    profiler.untrack_code()
+    now.f(), later.h()
+    assert hits(profiler) == {"f": 1, "g": 1, "h": 2}
+    with pytest.raises(ValueError, match="track_code was not given 'inside_now:g'"):
+        profiler.untrack_code("inside_now:g")
+
+
+def test_a_profiler_that_is_gone_waits_for_no_module(project):
+    """What it chose goes with it."""
+    project(gone_shop="def f(): pass\n")
+    profiler = Profiler("gone")
+    profiler.track_code("gone_shop")
+    del profiler
+    gc.collect()
+    shop = importlib.import_module("gone_shop")
+    shop.f()
+    assert _core.code_events(shop.f.__code__) == 0
+    assert all(type(one).__module__ != instrument.__name__ for one in [shop.__loader__])
+
+
+@pytest.mark.parametrize(
+    ("given", "track", "error", "message"),
+    [
+        ((), None, ValueError, "give at least one pattern"),
+        (("a/b.py",), None, ValueError, "names a file"),
+        ((3,), None, TypeError, "a pattern"),
+        (("a",), -1, ValueError, "track"),
+        (("a",), 1.5, TypeError, "track"),
+    ],
+)
+def test_what_is_no_pattern_is_refused(given, track, error, message):
+    """Before anything is tracked."""
+    profiler = Profiler("refused")
+    with pytest.raises(error, match=message):
+        profiler.track_code(*given, track=track)
+    profiler.untrack_code()
+
+
+def test_nothing_is_chosen_while_profiling_is_disabled(project):
+    """As with the decorator."""
+    project(disabled_shop="def f(): pass\n")
+    shop = importlib.import_module("disabled_shop")
+    profiler = Profiler("disabled")
+    set_global_enabled(False)
+    assert profiler.track_code("disabled_shop") == []
+    set_global_enabled(True)
+    shop.f()
+    assert hits(profiler) == {}

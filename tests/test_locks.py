@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import colorsys
 import contextlib
 import gc
 import io
@@ -119,6 +120,13 @@ def decorate_module(p: Profiler, tmp_path: Path) -> None:
     exec("def function(): pass", module.__dict__)
     p.track_module(0, module)
     module.function()
+
+
+def track_and_untrack_code(p: Profiler, tmp_path: Path) -> None:
+    """Choose functions of a module by a pattern, and leave them again."""
+    p.track_code("colorsys:rgb_to_*", track="colours")
+    colorsys.rgb_to_hls(0, 0, 0)
+    p.untrack_code()
 
 
 def enter_blocks(p: Profiler, tmp_path: Path) -> None:
@@ -238,6 +246,8 @@ PATHS: dict[str, Callable[[Profiler, Path], Any]] = {
     "track": decorate,
     "track_class": decorate_class,
     "track_module": decorate_module,
+    "track_code": track_and_untrack_code,
+    "untrack_code": track_and_untrack_code,
 }
 
 

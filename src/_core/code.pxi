@@ -85,6 +85,8 @@ cdef extern from *:
     #endif
         return 0;
     }
+    static PyObject *st_code_file(PyObject *code) { return ((PyCodeObject *)code)->co_filename; }
+    static int st_code_line(PyObject *code) { return ((PyCodeObject *)code)->co_firstlineno; }
     static int st_code_is_suspending(PyObject *code) { return (((PyCodeObject *)code)->co_flags & ST_CODE_SUSPENDS) != 0; }
     """
     ctypedef void (*tells "st_telling")(PyObject*, PyObject*) noexcept
@@ -97,6 +99,8 @@ cdef extern from *:
     void st_learn_frame_offset(PyObject*)
     PyObject* st_body_of_frame(void*) nogil
     int st_have_its_close_told(PyObject*) except -1
+    PyObject* st_code_file(PyObject*)
+    int st_code_line(PyObject*)
     bint st_code_is_suspending(PyObject*)
     void Py_SET_TYPE(PyObject*, PyTypeObject*) nogil
     bint PyCode_Check(PyObject*)
@@ -693,6 +697,11 @@ cdef Target* target_of(Mark* m, Store* s) noexcept:
     while t != NULL and (t.handle.store != s or t.is_over):
         t = t.next
     return t
+
+cdef bint is_recorded(PyObject* code, Store* s) noexcept:
+    """Whether a store records the calls of a code."""
+    cdef Mark* m = <Mark*>st_mark_on(code)
+    return m != NULL and target_of(m, s) != NULL
 
 cdef int add_target(Mark* m, PyObject* owner, Handle* h) except -1:
     cdef Target* t = <Target*>PyMem_RawCalloc(1, sizeof(Target))

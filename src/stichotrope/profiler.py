@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._slow import SlowPass, Watch
     from ._text.files import StrPath
     from .config import Settings
+    from .instrumentation.patterns import Instrumentation
     from .repetition import Repeating, Repetition
     from .report.periodic import Reporter
     from .results import ProfilerResults, ProfileTrack, ThreadResults
@@ -136,12 +137,15 @@ class _Tracking:
             self._profiler, function, self.register(name, *wrapping.definition(place))
         )
 
-    def code(self, code: CodeType, name: str, /) -> bool:
-        """Track a function by its code; False when the profiler does so already."""
-        if _core.tracks_code(self._profiler, code):
-            return False
-        site = self.register(name, code.co_filename, code.co_firstlineno)
-        return _core.track_code(self._profiler, code, site)
+    def codes(self, named: list[codes.Named], /) -> list[CodeType]:
+        """Track functions by their code, and return that which was not tracked yet."""
+        left = list(named)
+        found = self._profiler._code_tracked(self._track, left)
+        for code, name in reversed(left):  # they are in reverse, and share a block
+            site = self.register(name, code.co_filename, code.co_firstlineno)
+            if _core.track_code(self._profiler, code, site):
+                found.append(code)
+        return found
 
     def register(self, name: str, file: str, line: int, /) -> int:
         """Make a block, if there is none yet, and return the number of its call site."""
@@ -190,6 +194,7 @@ class Profiler(_core.Recorder):
         "__weakref__",
         "_gathering",
         "_global_lock",
+        "_instrumentations",
         "_max_blocks",
         "_name",
         "_off_by_name",
@@ -237,6 +242,7 @@ class Profiler(_core.Recorder):
             self._keep_timeline(timeline)
         self._name = name
         self._gathering: Gathering | None = None
+        self._instrumentations: list[Instrumentation] = []
         self._readers: dict[str, tuple[tuple[object, ...], ProfilerResults]] = {}
         self._off_by_name: frozenset[str] = frozenset()  # tracks to be made switched off
         self._global_lock = threading.RLock()
@@ -448,6 +454,49 @@ class Profiler(_core.Recorder):
         choices = wrapping.choose_in_module(module, include, self)
         return self._track_chosen(track, choices, module)
 
+    def track_code(self, *patterns: str, track: int | str | None = None) -> list[str]:
+        """Track the functions that patterns choose, in modules that are loaded and as they come in.
+
+        It is what ``stichotrope run -t`` does, from inside: the patterns are the same, such as
+        ``"shop.*"`` or ``"shop.orders:Order.total"``. From CPython 3.12 on functions are tracked by
+        their code: nothing is replaced, whoever holds a function calls what is recorded, and a
+        track that is off costs nothing. A module's functions are tracked before it runs.
+
+        :param patterns: ``module:function`` each, with the wildcards ``*``, ``?`` and ``[abc]``.
+        :param track: the track's index (from 0 on) or its name; by default the first part of the
+            module's name in each pattern.
+        :returns: the names of the blocks that were chosen so far, in the order of the alphabet.
+        :raises TypeError: for a pattern or track of the wrong type.
+        :raises ValueError: for what is no pattern, none at all, a negative track or an empty name.
+        """
+        from .instrumentation.patterns import Instrumentation, Pattern
+
+        if not patterns:
+            raise ValueError("give at least one pattern, such as 'shop.*'")
+        if track is not None:
+            checks.check_track(track)
+        made = Instrumentation(self, [Pattern(text, track) for text in patterns])
+        if not is_global_enabled():
+            return []
+        self._instrumentations.append(made)
+        made.install()
+        for failure in made.failures():
+            _warn_of(failure)
+        return made.names()
+
+    def untrack_code(self, *patterns: str) -> None:
+        """Track no more what `track_code` does; what is open will still be recorded.
+
+        :param patterns: those that were given to it at once; by default all that ever were.
+        :raises ValueError: when they were not given, or are not tracked any more.
+        """
+        left = [one for one in self._instrumentations if not patterns or one.is_of(patterns)]
+        if patterns and not left:
+            raise ValueError(f"track_code was not given {', '.join(map(repr, patterns))}")
+        for one in left:
+            self._instrumentations.remove(one)
+            one.remove()
+
     def _track_chosen(
         self, track: int | str, choices: list[wrapping.Choice], place: type | ModuleType
     ) -> list[str]:
@@ -481,6 +530,27 @@ class Profiler(_core.Recorder):
             if self._slow:
                 self._heed_watches(owner.sites[value[1]])
         return owner.sites[known[1]]
+
+    def _code_tracked(self, track: int | str, named: list[codes.Named]) -> list[CodeType]:
+        """Track functions by their code, those taken away from the list for which there is room."""
+
+        def tracked() -> list[CodeType]:
+            owner = self._track(track)
+            begin = (self._profiler_id, owner.idx)
+            most = self._max_blocks
+            return self._track_codes(
+                named,
+                owner.gate,
+                owner.idx,
+                begin,
+                self._sites,
+                owner.sites,
+                Site,
+                _CALL_SITE_CACHE,
+                most,
+            )
+
+        return self._locked(tracked)
 
     def _have_cpu(self, site: int) -> None:
         """Let the passes of a call site take processor time, whether its track's do or not."""
@@ -1133,6 +1203,12 @@ class Profiler(_core.Recorder):
         from .report import print_results
 
         print_results(self.get_results(), file=file, **options)
+
+
+def _warn_of(sentence: str) -> None:
+    from warnings import warn
+
+    warn(sentence, RuntimeWarning, stacklevel=3)
 
 
 def _warn_of_near_name(name: str, known: list[str]) -> None:

@@ -17,20 +17,21 @@ if TYPE_CHECKING:
 
     from .wrapping import Choice
 
+    # a code object, and what it is called
+    Named: TypeAlias = tuple[CodeType, str]
+
     class Tracking(Protocol):
         """What tracks functions for a profiler, on one of its tracks."""
 
         def __call__(self, function: Any, name: str, place: Any, /) -> Any:
             """Return what stands for a function; the block's place is that of `place`."""
 
-        def code(self, code: CodeType, name: str, /) -> bool:
-            """Track a function by its code; False when the profiler does so already."""
+        def codes(self, named: list[Named], /) -> list[CodeType]:
+            """Track functions by their code; those are returned that were not tracked yet."""
 
         def register(self, name: str, file: str, line: int, /) -> int:
             """Make a block, if there is none yet, and return the number of its call site."""
 
-    # a code object, and what it is called
-    Named: TypeAlias = tuple[CodeType, str]
 
 _OPTIMIZED = 0x1  # CO_OPTIMIZED: a function's, not a class body's or a module's
 _BODY = "<body>"
@@ -51,20 +52,28 @@ def can_track() -> bool:
 # What code defines
 
 
-def defined(code: CodeType) -> Iterator[Named]:
-    """Give what a module's or function's code defines, nested functions included.
+def defined(code: CodeType) -> list[Named]:
+    """Return what a module's or function's code defines, nested functions included.
 
     :param code: the code; what it is the body of is not among them.
     :returns: each code object and its qualified name. That of a class body ends in ``.<body>``,
         that of a property's other functions in ``.setter`` and ``.deleter``.
     """
+    found: list[Named] = []
+    _add_defined(found, code)
+    return found
+
+
+def _add_defined(found: list[Named], code: CodeType) -> None:
     inner = [constant for constant in code.co_consts if type(constant) is CodeType]
-    accessors = _accessors(code, inner)
+    accessors = _accessors(code, inner) if len(inner) > 1 else {}
     for one in inner:
-        name = name_of(one)
+        name = one.co_qualname if one.co_flags & _OPTIMIZED else name_of(one)
+        if accessors:
+            name += accessors.get(id(one), "")
         if one.co_name not in _ANNOTATING:
-            yield one, name + accessors.get(id(one), "")
-        yield from defined(one)
+            found.append((one, name))
+        _add_defined(found, one)
 
 
 def name_of(code: CodeType) -> str:
@@ -210,7 +219,10 @@ def track_chosen(
     wrapping.replace([choice for choice in choices if choice.blocks], tracking)
     if any(code is not None for _, code, _ in found):
         _keep(place, recorder)
-    return [name for name, code, _ in found if code is None or tracking.code(code, name)]
+    added = set(
+        map(id, tracking.codes([(code, name) for name, code, _ in found if code is not None]))
+    )
+    return [name for name, code, _ in found if code is None or id(code) in added]
 
 
 def _divided(choices: list[Choice]) -> Iterator[tuple[str, CodeType | None, tuple[str, int]]]:

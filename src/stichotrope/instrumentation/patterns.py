@@ -51,14 +51,16 @@ class Pattern:
     body of a class is meant only where the pattern holds ``<lambda>``, ``<genexpr>`` or ``<body>``.
 
     :param text: the pattern, such as ``pkg.mod:function``, ``pkg.mod:Class.*`` or ``pkg.*``.
-    :ivar track: the name of the track that its blocks are on: the first part of the module's name.
+    :param track: the track that its blocks are on, by index or name; by default the first part of
+        the module's name.
+    :ivar track: the same.
     :raises TypeError: when it is no str.
     :raises ValueError: when it cannot be a pattern.
     """
 
     __slots__ = ("_function", "_module", "function", "module", "text", "track")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, track: int | str | None = None) -> None:
         self.text = checks.checked_text(text, "a pattern")
         self.module, colon, self.function = self.text.partition(":")
         _check_part(self.text, self.module, "the module")
@@ -66,7 +68,7 @@ class Pattern:
             _check_part(self.text, self.function, "the function")
         else:
             self.function = "*"
-        self.track = self.module.partition(".")[0]
+        self.track = self.module.partition(".")[0] if track is None else track
         modules = [self.module]
         if self.module.endswith(".*"):
             modules.append(self.module[:-2])
@@ -112,9 +114,13 @@ def _matcher(parts: list[str]) -> Callable[[str], bool]:
 
     if not wild:
         return plain.__contains__
-    from fnmatch import fnmatchcase
+    if "*" in wild:
+        return lambda name: True
+    import re
+    from fnmatch import translate
 
-    return lambda name: name in plain or any(fnmatchcase(name, part) for part in wild)
+    fits = re.compile("|".join(map(translate, wild))).match
+    return lambda name: name in plain or fits(name) is not None
 
 
 class Instrumentation:
@@ -153,7 +159,7 @@ class Instrumentation:
         self._undo: list[tuple[dict[str, Any], str, Any, Any] | wrapping.Choice] = []
         self._by_code = False
         self._by_code_alone = by_code_alone
-        self._codes: list[tuple[ref[CodeType], str, str]] = []  # of track and block
+        self._codes: list[tuple[ref[CodeType], int | str, str]] = []  # of track and block
 
     def install(self) -> None:
         """Track what is there, and from now on what is imported."""
@@ -180,6 +186,14 @@ class Instrumentation:
                 namespace, name, tracked, found = done
                 if namespace.get(name) is tracked:
                     namespace[name] = found
+
+    def names(self) -> list[str]:
+        """Return the names of the blocks that patterns have chosen until now."""
+        return sorted(set().union(*self._matched.values()))
+
+    def is_of(self, patterns: Sequence[str]) -> bool:
+        """Return whether these are its patterns."""
+        return [pattern.text for pattern in self._patterns] == list(patterns)
 
     def count(self) -> int:
         """Return how many functions are tracked by their code."""
@@ -291,18 +305,22 @@ class Instrumentation:
         """Track what patterns choose of a module's code."""
         seen = self._seen.setdefault(name, [])
         try:
-            for code, called in named:
-                if not codes.is_unnamed(called):
-                    seen.append(called)
-                takers = [pattern for pattern in patterns if pattern.takes(called)]
-                for pattern in takers:
-                    self._matched.setdefault(pattern, set()).add(called)
-                if takers and self._tracking(takers[0].track).code(code, called):
-                    self._codes.append((ref(code), takers[0].track, called))
+            left = list(named)
+            seen += [called for _, called in left if called[-1:] != ">"]
+            for pattern in patterns:  # the first that chooses a function gives it its track
+                chosen = [one for one in left if pattern.takes(one[1])]
+                if chosen:
+                    self._matched.setdefault(pattern, set()).update(called for _, called in chosen)
+                    called = {id(code): name for code, name in chosen}
+                    track = pattern.track
+                    self._codes += [
+                        (ref(code), track, called[id(code)])
+                        for code in self._tracking(track).codes(chosen)
+                    ]
         except Exception as error:  # the program is not to suffer by it
             self._failures.append(f"{name} could not be instrumented: {error}")
 
-    def _tracking(self, track: str) -> codes.Tracking:
+    def _tracking(self, track: int | str) -> codes.Tracking:
         tracking: codes.Tracking = self._profiler._wrapper(track)
         return tracking
 
@@ -330,9 +348,9 @@ class Instrumentation:
 
     def _chosen(
         self, patterns: list[Pattern], choices: list[wrapping.Choice]
-    ) -> dict[str, list[wrapping.Choice]]:
+    ) -> dict[int | str, list[wrapping.Choice]]:
         """Return track → what patterns choose for it, with nothing else in the choices' blocks."""
-        chosen: dict[str, list[wrapping.Choice]] = {}
+        chosen: dict[int | str, list[wrapping.Choice]] = {}
         for choice in choices:
             taken = {
                 suffix: [pattern for pattern in patterns if pattern.takes(block)]
@@ -435,7 +453,7 @@ class Instrumentation:
             f"{pattern.text!r} matched nothing: {self._reason(pattern)}"
             for pattern in self._patterns
             if pattern not in self._matched
-            and not any(map(pattern.takes, elsewhere.get(pattern.track, ())))
+            and not any(map(pattern.takes, elsewhere.get(str(pattern.track), ())))
         ]
 
     def uncalled(self, called: set[str]) -> list[str]:
@@ -703,7 +721,7 @@ class _Finder:
 
 _FINDER = _Finder()
 _LOCK = threading.RLock()  # of what is replaced where
-_WATCHING: list[Instrumentation] = []
+_WATCHING: list[ref[Instrumentation]] = []  # whoever made one keeps it
 _AFTER: dict[str, Callable[[ModuleType], object]] = {}  # module → what to do with it once
 
 
@@ -726,14 +744,25 @@ def after_import(name: str, action: Callable[[ModuleType], object]) -> None:
 
 
 def _watch(instrumentation: Instrumentation) -> None:
-    if instrumentation not in _WATCHING:
-        _WATCHING.append(instrumentation)
+    watching = ref(instrumentation)
+    if watching not in _WATCHING:
+        _WATCHING.append(watching)
     _stand_in_front()
 
 
+def _watching() -> list[Instrumentation]:
+    """Return those that wait for modules and are still there."""
+    found = [(one, one()) for one in list(_WATCHING)]
+    for gone in (one for one, instrumentation in found if instrumentation is None):
+        if gone in _WATCHING:
+            _WATCHING.remove(gone)
+    return [instrumentation for _, instrumentation in found if instrumentation is not None]
+
+
 def _unwatch(instrumentation: Instrumentation) -> None:
-    if instrumentation in _WATCHING:
-        _WATCHING.remove(instrumentation)
+    watching = ref(instrumentation)
+    if watching in _WATCHING:
+        _WATCHING.remove(watching)
     path: list[Any] = sys.meta_path
     if not _WATCHING and not _AFTER and _FINDER in path:
         path.remove(_FINDER)
@@ -746,12 +775,12 @@ def _stand_in_front() -> None:
 
 
 def _is_wanted(name: str) -> bool:
-    return name in _AFTER or any(one.wants(name) for one in list(_WATCHING))
+    return name in _AFTER or any(one.wants(name) for one in _watching())
 
 
 def _begin(code: CodeType, name: str) -> None:
     """Tell those who wait for a module that its code is about to run."""
-    for instrumentation in list(_WATCHING):
+    for instrumentation in _watching():
         if instrumentation.wants(name):
             instrumentation.begins(name, code)
 
@@ -764,5 +793,5 @@ def _tell(module: ModuleType, name: str, before: set[str], *, begun: bool) -> No
     if action is not None:
         action(module)
     if issubclass(type(module), ModuleType):
-        for instrumentation in list(_WATCHING):
+        for instrumentation in _watching():
             instrumentation.imported(module, name, before, begun=begun)
