@@ -2,8 +2,9 @@
 
 `python tools/decorated.py` takes the packages of `PACKAGES`, or those that are named. Of each, the
 source distribution gets a decorator on every `def`: in the first run of its tests one that does
-nothing, so that lines are the same, and `@track` in the second. It exits with 1 when the outcome of
-one test differs, or when nothing was recorded.
+nothing, so that lines are the same, and `@track` in the second. With `--by-code` nothing is written
+into the sources: all their functions are tracked by their code, those inside functions too. It
+exits with 1 when the outcome of one test differs, or when nothing was recorded.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ class Package(NamedTuple):
     tests: str
     needs: tuple[str, ...] = ()
 
+    @property
+    def module(self) -> str:
+        """What it is imported as."""
+        return Path(self.sources).name
+
 
 # In them are abstract classes, metaclasses, enumerations, overloads, generators, coroutines.
 PACKAGES = {
@@ -49,6 +55,53 @@ PACKAGES = {
     "tomlkit": Package("0.15.2", "tomlkit", "tests", ("pyyaml",)),
 }
 
+# Further ones, which are run by code alone.
+BY_CODE = {
+    "httpx": Package(
+        "0.28.1",
+        "httpx",
+        "tests",
+        needs=(
+            *("httpcore", "certifi", "idna", "anyio", "h2", "chardet", "click", "pygments"),
+            *("trustme", "uvicorn", "cryptography", "brotli", "zstandard", "socksio", "trio"),
+        ),
+    ),
+    "networkx": Package("3.7", "networkx", "networkx/classes"),
+    "pydantic": Package(
+        "2.14.4",
+        "pydantic",
+        "tests",
+        needs=(
+            *(
+                "pydantic==2.14.4",
+                "annotated-types",
+                "typing-inspection",
+                "email-validator",
+                "dirty-equals",
+            ),
+            *("pytest-mock", "jsonschema", "faker", "pytz", "pytest-examples"),
+        ),
+    ),
+    "starlette": Package(
+        "1.10.0",
+        "starlette",
+        "tests",
+        needs=("anyio", "httpx", "itsdangerous", "jinja2", "python-multipart", "trio", "pyyaml"),
+    ),
+    "werkzeug": Package(
+        "3.1.9",
+        "src/werkzeug",
+        "tests",
+        needs=(
+            "markupsafe",
+            "ephemeral-port-reserve",
+            "pytest-timeout",
+            "watchdog",
+            "cryptography",
+        ),
+    ),
+}
+
 # Imported by each interpreter that the tests start, too.
 SITE = """
 import builtins, os
@@ -59,6 +112,10 @@ if os.environ["DECORATED"] == "marked":
     # At the end only: some tests look at what memory the process has, or at its threads.
     profiler.gather(os.environ["DECORATED_RESULTS"], period_s=86_400)
     builtins.__marked__ = profiler.track(0)
+elif os.environ["DECORATED"] == "code":
+    profiler = Profiler("decorated")
+    profiler.gather(os.environ["DECORATED_RESULTS"], period_s=86_400)
+    profiler.track_code(os.environ["DECORATED_MODULE"] + ".*")
 else:
     builtins.__marked__ = lambda function: function
 """
@@ -129,6 +186,7 @@ def outcomes(name: str, package: Package, mark: str, place: Path) -> dict[str, s
             "PYTHONPATH": os.pathsep.join(map(str, paths)),
             "PYTHONHASHSEED": "0",
             "DECORATED": mark,
+            "DECORATED_MODULE": package.module,
             "DECORATED_RESULTS": str(place / "results"),
         },
         capture_output=True,
@@ -148,19 +206,22 @@ def outcomes(name: str, package: Package, mark: str, place: Path) -> dict[str, s
     return found
 
 
-def recorded(place: Path) -> int:
-    """Return how many passes the marked run has left."""
+def recorded(place: Path) -> tuple[int, int]:
+    """Return how many functions were called, and how many passes the marked run has left."""
     program = (
         "import sys; from stichotrope import ProfilerResults\n"
-        "print(ProfilerResults.load_all(sys.argv[1]).total_hits)"
+        "found = ProfilerResults.load_all(sys.argv[1])\n"
+        "blocks = [block for track in found.tracks.values() for block in track.blocks]\n"
+        "print(sum(block.hit_count > 0 for block in blocks), found.total_hits)"
     )
     told = subprocess.run(
         [PYTHON, "-c", program, place / "results"], check=True, capture_output=True, text=True
     )
-    return int(told.stdout)
+    called, hits = map(int, told.stdout.split())
+    return called, hits
 
 
-def differs(name: str, package: Package, outermost: bool) -> bool:
+def differs(name: str, package: Package, outermost: bool, by_code: bool) -> bool:
     """Run a package's tests both ways, and print what came of it; whether anything differs."""
     place = FOLDER / "runs" / name
     shutil.rmtree(place, ignore_errors=True)
@@ -169,19 +230,24 @@ def differs(name: str, package: Package, outermost: bool) -> bool:
     (place / "site" / "sitecustomize.py").write_text(SITE, encoding="utf-8")
     functions = 0
     for path in (place / "copy" / package.sources).rglob("*.py"):
-        if "tests" not in path.parts:
+        if "tests" not in path.parts and not by_code:
             text, count = decorated(path.read_text(encoding="utf-8"), outermost)
             path.write_text(text, encoding="utf-8")
             functions += count
-    bare, marked = (outcomes(name, package, mark, place) for mark in ("bare", "marked"))
+    marks = ("bare", "code" if by_code else "marked")
+    bare, marked = (outcomes(name, package, mark, place) for mark in marks)
     different = [
         key for key in sorted(bare.keys() | marked.keys()) if bare.get(key) != marked.get(key)
     ]
-    hits = recorded(place)
+    called, hits = recorded(place)
     counts = ", ".join(
         f"{count:,} {what}" for what, count in sorted(Counter(bare.values()).items())
     )
-    print(f"{name} {package.version}: {functions} functions, {counts}, {hits:,} passes recorded")
+    marked_functions = f"{called:,} functions called" if by_code else f"{functions} functions"
+    print(
+        f"{name} {package.version}: {marked_functions}, {counts}, {hits:,} passes recorded",
+        flush=True,
+    )
     for key in different:
         print(f"  {key}: {bare.get(key)} bare, {marked.get(key)} marked")
     return bool(different) or not hits
@@ -196,18 +262,24 @@ def main() -> int:
     parser.add_argument(
         "--outermost", action="store_true", help="mark above the decorators there are, not below"
     )
+    parser.add_argument(
+        "--by-code", action="store_true", help="track all code, of further packages too"
+    )
     options = parser.parse_args()
-    unknown = [name for name in options.packages if name not in PACKAGES]
+    known = {**PACKAGES, **BY_CODE} if options.by_code else PACKAGES
+    unknown = [name for name in options.packages if name not in known]
     if unknown:
-        parser.error(f"no package is called {', '.join(unknown)}; there are {', '.join(PACKAGES)}")
-    names = options.packages or list(PACKAGES)
+        parser.error(f"no package is called {', '.join(unknown)}; there are {', '.join(known)}")
+    names = options.packages or list(known)
     if not PYTHON.exists():
         subprocess.run([sys.executable, "-m", "venv", FOLDER / "environment"], check=True)
-    needs = {need for name in names for need in PACKAGES[name].needs}
+    needs = {need for name in names for need in known[name].needs}
     pip("install", "rich", "pytest", *sorted(needs))
-    pip("install", "--no-deps", *(f"{name}=={PACKAGES[name].version}" for name in names))
+    pip("install", "--no-deps", *(f"{name}=={known[name].version}" for name in names))
     pip("install", "--force-reinstall", "--no-deps", *(ROOT / "build" / "wheel").glob("*.whl"))
-    found = [differs(name, PACKAGES[name], options.outermost) for name in names]  # all of them
+    found = [
+        differs(name, known[name], options.outermost, options.by_code) for name in names
+    ]  # all of them
     return int(any(found))
 
 
