@@ -16,7 +16,13 @@ import pytest
 
 from handmade import block, node, root, sample, single, thread, troubled
 from stichotrope import Profiler, export_html, export_speedscope, format_time_ns
-from stichotrope._text.format import format_percent, format_ratio, printable
+from stichotrope._text.format import (
+    format_percent,
+    format_rate,
+    format_ratio,
+    format_throughput,
+    printable,
+)
 from stichotrope.report import html
 from stichotrope.results import CallNode, ProfileBlock, ProfilerResults, ProfileTrack
 from test_html import HOSTILE, named
@@ -170,12 +176,17 @@ def test_figures_read_as_in_python(opened):
     script = (
         f"(given) => {{ {html._asset('format.js')} return "
         "[given.times.map(time), given.shares.map((one) => percent(...one)), "
-        "given.shares.map((one) => ratio(...one))]; }"
+        "given.shares.map((one) => ratio(...one)), "
+        "given.rates.map(throughput), given.rates.map(rate)]; }"
     )
-    shown = page.evaluate(script, {"times": times, "shares": shares})
+    rates = [0.5, 1, 12.34, 99.94, 99.95, 999.4, 999.5, 1230.5, *(rng.random() * 10**9,) * 9]
+    rates += [rng.randrange(1, 10**12) for _ in range(500)]
+    shown = page.evaluate(script, {"times": times, "shares": shares, "rates": rates})
     assert shown[0] == [format_time_ns(ns) for ns in times]
     assert shown[1] == [format_percent(*share) for share in shares]
     assert shown[2] == [format_ratio(*share) if share[1] else "" for share in shares]
+    assert shown[3] == [format_throughput(one) for one in rates]
+    assert shown[4] == [format_rate(one, 1e9) for one in rates]  # type: ignore[arg-type]
 
 
 def test_the_table_has_the_figures_of_every_block(opened):
@@ -973,3 +984,23 @@ def test_what_is_drawn_does_not_grow_with_the_passes(opened):
         )
         # Two rows of the worker, one of each task, and the grid: no more than one for a pixel.
         assert 0 < page.evaluate("window.rectangles") <= 5 * box["width"] + 100
+
+
+def test_how_much_goes_through_has_columns_and_sums(opened, clock):
+    """Where a block says so: rates in the table, sums and a pass's share in the details."""
+    p = Profiler("work")
+    with p.block(0, "read") as b:
+        b.add_bytes(2_000)
+        b.add_items(5)
+        clock.advance(1_000_000)
+    with p.block(0, "plain"):
+        clock.advance(10)
+    page = opened(p.get_results()).page
+    text = page.inner_text("#work")
+    assert "Bytes/s" in text
+    assert "2.00 MB/s" in text
+    assert "5,000" in text
+    page.get_by_text("read", exact=True).first.click()
+    details = page.inner_text("#details")
+    assert "2,000, 2,000 a pass" in details
+    assert "5, 5 a pass" in details
