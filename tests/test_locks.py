@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from conftest import Threads, hits
-from stichotrope import Profiler, config, is_global_enabled, profiler, set_global_enabled
+from stichotrope import Profiler, _slow, config, is_global_enabled, profiler, set_global_enabled
 
 pytestmark = [pytest.mark.unit, pytest.mark.thread_safety]
 
@@ -120,6 +120,12 @@ def decorate_module(p: Profiler, tmp_path: Path) -> None:
     exec("def function(): pass", module.__dict__)
     p.track_module(0, module)
     module.function()
+
+
+def watch_slow_passes(p: Profiler, tmp_path: Path) -> None:
+    """Have slow passes told of, and end who tells."""
+    p.on_slow("same", 1000.0, print).stop()
+    _slow.finish()
 
 
 def track_and_untrack_code(p: Profiler, tmp_path: Path) -> None:
@@ -239,6 +245,11 @@ PATHS: dict[str, Callable[[Profiler, Path], Any]] = {
     "snapshot_delta": lambda p, tmp_path: p.snapshot_delta("reader"),
     "report_every": lambda p, tmp_path: p.report_every(1000, path=tmp_path / "report.txt").stop(),
     "disable_track": lambda p, tmp_path: p.disable_track("off"),
+    "on_slow": watch_slow_passes,
+    "timeline_size": lambda p, tmp_path: p.timeline_size,
+    "keep_timeline": lambda p, tmp_path: Profiler("timeline").keep_timeline(128, tracks=["named"]),
+    "set_track_timeline": lambda p, tmp_path: p.set_track_timeline("named", True),
+    "timeline": lambda p, tmp_path: Profiler("timed", timeline=128).timeline(),
     "set_track_name": lambda p, tmp_path: p.set_track_name(0, "zero"),
     "start": lambda p, tmp_path: p.start(),
     "stop": stop_and_start,

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -294,3 +295,18 @@ def test_a_forked_child_tells_of_its_own(p: Profiler, clock: ManualClock) -> Non
 
     assert in_child(child) == [["b", 7, "returned"]]
     assert told.found() == []
+
+
+def test_functions_that_are_tracked_later_by_a_pattern_are_told_of(
+    p: Profiler, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By their code or not."""
+    told = Told()
+    module = types.ModuleType("slow_shop")
+    vars(module)["clock"] = clock
+    exec("def fetch(ns):\n    clock.advance(ns)", vars(module))
+    monkeypatch.setitem(sys.modules, "slow_shop", module)
+    p.on_slow("f*", 50e-9, told)
+    assert p.track_code("slow_shop") == ["fetch"]
+    module.fetch(49), module.fetch(50)
+    assert told.found() == [("fetch", 50, "returned")]

@@ -534,11 +534,11 @@ class Profiler(_core.Recorder):
     def _code_tracked(self, track: int | str, named: list[codes.Named]) -> list[CodeType]:
         """Track functions by their code, those taken away from the list for which there is room."""
 
-        def tracked() -> list[CodeType]:
+        def track_them() -> list[CodeType]:
             owner = self._track(track)
             begin = (self._profiler_id, owner.idx)
-            most = self._max_blocks
-            return self._track_codes(
+            known, most = len(self._sites), self._max_blocks
+            tracked = self._track_codes(
                 named,
                 owner.gate,
                 owner.idx,
@@ -549,8 +549,11 @@ class Profiler(_core.Recorder):
                 _CALL_SITE_CACHE,
                 most,
             )
+            for number in range(known, len(self._sites) if self._slow else 0):
+                self._heed_watches(number)
+            return tracked
 
-        return self._locked(tracked)
+        return self._locked(track_them)
 
     def _have_cpu(self, site: int) -> None:
         """Let the passes of a call site take processor time, whether its track's do or not."""
