@@ -231,6 +231,38 @@ def test_dask(tmp_path: Path) -> None:
     assert all("was killed, or left" in warning for warning in told[1]["warnings"])
 
 
+def test_dasks_dashboard_has_a_page_while_a_run_lasts(tmp_path: Path) -> None:
+    """With what workers have sent until now; afterwards it is gone."""
+    (told,) = told_by(
+        tmp_path,
+        """
+        if __name__ == "__main__":
+            import urllib.error, urllib.request
+            from distributed import Client, LocalCluster
+            from stichotrope.integrations.dask import profile
+
+            def status():
+                try:
+                    with urllib.request.urlopen(address) as answer:
+                        return answer.status, answer.read().decode()
+                except urllib.error.HTTPError as error:
+                    return error.code, error.read().decode()
+
+            with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster, Client(cluster) as client:
+                address = f"http://127.0.0.1:{cluster.scheduler.http_server.port}/stichotrope"
+                with profile(client) as run:
+                    before = status()
+                    client.gather(client.map(both, range(50), pure=False))
+                    run.results()
+                    code, page = status()
+                after, _ = status()
+                tell(run, before=before, code=code, has_block="square" in page and "<title>app</title>" in page, after=after)
+        """,
+    )
+    assert (told["code"], told["has_block"], told["after"]) == (200, True, 404)
+    assert told["before"] == [404, "there are no results, but of nothing at all\n"]
+
+
 def test_dask_on_threads_of_this_process(tmp_path: Path) -> None:
     """Its workers and the client are one process: what they record counts once."""
     (told,) = told_by(

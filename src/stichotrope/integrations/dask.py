@@ -25,10 +25,12 @@ from ._run import TIMEOUT_S, Run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
+PAGE = "/stichotrope"  # in the dashboard, while a run lasts
 TASKS = "dask tasks"  # the name of the results that have a block for each prefix of keys
+_END = "-end"  # what tells the scheduler that a run is over
 _GRACE_S = 5.0  # of the scheduler, after its workers' time is over
 
 
@@ -106,11 +108,33 @@ class Collector(SchedulerPlugin):
         self._scheduler = scheduler
         scheduler.stream_handlers[self.name] = self.receive
         scheduler.handlers[self.name] = self.collect
+        # By itself, Dask calls it when the scheduler ends, not when the run does.
+        scheduler.handlers[self.name + _END] = self.close
+        self._page = _dashboard_page(self.page)
+        # Where Dask runs without its server for HTTP, there is no dashboard to have a page in.
+        self._applications = getattr(
+            getattr(scheduler, "http_application", None), "applications", []
+        )
+        self._applications.append(self._page)
 
     async def close(self) -> None:
-        """Leave the scheduler as it was."""
-        self._scheduler.stream_handlers.pop(self.name, None)
+        """Leave the scheduler as it was, but for a worker's last message that may be on its way."""
+        self._scheduler.stream_handlers[self.name] = _ignored  # what it does not know ends workers
         self._scheduler.handlers.pop(self.name, None)
+        self._scheduler.handlers.pop(self.name + _END, None)
+        if self._page in self._applications:
+            self._applications.remove(self._page)
+
+    def page(self) -> str:
+        """Return the report of what workers have sent until now, as a page of HTML.
+
+        :raises ValueError: when nothing was recorded yet.
+        """
+        from ..report.html import render
+
+        found = Snapshots([self._found.to_bytes()])
+        # Of the client's files, nothing is known here.
+        return render(found.results(), source=False)
 
     def receive(self, worker: str, packed: bytes) -> None:
         """Keep what a worker has sent."""
@@ -156,6 +180,30 @@ class Collector(SchedulerPlugin):
                 f"worker {worker} was not reached: {answer}; "
                 "what it has recorded since it last sent something is missing"
             )
+
+
+def _ignored(**_: Any) -> None:
+    """Take a message of a run that is over."""
+
+
+def _dashboard_page(page: Callable[[], str]) -> Any:
+    """Return what answers for ``/stichotrope`` beside the pages of Dask's dashboard.
+
+    :param page: returns the page.
+    """
+    from tornado import web
+
+    class Handler(web.RequestHandler):
+        async def get(self) -> None:
+            try:
+                text = await asyncio.to_thread(page)
+            except ValueError as error:
+                self.set_status(404)
+                self.set_header("Content-Type", "text/plain; charset=utf-8")
+                text = f"{error}\n"
+            self.finish(text)
+
+    return web.Application([(PAGE, Handler)])
 
 
 class TaskTimes:
@@ -296,4 +344,9 @@ def profile(client: Any, *, timeout_s: float = TIMEOUT_S) -> Iterator[DaskRun]:
         run.finish()
     finally:
         client.unregister_worker_plugin(name)
+        client.sync(_end, client, name)
         client.unregister_scheduler_plugin(name)
+
+
+async def _end(client: Any, name: str) -> None:
+    await getattr(client.scheduler, name + _END)()
