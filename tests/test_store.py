@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -24,7 +25,10 @@ from moments.drawing import find
 from stichotrope import Profiler, ProfilerResults
 from stichotrope.results import ResultsFormatError
 from stichotrope.store.compact import MOST_PROCESSES, compact
+from stichotrope.store.live import Watch
 from stichotrope.store.reader import KeptRecords, load_kept, paths_in
+from stichotrope.store.said import Names
+from stichotrope.store.together import read_together
 from test_moments import FAMILIES
 
 pytestmark = [
@@ -375,7 +379,7 @@ p = Profiler("app", store=sys.argv[1])
 K = p.block("t", "kept")
 @p.track("t", "call")
 def call(): pass
-def work():
+def work(name):
     while True:
         for _ in range(250):
             with K: pass
@@ -384,59 +388,158 @@ def work():
                 try:
                     with p.block("t", "raises"): raise KeyError
                 except KeyError: pass
-        os.write(1, b"x")
-for _ in range(4):
-    threading.Thread(target=work, daemon=True).start()
-threading.Event().wait()
+        os.write(1, name)
+for name in b"a", b"b", b"c", b"d":
+    threading.Thread(target=work, args=(name,), daemon=True).start()
+sys.stdin.read()
+os._exit(3)
 """
+EXIT = 0  # no signal: the process leaves by `os._exit`
 
 
-def hammered(store: Path, end: int, wait_s: float) -> tuple[ProfilerResults, int]:
-    """The results of four threads that a signal ends or stops, and how many passes of each block they told of."""
+class Reader(threading.Thread):
+    """Looks at a store all the while; keeps what it should not have seen."""
+
+    def __init__(self, store: Path) -> None:
+        super().__init__()
+        self._store = store
+        self._ended = threading.Event()
+        self.looks = 0
+        self.wrong: list[object] = []
+
+    def run(self) -> None:
+        watch = Watch(str(self._store))
+        before: dict[str, int] = {}
+        try:
+            while not self._ended.is_set():
+                for look in watch.looks():
+                    now = hits(look.results)
+                    if any(now.get(name, 0) < count for name, count in before.items()):
+                        self.wrong.append((before, now))
+                    self.wrong += insane(look.results)
+                    before = now
+                    self.looks += 1
+        except Exception as error:
+            self.wrong.append(error)
+        self.wrong += watch.left_out.values()
+        watch.close()
+
+    def __enter__(self) -> Reader:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+
+
+def insane(results: ProfilerResults) -> list[object]:
+    """What cannot be in results: torn nodes, durations beyond the run's."""
+    found: list[object] = [text for text in results.metadata["warnings"] if "damaged" in text]
+    for name, block in recorded(results).items():
+        count = block.hit_count
+        if not (
+            block.histogram.total == count
+            and block.min_time_ns * count <= block.sum_time_ns + count
+            and block.sum_time_ns <= block.max_time_ns * count + count
+            and block.sum_squares_ns2 * count * 1.000_001 >= block.sum_time_ns**2
+            and block.total_time_ns <= 4 * results.metadata["duration_ns"]
+            and block.error_count <= count
+            and (name != "raises" or count - 4 <= block.error_count)
+        ):
+            found.append(block)
+    return found
+
+
+def hammered(store: Path, end: int, wait_s: float) -> tuple[ProfilerResults, int, Reader]:
+    """The results of four threads that something ends or stops, how many passes of each block they told of, a reader."""
     child = subprocess.Popen(
         [sys.executable, "-c", HAMMER, str(store)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
+    assert child.stdin is not None
     assert child.stdout is not None
-    told = os.read(child.stdout.fileno(), 1)
-    time.sleep(wait_s)
-    child.send_signal(end)
-    results = None
-    if end == signal.SIGSTOP:
-        os.waitpid(child.pid, os.WUNTRACED)
-        results = read(store)
-        child.kill()
-    child.wait()
+    told = b""
+    while len(set(told)) < 4:  # each thread has begun
+        told += os.read(child.stdout.fileno(), 1)
+    with Reader(store) as reader:
+        time.sleep(wait_s)
+        if end == EXIT:
+            child.stdin.close()
+        else:
+            child.send_signal(end)
+        results = None
+        if end == signal.SIGSTOP:
+            os.waitpid(child.pid, os.WUNTRACED)
+            results = read(store)
+            child.kill()
+        status = child.wait()
     told += child.stdout.read()
     child.stdout.close()
-    return results or read(store), 250 * len(told)
-
-
-def check_hammered(results: ProfilerResults, told: int) -> None:
-    """No pass was lost, none is made up, no node is torn."""
-    assert not [text for text in results.metadata["warnings"] if "damaged" in text]
-    for name, block in recorded(results).items():
-        assert told <= block.hit_count <= told + 4 * 250, name
-        assert block.histogram.total == block.hit_count, name
-        assert block.min_time_ns * block.hit_count <= block.sum_time_ns + block.hit_count
-        assert block.sum_time_ns <= block.max_time_ns * block.hit_count + block.hit_count
-        assert block.sum_squares_ns2 * block.hit_count * 1.000_001 >= block.sum_time_ns**2
-        assert block.total_time_ns <= 4 * results.metadata["duration_ns"]
-        if name == "raises":
-            assert block.hit_count - 4 <= block.error_count <= block.hit_count
+    child.stdin.close()
+    assert status == (3 if end == EXIT else -(signal.SIGKILL if results else end))
+    return results or read(store), 250 * len(told), reader
 
 
 @pytest.mark.parametrize(
-    "end", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP], ids=lambda end: end.name
+    "end",
+    [signal.SIGKILL, signal.SIGSEGV, EXIT, signal.SIGSTOP],
+    ids=lambda end: "exit" if end == EXIT else end.name,
 )
-@pytest.mark.parametrize("rounds", [2, pytest.param(350, marks=pytest.mark.stress)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(340, marks=pytest.mark.stress)])
 def test_processes_that_are_killed_at_any_moment(tmp_path: Path, end: int, rounds: int) -> None:
-    """Four threads record as fast as they can: every file opens, has what was told of, and no more than can be."""
+    """Four threads record as fast as they can, and another process reads: all that was told of is there, and no more."""
     draw = random.Random(rounds)
+    looks = 0
     for _ in range(rounds):
-        check_hammered(*hammered(tmp_path / "store", end, draw.random() / 20))
+        results, told, reader = hammered(tmp_path / "store", end, draw.random() / 20)
+        assert [*insane(results), *reader.wrong] == []
+        for name, block in recorded(results).items():
+            assert told <= block.hit_count <= told + 4 * 250, name
+        looks += reader.looks
         shutil.rmtree(tmp_path / "store")
+    assert looks
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, size: int) -> Iterator[Path]:
+    """A file system in memory with room for so many bytes."""
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(place)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode:
+        place.rmdir()
+        pytest.skip(f"no file system can be mounted: {mounted.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+        place.rmdir()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="tmpfs is Linux's")
+@pytest.mark.parametrize("rounds", [3, pytest.param(150, marks=pytest.mark.stress)])
+def test_a_full_tmpfs_kills_nobody(tmp_path: Path, rounds: int) -> None:
+    """However much room there is: no SIGBUS; what the file has is right, and it says what is missing."""
+    draw = random.Random(rounds)
+    missing = 0
+    for number in range(rounds):
+        size = 4096 * ((6, 12, 40)[number] if number < 3 else draw.randrange(4, 40))
+        with small_disk(tmp_path / f"disk {number}", size) as disk:
+            results, told, reader = hammered(disk, signal.SIGKILL, draw.random() / 20)
+            assert [*insane(results), *reader.wrong] == []
+            is_whole = not any("no room any more" in text for text in results.metadata["warnings"])
+            for name, block in recorded(results).items():
+                assert block.hit_count <= told + 4 * 250, name
+                assert not is_whole or told <= block.hit_count, name
+            missing += not is_whole
+    assert missing
 
 
 # Many
@@ -756,25 +859,61 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, some_file: bytes) -> Non
         load_kept(str(path))
 
 
+MAGNITUDES = (1, 2, 1 << 12, 1 << 16, 1 << 20, (1 << 24) - 1, 1 << 24, 1 << 31, (1 << 32) - 1)
+
+
+def damaged(data: bytes, draw: random.Random) -> bytes:
+    """A file in which something was changed: its header, its index, anything; or that was cut."""
+    changed = bytearray(data)
+    for _ in range(draw.choice((1, 4, 40, 400))):
+        at = draw.choice((draw.randrange(512), draw.randrange(4096), draw.randrange(len(data))))
+        size = draw.choice((1, 4, 8))
+        number = draw.choice(MAGNITUDES).to_bytes(8, "little")[:size]
+        changed[at : at + size] = draw.choice(
+            (draw.randbytes(size), b"\xff" * size, bytes(size), number)
+        )
+    if draw.random() < 0.2:
+        del changed[draw.randrange(len(changed)) :]
+    return bytes(changed)
+
+
 @pytest.mark.parametrize("rounds", [150, pytest.param(20_000, marks=pytest.mark.stress)])
 def test_any_bytes_are_read_or_refused(tmp_path: Path, some_file: bytes, rounds: int) -> None:
-    """Files that are cut, and in which bytes were changed: results or a sentence, never anything else."""
+    """Files that are cut, and in which bytes were changed: results or a sentence, and no memory that they do not need."""
+    import resource
+
     draw = random.Random(rounds)
     path = tmp_path / "x.stichotrope"
     counts: Counter[str] = Counter()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(rounds):
-        data = bytearray(some_file)
-        for _ in range(draw.choice((1, 4, 40, 400))):
-            at = draw.choice((draw.randrange(4096), draw.randrange(len(data))))
-            size = draw.choice((1, 4, 8))
-            data[at : at + size] = draw.choice((draw.randbytes(size), b"\xff" * size, bytes(size)))
-        if draw.random() < 0.2:
-            del data[draw.randrange(len(data)) :]
-        path.write_bytes(data)
+        path.write_bytes(damaged(some_file, draw))
         try:
-            load_kept(str(path))
+            with KeptRecords(str(path)) as kept:
+                assert kept.results().threads is not None
+                kept.open_blocks()
         except ResultsFormatError as error:
             counts["refused" if str(path) in str(error) else "refused without a path"] += 1
         else:
             counts["read"] += 1
+        for together in read_together([str(path)])[0]:
+            together.results()
     assert set(counts) == {"read", "refused"}
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown <= (64 << 10 if sys.platform == "linux" else 64 << 20)
+
+
+def test_a_site_of_any_number_takes_no_memory(tmp_path: Path, some_file: bytes) -> None:
+    """What a file says of sites and tracks that cannot be in it is left out."""
+    log = b"".join(
+        struct.pack("=2I", kind, len(data)) + data + bytes(-len(data) % 8)
+        for kind, data in (
+            (2, struct.pack("=3I", 1, (1 << 20) - 1, 0) + b"far"),
+            (2, struct.pack("=3I", 1, 1, 5) + b"near"),
+            (3, struct.pack("=4I", (1 << 24) - 1, 0, 1, 1) + b"xfile"),
+            (3, struct.pack("=4I", 2, 1, 7, 1) + b"yfile"),
+        )
+    )
+    names = Names(log)
+    assert [track[:2] for track in names.tracks] == [(0, "Track 0"), (5, "near")]
+    assert [site.name for site in names.sites] == ["(unknown block)", "(unknown block)", "y"]

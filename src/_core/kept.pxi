@@ -82,6 +82,11 @@ cdef bint add_waiting(Buffer* b, uint64_t now, char* running, Opens* found) noex
         i += 1
     return True
 
+cdef bint is_unfinished(Buffer* b) noexcept nogil:
+    """Whether a buffer is one that a thread was making, or for whose nodes there was no room in the file: nothing is
+    recorded there."""
+    return b.size >= OWN + 4096 and (b.layout == 0 or (b.layout == LAYOUT and b.data_start >= b.size))
+
 cdef bint mark_running(Buffer* b, char* running) noexcept nogil:
     cdef uint32_t offset = st_load32_acquire(&b.top)
     cdef size_t most = b.data_start // sizeof(Activation)
@@ -251,7 +256,7 @@ cdef class KeptFile:
             b = self.buffers[i]
             if b.size < OWN + 4096 or b.layout != LAYOUT or b.data_start <= OWN or b.data_start >= b.size or (
                     b.data_start % 4096):
-                self.damaged += 1
+                self.damaged += not is_unfinished(b)
                 st_release(b, b.size)
                 continue
             b.committed_stack = b.data_start

@@ -233,7 +233,7 @@ class KeptRecords:
         if facts["error"]:
             yield (
                 "what was recorded after the store had no room any more is missing: "
-                f"{os.strerror(facts['error'])}"
+                f"{_reason(facts['error'])}"
             )
         if self._kept.damaged:
             yield f"{self._kept.damaged:,} parts of {self.path} are damaged, and left out"
@@ -281,6 +281,11 @@ def _plain(block: OpenBlock) -> dict[str, Any]:
         "suspended": block.suspended,
         "thread": block.thread_name,
     }
+
+
+def _reason(number: int) -> str:
+    """Return what the system calls an error; a number that is none of its own stays one."""
+    return os.strerror(number) if number < 1 << 16 else f"error {number}"
 
 
 def _open_then(opened: list[OpenBlock]) -> str:
