@@ -150,7 +150,14 @@ def time_cases(
 
 def cases() -> list[Case]:
     """Return every case, in the order of the table."""
-    return [*_bare_cases(), *_floor_cases(), *_call_cases(), *_block_cases(), *_peer_cases()]
+    return [
+        *_bare_cases(),
+        *_floor_cases(),
+        *_call_cases(),
+        *_code_cases(),
+        *_block_cases(),
+        *_peer_cases(),
+    ]
 
 
 def net_ns(stored: Stored, name: str) -> list[float]:
@@ -317,6 +324,27 @@ def _call_cases() -> list[Case]:
         ),
         Case("stopped", "stopped call", "f()", {"f": halted}, "bare"),
         Case("track_off", "call with its track off", "f()", {"f": off}, "bare"),
+    ]
+
+
+def _code_cases() -> list[Case]:
+    """Functions that are tracked by their code, where the interpreter tells of it."""
+    from types import ModuleType
+
+    from stichotrope import Profiler, _core
+
+    if not _core.can_track_code():
+        return []
+    profiler = Profiler("per pass, by code")
+    module = ModuleType("benchmarks.by_code")
+    exec("def on(): pass\ndef off(): pass", vars(module))
+    profiler.track_module(0, module, include=lambda name, _: name == "on")
+    profiler.track_module(1, module, include=lambda name, _: name == "off")
+    profiler.set_track_enabled(1, False)
+    on, off = ({"f": vars(module)[name], "profiler": profiler} for name in ("on", "off"))
+    return [
+        Case("by_code", "call tracked by its code", "f()", on, "bare"),
+        Case("by_code_off", "the same, its track off", "f()", off, "bare"),
     ]
 
 
