@@ -75,6 +75,7 @@ OUTSIDE: dict[str, set[str]] = {
         "asgiref",
         "celery",
         "distributed",
+        "tornado",  # which that is built on
         "django",
         "joblib",
         "mpi4py",
