@@ -341,6 +341,24 @@ def test_the_limit_of_auto_is_looked_after_while_a_program_runs(tmp_path):
     assert "DeprecationWarning" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("output", "is_limited"),
+    [(["-o", "run.json"], False), (["-o", "run"], False), (["-o", "run.html"], True), ([], True)],
+)
+def test_results_that_may_be_compared_have_each_pass(tmp_path, output, is_limited):
+    """A count that depends on when the limit came would be a false alarm of a gate."""
+    program = """
+        import gc
+        from stichotrope.cli._limit import Limit
+        print(any(type(one) is Limit for one in gc.get_objects()))
+        def tick(): pass
+        tick()
+    """
+    write(tmp_path, program=program)
+    done = stichotrope("run", "-q", *output, "-t", "auto", "program.py", cwd=tmp_path)
+    assert done.stdout == f"{is_limited}\n"
+
+
 def test_auto_of_a_program_without_functions_says_so(tmp_path):
     """Code on the command line has what lies in the folder that it is run in."""
     done = stichotrope("run", "-t", "auto", "-c", "print(1)", cwd=write(tmp_path, a="def f(): 1"))

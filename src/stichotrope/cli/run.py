@@ -253,8 +253,16 @@ class _Run:
 
             self._live = Live.started(_NAME, self.session, self._live_seconds, self._settings)
         self.session.begin(self._ending)
-        if self._is_auto:
+        if self._is_auto and not self._is_kept():
             self._begin_limit()
+
+    def _is_kept(self) -> bool:
+        """Whether the results may be compared with others, whose counts are to be exact."""
+        from . import _output
+
+        if self._settings.gather is not None or self._settings.store is not None:
+            return True
+        return self._output is not None and _output.form_of(self._output) in (None, "json")
 
     def _begin_limit(self) -> None:
         from ._limit import Limit
