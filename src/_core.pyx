@@ -33,6 +33,7 @@ import _thread
 import os as _os
 
 from cpython.object cimport PyObject
+from cython cimport critical_section
 from cpython.mem cimport PyMem_RawMalloc, PyMem_RawCalloc, PyMem_RawRealloc, PyMem_RawFree
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcmp, memcpy, memmove, memset
@@ -187,6 +188,7 @@ include "_core/code.pxi"
 include "_core/block.pxi"
 include "_core/snapshot.pxi"
 include "_core/timeline.pxi"
+include "_core/slices.pxi"
 include "_core/inflight.pxi"
 include "_core/share.pxi"
 include "_core/metric.pxi"
@@ -206,6 +208,9 @@ cdef class Recorder:
     cdef Store* store
     cdef dict works            # site: (what tells the bytes of what it gives, or None; the items; whether that failed)
     cdef list replaced         # those that may be in use without the GIL
+    cdef dict tags              # text -> its number
+    cdef list tag_texts         # a number modulo MOST_TEXTS -> the text
+    cdef uint64_t tags_said
 
     def __cinit__(self, *args, **kwargs):
         self.store = NULL
@@ -360,6 +365,7 @@ cdef class Recorder:
         append(f, SAID_ABOUT, NULL, 0, about, len(about), NULL)
         s.file = f
         show_session(s)
+        self._say_texts()
         st_start_pulse(beat)
         return self._keep_own_buffer()
 
@@ -546,6 +552,65 @@ cdef class Recorder:
         self.check_track(track)
         return bool(self.store.gates[track].left_out)
 
+    def _tags(self):
+        """{tag: text} of the texts that are tags."""
+        cdef uint64_t number, first
+        found = {}
+        if self.tag_texts is not None:
+            with critical_section(self):
+                first = self.tags_said - <uint64_t>len(self.tag_texts)
+                for number in range(first, self.tags_said):
+                    found[(number + 1) << 1] = self.tag_texts[number % MOST_TEXTS]
+        return found
+
+    cdef uint64_t tag_of(self, tag, bint is_kept) except? 0:
+        """What stands for a tag in a ring: an odd number, twice an int; or an even one, of a text."""
+        if isinstance(tag, int):
+            if -(1 << 62) <= tag < 1 << 62:
+                return <uint64_t><int64_t>tag << 1 | 1
+            tag = hex(tag)
+        if not isinstance(tag, str):
+            raise TypeError(f"a tag is a str, an int, or None, not {tag!r} of type {type(tag).__name__}")
+        if not is_kept:
+            return 0
+        tag = str.__str__(tag)[:TEXT_BYTES]
+        with critical_section(self):
+            return self.text_number(tag)
+
+    cdef uint64_t text_number(self, str text) except 0:
+        cdef uint64_t number
+        if self.tags is None:
+            self.tags = {}
+            self.tag_texts = []
+        known = self.tags.get(text)
+        if known is not None:
+            return known
+        number = self.tags_said
+        if number < MOST_TEXTS:
+            self.tag_texts.append(text)
+        else:
+            del self.tags[self.tag_texts[number % MOST_TEXTS]]
+            self.tag_texts[number % MOST_TEXTS] = text
+        self.tags_said += 1
+        self.tags[text] = (number + 1) << 1
+        self.say_text(number, text)
+        return (number + 1) << 1
+
+    cdef int say_text(self, uint64_t number, str text) except -1:
+        cdef bytes said
+        if self.store.file != NULL:
+            said = text.encode("utf-8", "replace")
+            say_text(self.store.file, number, said, len(said))
+        return 0
+
+    def _say_texts(self):
+        """Says in the file which texts are tags already."""
+        cdef uint64_t number
+        if self.tag_texts is not None:
+            with critical_section(self):
+                for number in range(self.tags_said - <uint64_t>len(self.tag_texts), self.tags_said):
+                    self.say_text(number, self.tag_texts[number % MOST_TEXTS])
+
     def _passed(self):
         """What the rings of all threads hold now. No thread waits for it."""
         cdef RawTimeline found = RawTimeline.__new__(RawTimeline)
@@ -578,22 +643,11 @@ cdef class Recorder:
         are open below it in it) each."""
         return suspended_passes(self.opened())
 
-    def block(self, track, name):
-        """A context manager that records each pass through its `with` body as a pass of one block.
-
-        track: the track's index (an int from 0 on) or its name (a str). name: the block's name, a str that is not
-        empty. The block is the one of this line, track and name, whoever comes here, however often. It may be kept,
-        and entered again and again, recursively and by many threads at once.
-
-        Raises TypeError or ValueError, here and not at `with`, for a track or a name of another kind.
-        """
-        cdef int offset = 0
-        cdef PyObject* code = st_calling_code(&offset)
-        cdef Handle* h = NULL
-        if type(name) is str and code != NULL and self.store != NULL:
-            h = find_call_site(self.store, code, offset, <PyObject*>track, <str>name)
-        if ST_UNLIKELY(h == NULL):
-            h = self.learn_call_site(code, offset, track, name)
+    cdef object tagged_block(self, Handle* h, tag):
+        cdef bint is_kept = self.store.timeline != 0
+        cdef uint64_t number = self.tag_of(tag, is_kept)
+        if is_kept:
+            return st_new(new_tagged_block(<PyObject*>self, h, number))
         return st_new(new_block(<PyObject*>self, h))
 
     def block_at(self, track, name, str file, int line):
@@ -602,10 +656,6 @@ cdef class Recorder:
         track, name: as for `block`. file: what code calls it, as in `co_filename`. line: from 1 on, 0 for none.
         """
         return st_new(new_block(<PyObject*>self, self.handle(self._intern_block(track, name, file, line))))
-
-    def _block_named(self, name, track=0):
-        """The same as `block`, for the default profiler. What calls it is the same Python code."""
-        return Recorder.block(self, track, name)
 
     cdef Handle* learn_call_site(self, PyObject* code, int offset, track, name) except NULL:
         cdef CallSite site
@@ -634,11 +684,112 @@ cdef class Recorder:
             raise MemoryError("no memory to rename a track")
 
 
+# Two methods made by hand: what takes arguments apart that may be left out takes longer than finding the block.
+
+cdef PyTypeObject* STR = <PyTypeObject*><PyObject*>str
+
+cdef inline Handle* known_block(Store* s, PyObject* track, PyObject* name) noexcept:
+    """The handle of a block that the line which is running has asked for before, by the very same objects; or NULL."""
+    cdef int offset = 0
+    cdef PyObject* code = st_calling_code(&offset)
+    if Py_TYPE(name) == STR and code != NULL and s != NULL:
+        return find_call_site(s, code, offset, track, <str>name)
+    return NULL
+
+cdef object other_block(Recorder self, track, name, tag):
+    """The same block in all other cases."""
+    cdef int offset = 0
+    cdef PyObject* code = st_calling_code(&offset)
+    cdef Handle* h = known_block(self.store, <PyObject*>track, <PyObject*>name)
+    if h == NULL:
+        h = self.learn_call_site(code, offset, track, name)
+    if tag is not None:
+        return self.tagged_block(h, tag)
+    return st_new(new_block(<PyObject*>self, h))
+
+cdef object recorder_block(PyObject* self, PyObject** args, Py_ssize_t count, PyObject* keywords):
+    cdef Handle* h
+    if ST_LIKELY(count == 2 and keywords == NULL):
+        h = known_block((<Recorder>self).store, args[0], args[1])
+        if ST_LIKELY(h != NULL):
+            return st_new(new_block(self, h))
+        return other_block(<Recorder>self, <object>args[0], <object>args[1], None)
+    return named_block(<Recorder>self, _Given().block, args, count, keywords)
+
+cdef object recorder_block_named(PyObject* self, PyObject** args, Py_ssize_t count, PyObject* keywords):
+    cdef Handle* h
+    if ST_LIKELY(count == 2 and keywords == NULL):
+        h = known_block((<Recorder>self).store, args[1], args[0])
+        if ST_LIKELY(h != NULL):
+            return st_new(new_block(self, h))
+        return other_block(<Recorder>self, <object>args[1], <object>args[0], None)
+    return named_block(<Recorder>self, _GivenByName().block, args, count, keywords)
+
+cdef object named_block(Recorder self, take_apart, PyObject** args, Py_ssize_t count, PyObject* keywords):
+    names = <tuple>keywords if keywords != NULL else ()
+    positional = tuple([<object>args[i] for i in range(count)])
+    named = {names[i]: <object>args[count + i] for i in range(len(names))}
+    track, name, tag = take_apart(*positional, **named)
+    return other_block(self, track, name, tag)
+
+cdef class _Given:
+    """Takes apart what `Recorder.block` is given, as `def` does."""
+
+    def block(self, track, name, tag=None):
+        return track, name, tag
+
+cdef class _GivenByName:
+    """The same for the default profiler's."""
+
+    def block(self, name, track=0, tag=None):
+        return track, name, tag
+
+cdef extern from "Python.h":
+    object PyDescr_NewMethod(PyTypeObject*, PyMethodDef*)
+    void PyType_Modified(PyTypeObject*)
+    const int METH_KEYWORDS
+
+cdef extern from *:
+    """
+    #define st_dict_of(type) ((type)->tp_dict)
+    """
+    PyObject* st_dict_of(PyTypeObject*)
+
+cdef PyMethodDef recorder_methods[2]
+
+cdef int add_method(PyMethodDef* method, const char* name, void* function, const char* said) except -1:
+    """Adds a method to `Recorder`, before there is any class over it."""
+    method.ml_name = name
+    method.ml_meth = function
+    method.ml_flags = METH_FASTCALL | METH_KEYWORDS
+    method.ml_doc = said
+    (<dict>st_dict_of(<PyTypeObject*><PyObject*>Recorder))[name.decode()] = PyDescr_NewMethod(
+        <PyTypeObject*><PyObject*>Recorder, method)
+    PyType_Modified(<PyTypeObject*><PyObject*>Recorder)
+    return 0
+
+add_method(&recorder_methods[0], "block", <void*>recorder_block, b"""block($self, track, name, tag=None)
+--
+
+A context manager that records each pass through its `with` body as a pass of one block.
+
+track: the track's index (an int from 0 on) or its name (a str). name: the block's name, a str that is not
+empty. The block is the one of this line, track and name, whoever comes here, however often. It may be kept,
+and entered again and again, recursively and by many threads at once. tag: what its passes are told by in the
+timeline, a short str or an int; where none is kept, it means nothing.
+
+Raises TypeError or ValueError, here and not at `with`, for a track, a name or a tag of another kind.""")
+add_method(&recorder_methods[1], "_block_named", <void*>recorder_block_named, b"""_block_named($self, name, track=0, tag=None)
+--
+
+The same as `block`, for the default profiler. What calls it is the same Python code.""")
+
+
 def marked(thing):
     """(what is called, or None for a block; its call site; its recorder) of a tracked callable or a block."""
     cdef PyObject* t = <PyObject*>thing
     cdef Marked* m
-    if Py_TYPE(t) == block_type:
+    if is_block(t):
         return None, (<Handle*>(<BlockObject*>t).handle).site, <object>(<BlockObject*>t).owner
     m = marked_of(t)
     if m == NULL:

@@ -47,7 +47,7 @@ def test_an_unknown_command_suggests_the_nearest(capfd):
     assert capfd.readouterr().err == f"stichotrope: {sentence} (see stichotrope --help)\n"
     assert exit_of(["xyz"]) == 2
     assert (
-        "there are demo, run, attach, top, report, compare, ab, history, info, completion"
+        "there are demo, run, attach, top, dump, report, compare, ab, history, info, completion"
         in capfd.readouterr().err
     )
 

@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "config": {"_core"},
     "results": set(),
     "statistics": {"results"},
-    "export": {"results", "statistics"},
+    "export": {"_core", "results", "statistics"},
     "report": {"results", "statistics"},
     "instrumentation": {"_core"},
     "repetition": {"_core", "instrumentation", "statistics"},
@@ -37,6 +37,7 @@ ROOMS: dict[str, set[str]] = {
     "store": {"_core", "results", "snapshot"},
     "metrics": {"_core", "instrumentation", "results"},
     "_slow": {"snapshot"},
+    "_flight": {"_slow", "export", "results"},
     "profiler": {"_core", "instrumentation", "results", "snapshot"},
     "_ended": {"_core"},
     "_session": {"_ended", "instrumentation", "profiler", "results", "store"},
@@ -55,7 +56,7 @@ for _room, _used in ROOMS.items():
 
 # What it may import besides, but inside a function only: importing the package must not load it.
 LAZY: dict[str, set[str]] = {
-    "profiler": {"_slow", "export", "report", "repetition", "store"},
+    "profiler": {"_flight", "_slow", "export", "report", "repetition", "store"},
     "cli": {"_core", "attach", "export", "report", "statistics", "store"},
     "_default": {"report"},
     "_sent": {"store"},

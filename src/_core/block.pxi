@@ -5,6 +5,11 @@ cdef PyObject* block_enter(PyObject* self, PyObject* ignored) noexcept:
     st_incref(self)
     return self
 
+cdef PyObject* tagged_enter(PyObject* self, PyObject* ignored) noexcept:
+    enter_tagged(<Handle*>(<BlockObject*>self).handle, (<TaggedBlockObject*>self).tag)
+    st_incref(self)
+    return self
+
 cdef PyObject* block_exit(PyObject* self, PyObject** args, Py_ssize_t count) noexcept:
     cdef PyObject* kind = args[0] if ST_LIKELY(count) else Py_None
     cdef Handle* h = <Handle*>(<BlockObject*>self).handle
@@ -49,6 +54,14 @@ cdef PyObject* block_repr(PyObject* self) noexcept:
 cdef int block_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
     cdef int result = visit(<PyObject*>Py_TYPE(self), arg)
     return result if result else visit((<BlockObject*>self).owner, arg)
+
+cdef void tagged_dealloc(PyObject* self) noexcept:
+    cdef PyTypeObject* kind = Py_TYPE(self)
+    cdef PyObject* owner = (<BlockObject*>self).owner
+    PyObject_GC_UnTrack(self)
+    PyObject_GC_Del(self)
+    Py_DECREF(<PyObject*>kind)
+    Py_DECREF(owner)
 
 cdef void block_dealloc(PyObject* self) noexcept:
     cdef PyTypeObject* kind = Py_TYPE(self)
@@ -97,9 +110,48 @@ cdef object make_block_type():
     block_spec.slots = block_slots
     return PyType_FromSpec(&block_spec)
 
+cdef PyMethodDef tagged_methods[5]
+cdef PyType_Slot tagged_slots[5]
+cdef PyType_Spec tagged_spec
+
+cdef object make_tagged_type():
+    """The same for blocks whose passes have a tag."""
+    tagged_methods[0].ml_name = "__enter__"
+    tagged_methods[0].ml_meth = <void*>tagged_enter
+    tagged_methods[0].ml_flags = METH_NOARGS
+    tagged_methods[1] = block_methods[1]
+    tagged_methods[2] = block_methods[2]
+    tagged_methods[3] = block_methods[3]
+    set_slot(&tagged_slots[0], Py_tp_dealloc, <void*>tagged_dealloc)
+    set_slot(&tagged_slots[1], Py_tp_traverse, <void*>block_traverse)
+    set_slot(&tagged_slots[2], Py_tp_repr, <void*>block_repr)
+    set_slot(&tagged_slots[3], Py_tp_methods, tagged_methods)
+    set_slot(&tagged_slots[4], 0, NULL)
+    tagged_spec.name = "stichotrope._core.TaggedBlock"
+    tagged_spec.basicsize = sizeof(TaggedBlockObject)
+    tagged_spec.flags = ST_BLOCK_FLAGS
+    tagged_spec.slots = tagged_slots
+    return PyType_FromSpec(&tagged_spec)
+
 Block = make_block_type()
 st_for_good(<PyObject*>Block)
+TaggedBlock = make_tagged_type()
+st_for_good(<PyObject*>TaggedBlock)
 cdef PyTypeObject* block_type = <PyTypeObject*><PyObject*>Block
+cdef PyTypeObject* tagged_block_type = <PyTypeObject*><PyObject*>TaggedBlock
+
+cdef bint is_block(PyObject* each) noexcept:
+    return Py_TYPE(each) == block_type or Py_TYPE(each) == tagged_block_type
+
+cdef PyObject* new_tagged_block(PyObject* owner, Handle* handle, uint64_t tag) noexcept:
+    cdef PyObject* self = _PyObject_GC_New(tagged_block_type)
+    if self != NULL:
+        (<BlockObject*>self).handle = handle
+        (<BlockObject*>self).owner = owner
+        (<TaggedBlockObject*>self).tag = tag
+        Py_INCREF(owner)
+        PyObject_GC_Track(self)
+    return self
 
 cdef inline PyObject* new_block(PyObject* owner, Handle* handle) noexcept:
     cdef PyObject* self = st_kept_block()

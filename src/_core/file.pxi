@@ -14,12 +14,15 @@ cdef enum:  # kinds of chunks
     OF_OTHERS = 6              # in use, and nothing to readers
     OF_RING = 7                # a piece of a thread's ring
     OF_PASSED = 8              # what is kept of the ring of a thread that ended
+    OF_TEXTS = 9               # a piece of the texts that are tags
 
 cdef enum:
     FILE_VERSION = 1
     HEADER_BYTES = 512
     MOST_INDEX = 8 << 20
     MOST_LOG = 256 << 20
+    MOST_TEXTS = 1 << 16       # that are tags: newer ones take the places of the oldest
+    TEXT_BYTES = 48
 
 cdef enum:  # records of the log
     SAID_ABOUT = 1             # JSON: what the process and the profiler are
@@ -65,12 +68,20 @@ cdef struct File:
     char* log                  # another
     uint64_t index_committed
     uint64_t log_committed
+    Text* texts                # another
+    uint64_t texts_committed   # in bytes
     uint64_t end               # of the file
     uint64_t limit             # bytes, beyond which it does not grow
     uint64_t buffers           # atomic: how many were given numbers
     uint64_t ended             # how many threads were kept
     PyThread_type_lock lock
     File* next                 # all of them, under the pulse's lock
+
+cdef struct Text:              # that is a tag
+    uint64_t number            # atomic: its number, and 1; 0 while the rest is written
+    uint32_t length
+    uint32_t unused
+    char text[TEXT_BYTES]
 
 cdef struct Kept:              # before the packed figures of ended threads
     uint64_t session
@@ -211,6 +222,23 @@ cdef bint append(File* f, uint32_t kind, const uint32_t* numbers, uint32_t count
     st_store64_release(&f.header.log_used, used + (size + 7) // 8 * 8)
     return True
 
+cdef void say_text(File* f, uint64_t number, const char* text, size_t length) noexcept nogil:
+    """Has the file have a text that is a tag, if there is room. Its caller alone does so."""
+    cdef uint64_t place = number % MOST_TEXTS, size
+    cdef Text* t
+    while f.texts_committed < (place + 1) * sizeof(Text):
+        size = max(f.texts_committed, f.page)
+        if not grow_file(f, <char*>f.texts, f.texts_committed, <uint32_t>size, OF_TEXTS, 0):
+            return
+        f.texts_committed += size
+    t = &f.texts[place]
+    st_store64(&t.number, 0)
+    st_fence_release()
+    length = min(length, <size_t>TEXT_BYTES)
+    memcpy(t.text, text, length)
+    t.length = <uint32_t>length
+    st_store64_release(&t.number, number + 1)
+
 cdef void beat() noexcept nogil:
     """Notes in all files until when this process has lived. The pulse's lock is held."""
     cdef File* f = all_files
@@ -228,6 +256,7 @@ cdef void beat() noexcept nogil:
 cdef void drop_file(File* f) noexcept nogil:
     st_release(f.header, MOST_INDEX)
     st_release(f.log, MOST_LOG)
+    st_release(f.texts, MOST_TEXTS * sizeof(Text))
     PyThread_free_lock(f.lock)
     st_close_file(f.fd)
     PyMem_RawFree(f)
@@ -244,7 +273,8 @@ cdef File* new_file(int fd, uint64_t limit, int* error) noexcept nogil:
     f.lock = PyThread_allocate_lock()
     f.header = <FileHeader*>st_reserve(MOST_INDEX)
     f.log = <char*>st_reserve(MOST_LOG)
-    if f.lock != NULL and f.header != NULL and f.log != NULL:
+    f.texts = <Text*>st_reserve(MOST_TEXTS * sizeof(Text))
+    if f.lock != NULL and f.header != NULL and f.log != NULL and f.texts != NULL:
         error[0] = st_allocate(fd, 0, f.page)
         if error[0] == 0:
             error[0] = st_map_piece(f.header, fd, 0, f.page, ST_MAP_SHARED)
@@ -255,6 +285,8 @@ cdef File* new_file(int fd, uint64_t limit, int* error) noexcept nogil:
         st_release(f.header, MOST_INDEX)
     if f.log != NULL:
         st_release(f.log, MOST_LOG)
+    if f.texts != NULL:
+        st_release(f.texts, MOST_TEXTS * sizeof(Text))
     if f.lock != NULL:
         PyThread_free_lock(f.lock)
     PyMem_RawFree(f)
@@ -459,6 +491,7 @@ cdef void forked() noexcept nogil:
             st_close_file(s.file.fd)
             st_release(s.file.header, MOST_INDEX)
             st_release(s.file.log, MOST_LOG)
+            st_release(s.file.texts, MOST_TEXTS * sizeof(Text))
             s.file = NULL
         s = s.next
 
@@ -481,4 +514,5 @@ cdef void check_layout() noexcept nogil:
     ST_ASSERT(sizeof(FileHeader) == HEADER_BYTES)
     ST_ASSERT(sizeof(Chunk) == 32)
     ST_ASSERT(2 * sizeof(Passed) == LINE)
+    ST_ASSERT(sizeof(Text) == LINE)
     ST_ASSERT(sizeof(Buffer) == OWN + BUFFER_SHARED)

@@ -450,6 +450,123 @@ cdef class KeptFile:
         snapshot.untimed = self.head.untimed
         return snapshot
 
+    cdef bint read_ring(self, Buffer* b, Passes* found) noexcept nogil:
+        """Reads what a thread's ring holds, but for what is overwritten meanwhile; False when there is no memory."""
+        cdef uint64_t total = 0, rung, room, first, before = st_load64(&b.rung_before), i
+        cdef size_t n
+        cdef Chunk* c
+        cdef Passed* whole
+        found.items = NULL
+        found.count = found.lost = 0
+        for n in range(self.chunk_count):
+            if self.chunks[n].kind == OF_RING and self.chunks[n].owner == b.number:
+                total += self.chunks[n].size
+        room = total // sizeof(Passed)
+        rung = st_load64_acquire(&b.rung)
+        if room == 0 or before >= rung:
+            return True
+        if room & (room - 1):
+            self.damaged += 1
+            return True
+        whole = <Passed*>PyMem_RawCalloc(1, total)
+        if whole == NULL:
+            return False
+        for n in range(self.chunk_count):
+            c = &self.chunks[n]
+            if c.kind == OF_RING and c.owner == b.number:
+                if c.logical > total or c.size > total - c.logical or not st_read_at(
+                        self.descriptor, <char*>whole + c.logical, c.size, c.at):
+                    self.damaged += 1
+        first = max(before, rung - room if rung > room else 0)
+        found.items = <Passed*>PyMem_RawMalloc((rung - first) * sizeof(Passed))
+        if found.items != NULL:
+            for i in range(first, rung):
+                found.items[i - first] = whole[i & (room - 1)]
+            found.lost = before
+            st_fence_acquire()
+            keep_whole(b, found, first, rung, room)
+        PyMem_RawFree(whole)
+        return found.items != NULL
+
+    cdef bint read_passed(self, Chunk* c, RawTimeline timeline) noexcept nogil:
+        """Adds what is kept of the ring of a thread that ended; False when there is no memory."""
+        cdef Kept about
+        cdef Passes found
+        cdef Thread* thread
+        cdef bint ok
+        if c.size < sizeof(Kept) or not st_read_at(self.descriptor, &about, sizeof(Kept), c.at):
+            self.damaged += 1
+            return True
+        if about.session != self.head.session:
+            return True
+        if about.words > (c.size - sizeof(Kept)) // 8:
+            self.damaged += 1
+            return True
+        found.count = about.words // (sizeof(Passed) // 8)
+        found.lost = about.nodes
+        found.items = <Passed*>PyMem_RawMalloc(found.count * sizeof(Passed) + 1)
+        thread = foreign_thread(about.thread_key, about.os_id, 1, about.name)
+        if found.items == NULL or thread == NULL:
+            PyMem_RawFree(found.items)
+            if thread != NULL:
+                drop_thread(thread)
+            return False
+        if not st_read_at(self.descriptor, found.items, found.count * sizeof(Passed), c.at + sizeof(Kept)):
+            self.damaged += 1
+            found.count = 0
+        ok = timeline.add(thread, True, &found)
+        drop_thread(thread)
+        return ok
+
+    cdef bint has_passed(self, Buffer* b) noexcept nogil:
+        cdef size_t i
+        for i in range(self.chunk_count):
+            if self.chunks[i].kind == OF_PASSED and self.chunks[i].owner == <uint64_t>b.number + 1:
+                return True
+        return False
+
+    cdef bint take_passed(self, RawTimeline timeline) noexcept nogil:
+        cdef Passes found
+        cdef Buffer* b
+        cdef size_t i
+        for i in range(self.chunk_count):
+            if self.chunks[i].kind == OF_PASSED and not self.read_passed(&self.chunks[i], timeline):
+                return False
+        for i in range(self.count):
+            b = self.buffers[i]
+            if b.thread == NULL:
+                return False
+            if st_load64_acquire(&b.session) != self.head.session or self.has_passed(b):
+                continue
+            if not self.read_ring(b, &found) or not timeline.add(b.thread, b.thread.ended != 0, &found):
+                return False
+        return True
+
+    def passed(self):
+        """What the rings of all threads hold, or did when the process ended."""
+        cdef RawTimeline found = RawTimeline.__new__(RawTimeline)
+        cdef bint ok
+        with nogil:
+            ok = self.take_passed(found)
+        if not ok:
+            raise MemoryError("no memory for a timeline")
+        return found
+
+    def texts(self):
+        """{tag: text} of the texts that are tags."""
+        cdef size_t i, j
+        cdef Chunk* c
+        cdef Text t
+        found = {}
+        for i in range(self.chunk_count):
+            c = &self.chunks[i]
+            for j in range(c.size // sizeof(Text) if c.kind == OF_TEXTS else 0):
+                if not st_read_at(self.descriptor, &t, sizeof(Text), c.at + j * sizeof(Text)):
+                    break
+                if t.number and t.number < <uint64_t>1 << 62 and t.length <= TEXT_BYTES:
+                    found[t.number << 1] = t.text[:t.length].decode("utf-8", "replace")
+        return found
+
     cdef bint find_open(self, Opens* found) noexcept nogil:
         cdef Buffer* b
         cdef size_t i

@@ -409,10 +409,21 @@ cdef Buffer* pass_by(const Handle* h, int who) noexcept nogil:
             enter_muted(b, h)
     return NULL
 
-cdef void enter_block(const Handle* h) noexcept nogil:
+cdef inline hot enter_block(const Handle* h) noexcept nogil:
     cdef Buffer* b
     cdef Activation* a
     enter(h, &b, &a, BLOCK)
+
+cdef void enter_tagged(const Handle* h, uint64_t tag) noexcept nogil:
+    """The same, with a tag for the timeline."""
+    cdef Buffer* b
+    cdef Activation* a
+    enter_block(h)
+    b = current_buffer(h)
+    a = activation_at(b, b.top) if b != NULL else NULL
+    if a != NULL and a.site == h.site and not a.flags & ~<uint32_t>ORDINARY:
+        a.tag = tag
+        st_store32(&a.flags, a.flags | TAGGED)
 
 cdef bint is_site_open(Buffer* b, uint32_t site) noexcept nogil:
     """Whether any pass of a site is open on the thread."""
@@ -494,6 +505,9 @@ cdef inline hot leave_block(const Handle* h, int how, bint* is_found) noexcept n
                 b.flows.used | st_load64(&h.store.exits) | st_load64(&b.posted))):
             leave_top(b, a, now, how)
             return
+    leave_otherwise(h, now, how, is_found)
+
+cdef cold leave_otherwise(const Handle* h, uint64_t now, int how, bint* is_found) noexcept nogil:
     is_found[0] = leave_muted(h) or leave_ringed(h, now, how) or leave_found(h, current_buffer(h), now, how)
 
 cdef bint leave_muted(const Handle* h) noexcept nogil:
@@ -510,7 +524,7 @@ cdef bint leave_muted(const Handle* h) noexcept nogil:
     return True
 
 cdef bint leave_ringed(const Handle* h, uint64_t now, int how) noexcept nogil:
-    """Does the same as that, out of the way, where all that is not plain is that there is a ring; else False."""
+    """Does the same where all that is not plain is that there is a ring; else False."""
     cdef Seat* seat = seat_of(h)
     cdef Buffer* b = <Buffer*>seat.buffer
     cdef Activation* a

@@ -92,6 +92,7 @@ cdef bint begin_ring(Buffer* b) noexcept nogil:
         b.ring_is_kept = False
         if not grow_ring(b, made, 0, first):
             st_release(made, most * sizeof(Passed))
+            st_store64(&b.ring_mask, 0)
             return False
     st_storep_release(<void**>&b.ring, made)  # who reads it finds all this
     return True
@@ -100,6 +101,7 @@ cdef void free_ring(Buffer* b) noexcept nogil:
     if b.ring != NULL:
         st_release(b.ring, b.ring_reserved)
         b.ring = NULL
+        st_store64(&b.ring_mask, 0)  # so that the next pass makes one
 
 cdef void stop_ringing(Buffer* b) noexcept nogil:
     cdef uint64_t before
@@ -146,13 +148,13 @@ cdef inline hot put_in_ring(Buffer* b, uint32_t site, uint64_t start, uint64_t t
 cdef inline hot into_ring(Buffer* b, Activation* a, uint64_t now, int how) noexcept nogil:
     """Has a pass that is about to be recorded go into the thread's ring, if it has one."""
     if is_ringed(b) and not a.flags & SILENT:
-        if ST_UNLIKELY(st_load32(&b.store.looks)) and not look_at(b, a, stretch(a.start, now)):
+        if ST_UNLIKELY(st_load32(&b.store.looks)) and not look_at(b, a):
             return
         put_in_ring(b, a.site, a.start, stretch(a.start, now), how, strand_of(b, a), a.tag if a.flags & TAGGED else 0)
 
-cdef bint look_at(Buffer* b, Activation* a, uint64_t ticks) noexcept nogil:
+cdef bint look_at(Buffer* b, Activation* a) noexcept nogil:
     """Whether a pass goes into the ring."""
-    return not (<Gate*>handle_of(b, a).gate).left_out
+    return not (<Gate*>st_loadp_acquire(<void**>&handle_of(b, a).gate)).left_out
 
 # ---- read
 

@@ -16,6 +16,10 @@ cdef extern from *:
         void *handle;
         PyObject *owner;
     } st_block;
+    typedef struct {
+        st_block block;
+        uint64_t tag;
+    } st_tagged_block;
     /* Before 3.12 a type made by calling `type` does not inherit the flag, though all else of it. */
     #define st_call_by_vector(kind) ((kind)->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL)
     #define ST_TRACKED_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL \\
@@ -57,6 +61,8 @@ cdef extern from *:
     ctypedef struct BlockObject "st_block":
         void* handle
         PyObject* owner
+    ctypedef struct TaggedBlockObject "st_tagged_block":
+        uint64_t tag
     PyObject* st_kept_block()
     bint st_keep_block(PyObject*)
     const unsigned int ST_TRACKED_FLAGS

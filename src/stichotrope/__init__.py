@@ -8,9 +8,11 @@ from __future__ import annotations
 from ._text.format import format_time_ns
 from ._version import __version__
 from .export import (
+    export_chrome,
     export_collapsed,
     export_csv,
     export_json,
+    export_perfetto,
     export_pprof,
     export_pstats,
     export_speedscope,
@@ -31,10 +33,12 @@ __all__ = [
     "ProfilerResults",
     "ResultsFormatError",
     "__version__",
+    "export_chrome",
     "export_collapsed",
     "export_csv",
     "export_html",
     "export_json",
+    "export_perfetto",
     "export_pprof",
     "export_pstats",
     "export_speedscope",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .profiler import Profiler
     from .results import ProfilerResults
     from .results.gathered import Followed
+    from .results.timeline import Timeline
 
 _MOST_KEPT = 256  # profilers that the program let go of; others are in the registry
 _SPAWN = "multiprocessing.spawn"
@@ -122,6 +123,10 @@ class Session:
         """Return the profilers of this process, ours first, each once."""
         found = [self.profiler, *self._made, *profiler.profilers()]
         return list({id(one): one for one in found}.values())
+
+    def timelines(self) -> list[Timeline]:
+        """Return the timelines that profilers of this process keep."""
+        return [one.timeline() for one in self._profilers() if one.timeline_size]
 
     # Children
 

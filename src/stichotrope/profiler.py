@@ -582,24 +582,50 @@ class Profiler(_core.Recorder):
         known = self._sites[site]
         return f"{known.name!r} (track {known.track_idx}, {known.file}:{known.line})"
 
-    def on_slow(self, block: str, over: float | str, action: Callable[[SlowPass], object]) -> Watch:
-        """Have a function be called with each pass that takes long, when it has ended.
+    def on_slow(
+        self,
+        block: str,
+        over: float | str,
+        action: Callable[[SlowPass], object] | None = None,
+        *,
+        to: StrPath | None = None,
+        keep: float | str = "5s",
+        most: int = 20,
+        every: float | str = "10s",
+    ) -> Watch:
+        """Have a function be called with each pass that takes long, or the last seconds be written.
 
-        It is called by a thread of its own, in a copy of the context that the pass ended in, so
-        that it finds the context variables of the request; what it raises is logged. While 1,000
-        passes wait for it, further ones are counted as ``missed``. Passes that are dropped by a
-        `clear` are not told of. See also `stichotrope.integrations.opentelemetry.slow_spans`.
+        A function is called when such a pass has ended, by a thread of its own, in a copy of the
+        context that the pass ended in, so that it finds the context variables of the request; what
+        it raises is logged. While 1,000 passes wait for it, further ones are counted as ``missed``.
+        Passes that are dropped by a `clear` are not told of. See also
+        `stichotrope.integrations.opentelemetry.slow_spans`.
+
+        Without a function, the same thread writes the last seconds of all threads to a file for
+        Perfetto, whole or not at all; see `timeline`. What cannot be written is a `RuntimeWarning`.
 
         :param block: the name of the blocks; ``*`` and ``?`` are wildcards.
         :param over: what is long: seconds, or a text such as ``"250ms"``; suspensions count.
         :param action: the function.
+        :param to: without one, the directory of the files, made if it is missing.
+        :param keep: how much of the timeline each file has.
+        :param most: how many files of this profiler may be there; the oldest are removed.
+        :param every: the time that is let go between two files.
         :returns: the watch, whose ``stop()`` ends it.
-        :raises TypeError: when an argument is of the wrong type.
-        :raises ValueError: when the name is empty, or the duration not above 0.
+        :raises TypeError: when an argument is of the wrong type, or there is neither a function nor
+            a directory.
+        :raises ValueError: when the name is empty, a duration not above 0, or no timeline is kept
+            that could be written.
+        :raises OSError: when the directory cannot be made or written to.
         """
         from ._slow import watch
 
-        made = watch(block, over, action)
+        if action is None and to is not None:
+            from ._flight import Dumps, dump_of_slow
+
+            self._check_timeline()
+            action = dump_of_slow(self, Dumps.of(to, keep, most, every))
+        made = watch(block, over, action)  # type: ignore[arg-type]  # which refuses None
         self._locked(lambda: self._begin_watch(made))
         return made
 
@@ -979,17 +1005,83 @@ class Profiler(_core.Recorder):
         """
         from .snapshot.passes import timeline_here
 
+        self._check_timeline()
+        raw = self._passed()
+        sites, tracks, _ = self._locked(self._known)
+        names = {index: name for index, name, _ in tracks}
+        return timeline_here(
+            self._name,
+            raw,
+            sites,
+            names,
+            (self._start_ns, self._start_monotonic_ns),
+            self._tags(),
+        )
+
+    def dump_timeline(self, to: StrPath, *, keep: float | str | None = None) -> str:
+        """Write the timeline for Perfetto, whole or not at all, and return the file's path.
+
+        :param to: the file; or a directory, for a new file that is named by profiler and time.
+        :param keep: how much of it: a number of seconds, or a text such as ``"5s"``; None for all.
+        :raises TypeError: when an argument is of the wrong type.
+        :raises ValueError: when no timeline is kept, or a duration makes no sense.
+        :raises OSError: when it cannot be written.
+        """
+        from ._flight import dump
+
+        return dump(self, to, keep)
+
+    def dump_on_signal(
+        self,
+        number: int,
+        *,
+        to: StrPath,
+        keep: float | str = "5s",
+        most: int = 20,
+        every: float | str = "1s",
+    ) -> Callable[[], None]:
+        """Write the last seconds of all threads whenever a signal comes.
+
+        :param number: the signal's number, such as ``signal.SIGUSR2``.
+        :param to: a directory, made if it is missing; for the rest, see `on_slow`.
+        :returns: what ends it, when called.
+        :raises TypeError: when an argument is of the wrong type.
+        :raises ValueError: when no timeline is kept, the signal is taken or is none, an argument
+            makes no sense, or this is not the main thread.
+        :raises OSError: when the directory cannot be made or written to.
+        """
+        from ._flight import Dumps, dump_on_signal
+
+        self._check_timeline()
+        return dump_on_signal(self, number, Dumps.of(to, keep, most, every))
+
+    def dump_on_exception(
+        self,
+        *,
+        to: StrPath,
+        keep: float | str = "5s",
+        most: int = 20,
+        every: float | str = "1s",
+    ) -> Callable[[], None]:
+        """Write the last seconds of all threads when an exception ends the program or a thread.
+
+        :param to: a directory, made if it is missing; for the rest, see `on_slow`.
+        :returns: what ends it, when called.
+        :raises TypeError: when an argument is of the wrong type.
+        :raises ValueError: when no timeline is kept, or an argument makes no sense.
+        :raises OSError: when the directory cannot be made or written to.
+        """
+        from ._flight import Dumps, dump_on_exception
+
+        self._check_timeline()
+        return dump_on_exception(self, Dumps.of(to, keep, most, every))
+
+    def _check_timeline(self) -> None:
         if not self._timeline_size():
             raise ValueError(
                 f"{self._name!r} keeps no timeline: Profiler(…, timeline=100_000) does, "
                 "keep_timeline(100_000), or the setting timeline"
             )
-        raw = self._passed()
-        sites, tracks, _ = self._locked(self._known)
-        names = {index: name for index, name, _ in tracks}
-        return timeline_here(
-            self._name, raw, sites, names, (self._start_ns, self._start_monotonic_ns)
-        )
 
     @property
     def store(self) -> str | None:
@@ -1194,6 +1286,18 @@ class Profiler(_core.Recorder):
         from .export import export_pprof
 
         export_pprof(self.get_results(), path)
+
+    def export_perfetto(self, path: StrPath) -> None:
+        """Write the timeline for Perfetto; see `stichotrope.export_perfetto`."""
+        from .export import export_perfetto
+
+        export_perfetto(self, path)
+
+    def export_chrome(self, path: StrPath) -> None:
+        """Write the timeline for ``chrome://tracing``; see `stichotrope.export_chrome`."""
+        from .export import export_chrome
+
+        export_chrome(self, path)
 
     def export_pstats(self, path: StrPath) -> None:
         """Write the results for `pstats`; see `stichotrope.export_pstats`."""

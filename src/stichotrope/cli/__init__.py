@@ -28,6 +28,7 @@ COMMANDS = {
     "run": "run a program and report on it",
     "attach": "time functions of a process that runs already",
     "top": "show what running processes spend their time on now",
+    "dump": "write the last seconds of a running process, pass by pass",
     "report": "show saved results, in one of many forms",
     "compare": "say what became faster or slower between two versions",
     "ab": "run two versions in turns, and say what became faster or slower",
@@ -142,6 +143,10 @@ def _module(name: str) -> ModuleType:
         from . import top
 
         return top
+    if name == "dump":
+        from . import dump
+
+        return dump
     if name == "report":
         from . import report
 

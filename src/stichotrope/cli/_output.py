@@ -16,22 +16,26 @@ if TYPE_CHECKING:
 
     from ..config import Settings
     from ..results import ProfilerResults
+    from ..results.timeline import Timeline
 
 # Form → the suffixes of files that are taken to be of it; the first that fits a name counts.
 FORMS = {
     "speedscope": (".speedscope.json",),
     "html": (".html", ".htm"),
+    "chrome": (".trace.json",),
     "json": (".json",),
     "csv-wide": (".wide.csv",),
     "csv": (".csv",),
     "collapsed": (".collapsed", ".folded"),
     "pstats": (".pstats", ".prof"),
     "pprof": (".pprof", ".pb.gz"),
+    "perfetto": (".pftrace", ".perfetto-trace"),
     "table": (),
     "tree": (".txt",),
     "workers": (),
 }
-NOT_FOR_TERMINALS = ("html", "pstats", "pprof")
+NOT_FOR_TERMINALS = ("html", "pstats", "pprof", "perfetto")
+OF_TIMELINES = ("chrome", "perfetto")
 
 
 def form_of(path: str) -> str | None:
@@ -149,6 +153,24 @@ def rendered(results: list[ProfilerResults], form: str) -> str:
     from ..export import collapsed
 
     return collapsed.render(whole)
+
+
+def save_timelines(timelines: list[Timeline], path: str | None, form: str) -> None:
+    """Write single passes to a file, whole or not at all, or to standard output.
+
+    :param timelines: those of one or more processes.
+    :param path: the file, or None for standard output.
+    :param form: one of `OF_TIMELINES`.
+    :raises OSError: when it cannot be written.
+    """
+    from ..export import chrome, perfetto
+
+    if form == "chrome":
+        text = chrome.render(timelines)
+        sys.stdout.write(text) if path is None else write_whole(path, text)
+        return
+    data = perfetto.render(timelines)
+    sys.stdout.buffer.write(data) if path is None else write_bytes_whole(path, data)
 
 
 def _packed(whole: ProfilerResults, form: str) -> bytes:

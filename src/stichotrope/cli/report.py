@@ -31,9 +31,9 @@ forms:
   collapsed   folded stacks, for flamegraph.pl and others
   pstats      for the pstats module and what reads its files
   pprof       for `go tool pprof`, Pyroscope, Parca
+  perfetto    single passes of a timeline in a store, for ui.perfetto.dev; chrome: as JSON
 
 examples:
-  stichotrope report run.json
   stichotrope report run.json --format tree --match 'Order.*'
   stichotrope report run.json --track database --sort self --limit 10
   stichotrope report --live results/             while processes gather there
@@ -121,6 +121,30 @@ def _follow(options: Any) -> None:
         live.stop()
 
 
+def _write_timelines(options: Any, target: str | None, form: str) -> int:
+    """Write the single passes that stores hold; return the exit status."""
+    from ..store.timeline import timelines_in
+    from ._sources import left_out
+
+    if options.live or options.track or options.match or options.thread:
+        raise CommandError(
+            f"{form} has all passes, once: without --live, --track, --match, --thread"
+        )
+    try:
+        timelines = timelines_in(options.files, left_out)
+        if not timelines:
+            raise CommandError(
+                f"{', '.join(options.files)}: there is no timeline; a store has one of profilers "
+                "that keep one (timeline=N)"
+            )
+        _output.save_timelines(timelines, target, form)
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        raise CommandError(reason(error)) from None
+    return 0
+
+
 def main(options: Any) -> int:
     """Show what was asked for; return the exit status.
 
@@ -136,6 +160,8 @@ def main(options: Any) -> int:
     elif form is None and os.path.splitext(options.output)[1]:
         raise CommandError(_output.unknown_suffix(options.output))
     target = None if options.output is None else _output.checked_target(options.output)
+    if form in _output.OF_TIMELINES:
+        return _write_timelines(options, target, form)
     if options.live:
         _follow(options)
     loaded = load(options.files)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..config import Settings
     from ..instrumentation.patterns import Pattern
     from ..results import ProfilerResults
+    from ..results.timeline import Timeline
     from ._limit import Limit
     from ._live import Live
 
@@ -45,7 +46,6 @@ patterns:
 
 examples:
   stichotrope run -t auto script.py --its-own-option
-  stichotrope run -t 'shop.*' -o run.json -m shop serve
   stichotrope run -o run.html script.py          what the script's own marks record, as a page
   stichotrope run --live -t json:loads -m myapp
 
@@ -329,11 +329,21 @@ class _Run:
         from . import _output
 
         assert self._output is not None
+        form = _output.form_of(self._output)
         try:
-            _output.save(results, self._output)
+            if form in _output.OF_TIMELINES:
+                _output.save_timelines(self._timelines(), self._output, form)
+            else:
+                _output.save(results, self._output)
         except (CommandError, OSError, ValueError) as error:
             self._is_unsaved = True
             say(f"stichotrope run: the results could not be saved: {reason(error)}")
+
+    def _timelines(self) -> list[Timeline]:
+        found = self.session.timelines()
+        if not found:
+            raise CommandError("no timeline is kept; --timeline N does")
+        return found
 
     def _remarks(self, recorded: list[ProfilerResults], ours: ProfilerResults) -> list[str]:
         """Return what is to be said besides the report."""

@@ -111,13 +111,13 @@ def _watch(where: str | None) -> Watch:
 
     if where is not None and where.isdigit() and not os.path.isdir(where):
         process = int(where)
-        if not _is_running(process):
+        if not is_running(process):
             raise CommandError(f"there is no process {process}")
-        directory = store_of(process) or _configured()
+        directory = store_of(process) or configured_store()
         if directory is None:
             raise CommandError(f"process {process} keeps its records in no store that can be found")
         return Watch(directory, process)
-    directory = where or _configured()
+    directory = where or configured_store()
     if directory is None:
         raise CommandError("give the store's directory or a process's number")
     if not os.path.isdir(directory):
@@ -125,7 +125,11 @@ def _watch(where: str | None) -> Watch:
     return Watch(directory)
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Return whether there is a process of a number.
+
+    :param process: the number.
+    """
     try:
         os.kill(process, 0)
     except PermissionError:
@@ -135,7 +139,11 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _configured() -> str | None:
+def configured_store() -> str | None:
+    """Return the store that the settings name, or None.
+
+    :raises CommandError: when they have a mistake.
+    """
     from ..config import ConfigError, load
 
     try:

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from .._text.files import StrPath
 
 __all__ = [
+    "export_chrome",
     "export_collapsed",
     "export_csv",
     "export_json",
     "export_otlp_profiles",
+    "export_perfetto",
     "export_pprof",
     "export_pstats",
     "export_speedscope",
@@ -83,6 +85,42 @@ def export_collapsed(results: object, path: StrPath) -> None:
 
     checked_path(path)
     write_whole(path, render(results_of(results)))
+
+
+def export_perfetto(timeline: object, path: StrPath) -> None:
+    """Write single passes to a file for https://ui.perfetto.dev, whole or not at all.
+
+    Each thread is a track, with its tasks and generators below it; tags are annotations.
+
+    :param timeline: a `Timeline`, or a `Profiler` that keeps one.
+    :param path: the target; Perfetto's own end in ``.pftrace``.
+    :raises TypeError: when either is of the wrong type.
+    :raises ValueError: when the profiler keeps no timeline.
+    :raises OSError: when the target cannot be written.
+    """
+    from ..results.timeline import timeline_of
+    from .perfetto import render
+
+    checked_path(path)
+    write_bytes_whole(path, render([timeline_of(timeline)]))
+
+
+def export_chrome(timeline: object, path: StrPath) -> None:
+    """Write single passes to a JSON file for ``chrome://tracing`` and others, whole or not at all.
+
+    It takes three times the room of `export_perfetto`, and more programs read it.
+
+    :param timeline: a `Timeline`, or a `Profiler` that keeps one.
+    :param path: the target.
+    :raises TypeError: when either is of the wrong type.
+    :raises ValueError: when the profiler keeps no timeline.
+    :raises OSError: when the target cannot be written.
+    """
+    from ..results.timeline import timeline_of
+    from .chrome import render
+
+    checked_path(path)
+    write_whole(path, render([timeline_of(timeline)]))
 
 
 def export_pstats(results: object, path: StrPath) -> None:

@@ -210,13 +210,25 @@ class Timeline:
 
         :param i: the pass's place.
         """
-        tag = self.tags[i]
+        return self.tag_text(self.tags[i])
+
+    def tag_text(self, tag: int) -> int | str | None:
+        """Return what a value of `tags` stands for.
+
+        :param tag: the value.
+        """
         if tag == 0:
             return None
         if tag & 1:
             value = tag >> 1
             return value - (1 << 63) if value >> 62 else value
         return self.tag_texts.get(tag, FORGOTTEN)
+
+    def confine_blocks(self) -> None:
+        """Let passes of blocks that are not in the list be of the last one that is."""
+        last = len(self.block_list) - 1
+        if max(self.blocks, default=0) > last:
+            self.blocks = array("I", (min(block, last) for block in self.blocks))
 
     def since(self, moment_ns: int) -> Timeline:
         """Return the timeline of the passes that ended at a moment, or later.
@@ -280,4 +292,19 @@ def number_lanes(lanes: list[tuple[int, int]]) -> list[TimelineLane]:
         counts[lane] = counts.get(lane, 0) + 1
         thread, kind = lane
         found.append(TimelineLane(thread, KINDS[kind], counts[lane]))
+    return found
+
+
+def timeline_of(source: object) -> Timeline:
+    """Return a timeline, of whatever has one.
+
+    :param source: a `Timeline`, or what has a method ``timeline``, such as a profiler.
+    :raises TypeError: when it is neither.
+    """
+    if isinstance(source, Timeline):
+        return source
+    ask = getattr(type(source), "timeline", None)
+    found = ask(source) if callable(ask) else None
+    if not isinstance(found, Timeline):
+        raise TypeError(f"a Timeline or a Profiler is expected, not {type(source).__name__}")
     return found

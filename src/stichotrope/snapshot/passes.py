@@ -25,6 +25,7 @@ def timeline_of(
     rate: Rate,
     facts: dict[str, Any],
     labels: Mapping[int, tuple[int, str]] | None = None,
+    texts: dict[int, str] | None = None,
 ) -> Timeline:
     """Return a timeline.
 
@@ -38,14 +39,24 @@ def timeline_of(
     :param facts: what is known of the process.
     :param labels: the names of the threads that run, as from `live_labels`, which are those that
         live; None for a process that has none any more.
+    :param texts: what the values of tags stand for that are texts.
     """
     columns, lanes = raw.laid_out(*then, rate.ns, rate.ticks)
-    blocks = [
+    blocks = blocks_of(sites, track_names)
+    threads = [_thread(head, labels) for head in raw.threads()]
+    return Timeline(name, start_ns, columns, blocks, threads, number_lanes(lanes), texts, facts)
+
+
+def blocks_of(sites: Sequence[Site], track_names: Mapping[int, str]) -> list[TimelineBlock]:
+    """Return the blocks of call sites.
+
+    :param sites: the sites.
+    :param track_names: track index → name.
+    """
+    return [
         TimelineBlock(site.name, site.track_idx, track_names[site.track_idx], site.file, site.line)
         for site in sites
     ]
-    threads = [_thread(head, labels) for head in raw.threads()]
-    return Timeline(name, start_ns, columns, blocks, threads, number_lanes(lanes), {}, facts)
 
 
 def _thread(head: _core.RawRing, labels: Mapping[int, tuple[int, str]] | None) -> TimelineThread:
@@ -64,6 +75,7 @@ def timeline_here(
     sites: Sequence[Site],
     track_names: Mapping[int, str],
     times: tuple[int, int],
+    texts: dict[int, str],
 ) -> Timeline:
     """Return the timeline of a profiler of this process.
 
@@ -72,6 +84,7 @@ def timeline_here(
     :param sites: every site, in the order of its number in the core.
     :param track_names: track index → name.
     :param times: when recording began, in ns since the epoch, and by the monotonic clock.
+    :param texts: what the values of tags stand for that are texts.
     """
     from .aggregate import Rate
 
@@ -83,5 +96,5 @@ def timeline_here(
         then = ticks, ns - start_monotonic_ns
     rate = Rate(*clock.rate())
     return timeline_of(
-        name, raw, sites, track_names, start_ns, then, rate, process_facts(), live_labels()
+        name, raw, sites, track_names, start_ns, then, rate, process_facts(), live_labels(), texts
     )

@@ -20,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..results.timeline import Timeline
+
 _MOST_NAMED = 8  # of what was open when a process was killed
 _ATTEMPTS = 20
 
@@ -216,13 +218,18 @@ class KeptRecords:
         return OfProcess(about, rate, facts["began_ns"], lasted, warnings)
 
     def _origin(self, facts: dict[str, Any], rate: Rate, opened: list[OpenBlock]) -> Origin:
-        about = {**self.facts, "process": facts["process"]}
-        state = "running" if self.lives else "ended" if facts["has_ended"] else "killed"
-        about["state"] = state
+        about = self._facts(facts)
+        state = about["state"]
         if state == "killed":
-            about["ended_ns"] = facts["beat_real_ns"]
             about["open_at_end"] = [_plain(block) for block in opened]
         return Origin(rate, {}, about, list(self._warnings(facts, state, opened)), self.lives)
+
+    def _facts(self, facts: dict[str, Any]) -> dict[str, Any]:
+        about = {**self.facts, "process": facts["process"]}
+        about["state"] = "running" if self.lives else "ended" if facts["has_ended"] else "killed"
+        if about["state"] == "killed":
+            about["ended_ns"] = facts["beat_real_ns"]
+        return about
 
     def _warnings(
         self, facts: dict[str, Any], state: str, opened: list[OpenBlock]
@@ -253,6 +260,37 @@ class KeptRecords:
     def results(self) -> ProfilerResults:
         """Return what is recorded until now, or was until the process ended."""
         return self.view().results()
+
+    def timeline(self) -> Timeline:
+        """Return the newest passes one by one, until now, or until the process ended.
+
+        It is empty where the profiler keeps no timeline.
+        """
+        from ..snapshot.passes import timeline_of
+
+        for _ in range(_ATTEMPTS):
+            if not self._kept.is_current():
+                self._read()
+            raw = self._kept.passed()
+            if self._kept.is_current():
+                break
+        facts = self._kept.head_facts()
+        if self.lives:
+            self._understand()
+        made = timeline_of(
+            self.name,
+            raw,
+            [*self.names.sites, self.names.unknown],
+            {index: name for index, name, _ in self.names.tracks},
+            facts["began_ns"],
+            (0 if facts["clock"] == "manual" else facts["began_ticks"], 0),
+            self._rate(facts),
+            {**self._facts(facts), "command": self.command},
+            {} if self.lives else None,
+            self._kept.texts(),
+        )
+        made.confine_blocks()
+        return made
 
 
 def is_locked(descriptor: int) -> bool:
