@@ -832,8 +832,9 @@ def test_a_forked_child_begins_with_none(p: Profiler) -> None:
 # Sent to other processes
 
 
-def test_what_is_sent_by_value_is_asked_there(p: Profiler) -> None:
+def test_what_is_sent_by_value_is_asked_there() -> None:
     """By cloudpickle, whatever asks; by pickle, what goes by name."""
+    p = Profiler("sent by value")  # by the name of which it arrives, so it is nobody else's
     cloudpickle = pytest.importorskip("cloudpickle")
 
     def rows() -> list[int]:
@@ -851,8 +852,9 @@ class Rows:
         return [1, 2, 3]
 
 
-def test_a_callable_is_pickled_with_what_asks_if_that_can_be(p: Profiler) -> None:
+def test_a_callable_is_pickled_with_what_asks_if_that_can_be() -> None:
     """Else without: it could be sent before."""
+    p = Profiler("pickled")  # likewise
     by_name = pickle.loads(pickle.dumps(p.track(0, "named", items=len)(Rows())))
     by_value = pickle.loads(pickle.dumps(p.track(0, "lambda", items=lambda found: 1)(Rows())))
     by_name()
