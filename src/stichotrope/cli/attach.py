@@ -284,7 +284,9 @@ class _Records:
 
     def live_results(self) -> list[ProfilerResults]:
         """Return what was recorded until now."""
-        return [self._kept.results()]
+        from ..results.select import without_idle
+
+        return [without_idle(self._kept.results())]
 
     def open_now(self) -> list[str]:
         """Return a line for each block that is open, the outermost first."""
