@@ -8,6 +8,7 @@ import contextlib
 import gc
 import io
 import os
+import signal
 import threading
 import types
 import warnings
@@ -120,6 +121,21 @@ def decorate_module(p: Profiler, tmp_path: Path) -> None:
     exec("def function(): pass", module.__dict__)
     p.track_module(0, module)
     module.function()
+
+
+def timed() -> Profiler:
+    """A profiler with a timeline."""
+    made = Profiler("timed", timeline=128)
+    with made.block(0, "x"):
+        pass
+    return made
+
+
+def dump_on_signal(p: Profiler, tmp_path: Path) -> None:
+    """Have a signal write the timeline, where there are signals for it, and it is the main thread."""
+    number = getattr(signal, "SIGUSR2", None)
+    if number is not None and threading.current_thread() is threading.main_thread():
+        timed().dump_on_signal(number, to=tmp_path / "dumps")()
 
 
 def watch_slow_passes(p: Profiler, tmp_path: Path) -> None:
@@ -246,10 +262,15 @@ PATHS: dict[str, Callable[[Profiler, Path], Any]] = {
     "report_every": lambda p, tmp_path: p.report_every(1000, path=tmp_path / "report.txt").stop(),
     "disable_track": lambda p, tmp_path: p.disable_track("off"),
     "on_slow": watch_slow_passes,
+    "dump_timeline": lambda p, tmp_path: timed().dump_timeline(tmp_path / "dump.json"),
+    "dump_on_signal": dump_on_signal,
+    "dump_on_exception": lambda p, tmp_path: timed().dump_on_exception(to=tmp_path / "dumps")(),
+    "export_perfetto": lambda p, tmp_path: timed().export_perfetto(tmp_path / "perfetto"),
+    "export_chrome": lambda p, tmp_path: timed().export_chrome(tmp_path / "chrome.json"),
     "timeline_size": lambda p, tmp_path: p.timeline_size,
     "keep_timeline": lambda p, tmp_path: Profiler("timeline").keep_timeline(128, tracks=["named"]),
     "set_track_timeline": lambda p, tmp_path: p.set_track_timeline("named", True),
-    "timeline": lambda p, tmp_path: Profiler("timed", timeline=128).timeline(),
+    "timeline": lambda p, tmp_path: timed().timeline(),
     "set_track_name": lambda p, tmp_path: p.set_track_name(0, "zero"),
     "start": lambda p, tmp_path: p.start(),
     "stop": stop_and_start,
