@@ -2117,3 +2117,23 @@ def test_a_class_keeps_the_profiler_that_tracks_it() -> None:
     del kept, shape_class
     gc.collect()
     assert reference() is None
+
+
+def test_a_compiled_coroutine_function_is_recorded_by_its_calls(p: Profiler) -> None:
+    """Its code says what it is, is empty, and what it gives is nothing that the interpreter made."""
+
+    async def like() -> None: ...
+
+    class Given:
+        def __await__(self) -> Iterator[int]:
+            yield 1
+
+    class Compiled:
+        __code__ = like.__code__.replace(co_code=bytes(8), co_exceptiontable=b"")
+
+        def __call__(self) -> Given:
+            return Given()
+
+    tracked = p.track(0, "compiled")(Compiled())
+    assert [type(tracked()) for _ in range(3)] == [Given] * 3
+    assert hits(p) == {"compiled": 3}

@@ -176,11 +176,15 @@ def binds(function: object) -> bool:
 
 
 def suspends(function: Any) -> bool:
-    """Return whether a call gives a generator or a coroutine, whose run is then the pass."""
+    """Return whether a call gives a generator or a coroutine, whose run is then the pass.
+
+    Not one of Cython: that has code which says so, but nothing in it, and gives objects of its own.
+    There the call that makes them is the pass.
+    """
     while isinstance(function, MethodType) or is_tracked(function):
         function = _below(function, "__func__")
     code = _code(function)
-    return code is not None and bool(code.co_flags & _SUSPENDING)
+    return code is not None and bool(code.co_flags & _SUSPENDING) and any(code.co_code)
 
 
 # Wrapping
