@@ -7,24 +7,26 @@ from __future__ import annotations
 
 from ._text.format import format_time_ns
 from ._version import __version__
-from .export import (
-    export_chrome,
-    export_collapsed,
-    export_csv,
-    export_json,
-    export_perfetto,
-    export_pprof,
-    export_pstats,
-    export_speedscope,
-)
 from .profiler import BEFORE_FIRST, Profiler, is_global_enabled, set_global_enabled
-from .report import export_html, print_results
 from .results import ProfileBlock, ProfilerResults, ProfileTrack, ResultsFormatError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._default import profile
     from ._log import profile_function
+    from .export import (
+        export_chrome,
+        export_collapsed,
+        export_csv,
+        export_json,
+        export_perfetto,
+        export_pprof,
+        export_pstats,
+        export_speedscope,
+    )
+    from .report import export_html, print_results
 
 __all__ = [
     "ProfileBlock",
@@ -50,8 +52,11 @@ __all__ = [
     "set_global_enabled",
 ]
 
-# Names that only some programs need: their modules are imported when they are asked for.
-_LATER = ("load_ipython_extension", "profile", "profile_function", "unload_ipython_extension")
+# What a program needs later, or never: the modules of these are imported when they are asked for.
+_EXPORTS = tuple(name for name in __all__ if name.startswith("export_") and name != "export_html")
+_REPORTS = ("export_html", "print_results")
+_EXTENSION = ("load_ipython_extension", "unload_ipython_extension")
+_LATER = (*_EXPORTS, *_REPORTS, *_EXTENSION, "profile", "profile_function")
 
 
 def _teach_libraries() -> None:
@@ -64,17 +69,20 @@ BEFORE_FIRST.append(_teach_libraries)
 
 
 def __getattr__(name: str) -> object:
-    value: object
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
-    if name == "profile":
-        from ._default import profile as value
+    room: Any
+    if name in _EXPORTS:
+        from . import export as room
+    elif name in _REPORTS:
+        from . import report as room
+    elif name in _EXTENSION:
+        from .integrations import ipython as room
+    elif name == "profile":
+        from . import _default as room
     elif name == "profile_function":
-        from ._log import profile_function as value
+        from . import _log as room
     else:
-        from .integrations import ipython
-
-        value = getattr(ipython, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+    value: object = getattr(room, name)
     globals()[name] = value
     return value
 

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from . import _core
 from .config import checks
-from .instrumentation import codes, wrapping
+from .instrumentation import wrapping
 from .results import OTHER_BLOCKS, OTHER_KINDS, default_track_name
 from .snapshot.aggregate import Site
 from .snapshot.take import View
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._slow import SlowPass, Watch
     from ._text.files import StrPath
     from .config import Settings
+    from .instrumentation import codes
     from .instrumentation.patterns import Instrumentation
     from .repetition import Repeating, Repetition
     from .report.periodic import Reporter
@@ -500,7 +501,9 @@ class Profiler(_core.Recorder):
     def _track_chosen(
         self, track: int | str, choices: list[wrapping.Choice], place: type | ModuleType
     ) -> list[str]:
-        return codes.track_chosen(choices, self._wrapper(track), place, self)
+        from .instrumentation.codes import track_chosen
+
+        return track_chosen(choices, self._wrapper(track), place, self)
 
     def _wrapper(
         self, track: int | str, cpu: bool = False, work: tuple[Size, Size] = _NO_WORK

@@ -25,7 +25,6 @@ from types import (
 
 from .. import _core
 from ..config import checks
-from . import special
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -192,7 +191,11 @@ def suspends(function: Any) -> bool:
 
 def wrapped(recorder: _core.Recorder, function: Any, site: int) -> Any:
     """Return the callable that stands for one and records its calls as passes of a call site."""
-    kind = None if binds(function) else special.kind_for(function)
+    kind = None
+    if not binds(function):
+        from . import special
+
+        kind = special.kind_for(function)
     made = recorder._wrap(function, site, binds(function), suspends(function), kind)
     return dressed(made, function)
 

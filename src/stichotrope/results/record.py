@@ -86,7 +86,7 @@ class Record:
         cls._read = tuple(name for name, one in own.items() if one.read)
         cls._summed = tuple(name for name, one in own.items() if one.is_summed)
         cls._figures = tuple(name for name in own if name.endswith(("_count", "_time_ns")))
-        cls.__init__ = _initializer(cls.__qualname__, own)  # type: ignore[method-assign]
+        cls.__init__ = _Initializer(cls)  # type: ignore[assignment,method-assign]
 
     def _values(self) -> tuple[Any, ...]:
         """Return what is compared, in order."""
@@ -105,6 +105,20 @@ class Record:
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__match_args__)
         return f"{type(self).__name__}({shown})"
+
+
+class _Initializer:
+    """The `__init__` of a record until it is asked for: most of them are never made."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: type[Record]) -> None:
+        self._owner = owner
+
+    def __get__(self, instance: Record | None, owner: type[Record] | None = None) -> Any:
+        made: Any = _initializer(self._owner.__qualname__, self._owner._fields)
+        self._owner.__init__ = made  # type: ignore[method-assign]
+        return made.__get__(instance, owner)
 
 
 def _initializer(owner: str, fields: dict[str, Field]) -> Callable[..., None]:
