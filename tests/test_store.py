@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import struct
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -849,6 +851,7 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, some_file: bytes) -> Non
         (b"", "too short"),
         (b"x" * 5000, "does not begin as one"),
         (some_file[:8] + b"\x07" + some_file[9:], "of version 7"),
+        (some_file[:12] + b"\x01" + some_file[13:], r"layout 1; this stichotrope reads .* layout 2"),
     ):
         path.write_bytes(data)
         with pytest.raises(ResultsFormatError, match=expected):
@@ -857,6 +860,46 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, some_file: bytes) -> Non
     os.mkfifo(path)
     with pytest.raises(ResultsFormatError, match="no regular file"):
         load_kept(str(path))
+
+
+def test_a_file_of_an_older_layout_is_left_as_it_is(tmp_path: Path, some_file: bytes) -> None:
+    """It is named, with what it is of; the other files of its store are read, and nothing is removed or put together."""
+    old, new = tmp_path / "old.stichotrope", tmp_path / "new.stichotrope"
+    old.write_bytes(some_file[:8] + struct.pack("=2I", 1, 1) + some_file[16:])
+    new.write_bytes(some_file)
+    sentence = "old.stichotrope.* of version 1, layout 1; this stichotrope reads version 2, layout 2"
+    with pytest.warns(RuntimeWarning, match=sentence):
+        assert hits(ProfilerResults.load_all(tmp_path))["inner"] == 120
+    compact(str(tmp_path), kept_apart=0)
+    assert old.read_bytes()[16:] == some_file[16:]
+    assert not new.exists()
+
+
+# What stands in a mapped file: the checksum of the text that says where each field is, by version and layout.
+LAID_OUT = {(2, 2): 298644358}
+
+
+def test_no_field_of_the_file_moves_under_the_same_version() -> None:
+    """Who has moved one raises LAYOUT (of buffers and rings) or FILE_VERSION (of the rest), and writes the new sum here."""
+    core = Path(__file__).parents[1] / "src" / "_core"
+    layout, file = (
+        re.sub(r"(?m)^ *#.*\n| *#.*", "", (core / f"{name}.pxi").read_text(encoding="utf-8"))
+        for name in ("layout", "file")
+    )
+    shared = layout[layout.index("    uint32_t layout\n") :].split("\n\n")[0]
+    structs = [shared]
+    for text, names in (
+        (layout, ("Count", "Scope", "Node", "Extra", "Activation", "Passed")),
+        (file, ("Chunk", "FileHeader", "Text", "Kept")),
+    ):
+        structs += [re.search(rf"cdef struct {name}:(\n    .*)+", text)[0] for name in names]
+    structs += re.findall(r"cdef enum:(?:\n    (?:OF|SAID)_[A-Z]+ = .*)+", file)
+    versions = [
+        int(re.search(rf"\b{name} = (\d+)", text)[1])
+        for name, text in (("FILE_VERSION", file), ("LAYOUT", layout))
+    ]
+    assert len(structs) == 13
+    assert LAID_OUT == {tuple(versions): zlib.crc32("\n".join(structs).encode())}
 
 
 MAGNITUDES = (1, 2, 1 << 12, 1 << 16, 1 << 20, (1 << 24) - 1, 1 << 24, 1 << 31, (1 << 32) - 1)

@@ -17,7 +17,7 @@ cdef enum:  # kinds of chunks
     OF_TEXTS = 9               # a piece of the texts that are tags
 
 cdef enum:
-    FILE_VERSION = 1
+    FILE_VERSION = 2
     HEADER_BYTES = 512
     MOST_INDEX = 8 << 20
     MOST_LOG = 256 << 20

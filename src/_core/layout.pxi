@@ -1,7 +1,7 @@
 # What is stored: nodes, activations, buffers, stores, and the flags that they carry.
 
 cdef enum:
-    LAYOUT = 1                 # version of what buffers share with readers
+    LAYOUT = 2                 # version of what buffers share with readers
     OWN = 1 << 16              # bytes of a buffer before what it shares: no system's pages are larger
     LINE = 64                  # a cache line; every allocation in a buffer is a multiple of it
     INLINE_SITES = 128         # of which a thread remembers where it was entered from, in its buffer
