@@ -899,7 +899,7 @@ def test_no_field_of_the_file_moves_under_the_same_version() -> None:
         for name, text in (("FILE_VERSION", file), ("LAYOUT", layout))
     ]
     assert len(structs) == 13
-    assert LAID_OUT == {tuple(versions): zlib.crc32("\n".join(structs).encode())}
+    assert {tuple(versions): zlib.crc32("\n".join(structs).encode())} == LAID_OUT
 
 
 MAGNITUDES = (1, 2, 1 << 12, 1 << 16, 1 << 20, (1 << 24) - 1, 1 << 24, 1 << 31, (1 << 32) - 1)

@@ -495,7 +495,10 @@ class Profiler(_core.Recorder):
         if patterns and not left:
             raise ValueError(f"track_code was not given {', '.join(map(repr, patterns))}")
         for one in left:
-            self._instrumentations.remove(one)
+            try:
+                self._instrumentations.remove(one)
+            except ValueError:  # another thread does the same
+                continue
             one.remove()
 
     def _track_chosen(
