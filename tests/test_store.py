@@ -851,7 +851,10 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, some_file: bytes) -> Non
         (b"", "too short"),
         (b"x" * 5000, "does not begin as one"),
         (some_file[:8] + b"\x07" + some_file[9:], "of version 7"),
-        (some_file[:12] + b"\x01" + some_file[13:], r"layout 1; this stichotrope reads .* layout 2"),
+        (
+            some_file[:12] + b"\x01" + some_file[13:],
+            r"layout 1; this stichotrope reads .* layout 2",
+        ),
     ):
         path.write_bytes(data)
         with pytest.raises(ResultsFormatError, match=expected):
@@ -867,7 +870,9 @@ def test_a_file_of_an_older_layout_is_left_as_it_is(tmp_path: Path, some_file: b
     old, new = tmp_path / "old.stichotrope", tmp_path / "new.stichotrope"
     old.write_bytes(some_file[:8] + struct.pack("=2I", 1, 1) + some_file[16:])
     new.write_bytes(some_file)
-    sentence = "old.stichotrope.* of version 1, layout 1; this stichotrope reads version 2, layout 2"
+    sentence = (
+        "old.stichotrope.* of version 1, layout 1; this stichotrope reads version 2, layout 2"
+    )
     with pytest.warns(RuntimeWarning, match=sentence):
         assert hits(ProfilerResults.load_all(tmp_path))["inner"] == 120
     compact(str(tmp_path), kept_apart=0)
