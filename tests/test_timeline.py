@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import ManualClock, Threads, run_program
-from stichotrope import Profiler, config
+from moments import program
+from moments.drawing import find
+from stichotrope import Profiler, ProfilerResults, config
 from stichotrope.results.timeline import (
     CANCELLED,
     CROSSING,
@@ -23,6 +28,8 @@ from stichotrope.results.timeline import (
     THREAD,
     Timeline,
 )
+from stichotrope.store.timeline import load_timeline
+from test_moments import FAMILIES
 
 pytestmark = pytest.mark.unit
 
@@ -385,6 +392,62 @@ def test_what_an_exit_stack_holds_lies_one_in_another(p: Profiler, clock: Manual
     timeline = p.timeline()
     assert [name for name, *_ in shown(timeline)] == ["a", "b", "c"]
     assert list(timeline.depths) == [0, 1, 2]
+
+
+# As defined
+
+
+@pytest.mark.parametrize("count", [6, pytest.param(100, marks=pytest.mark.extended)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_events_add_up_to_the_figures(
+    family: str,
+    count: int,
+    clock: ManualClock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After random programs that are told in `moments`, wherever they are read: each pass that counts is there once, with
+    its thread, moment, length and end, so that they add up to hits and sums; in the file of a store, too."""
+    has_store = sys.platform != "win32"
+
+    def kept(*arguments: Any, **options: Any) -> Profiler:
+        store = tmp_path if has_store and number % 2 else None
+        return Profiler(*arguments, timeline=1 << 14, store=store, **options)
+
+    def compare_all(self: program.Program, results: ProfilerResults) -> None:
+        compared(self, results)
+        check_events(self, self.profiler.timeline())
+        if self.profiler._store_path is not None:
+            check_events(self, load_timeline(self.profiler._store_path))
+
+    compared = program.Program._compare_all
+    monkeypatch.setattr(program, "Profiler", kept)
+    monkeypatch.setattr(program.Program, "_compare_all", compare_all)
+    for number in range(count):
+        found = find(FAMILIES[family], f"timeline {number}")
+        assert not found, f"{family} {number}:\n{found}"
+
+
+OUTCOMES = {"": RETURNED, "error": FAILED, "cancelled": CANCELLED}
+
+
+def check_events(played: program.Program, timeline: Timeline) -> None:
+    """The events of a timeline are the passes of a model that have ended."""
+    check_lanes(timeline)
+    got = Counter(
+        (each.thread.name, each.block.name, each.start_ns - timeline.start_ns, each.duration_ns, each.outcome)
+        for each in timeline
+    )  # fmt: skip
+    expected = Counter(
+        (p.ended_on.name, p.site.name, p.start, p.duration, OUTCOMES[p.left_by])
+        for p in played.model.passes
+        if p.counts and p.ended_on is not None
+    )
+    lost = sum(thread.lost for thread in timeline.thread_list)
+    if got != expected or lost:
+        raise program.DifferenceError(
+            f"lost {lost}; too many: {got - expected}; missing: {expected - got}"
+        )
 
 
 # Parts of it
