@@ -11,7 +11,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import _machine, _store, against, check, instructions, metrics, page, report, suite
+from benchmarks import (
+    _machine,
+    _store,
+    against,
+    check,
+    instructions,
+    metrics,
+    page,
+    report,
+    suite,
+    timeline,
+)
 from benchmarks._child import ROOT
 from benchmarks._run import Scale
 
@@ -23,6 +34,7 @@ COMMANDS = {
     "check": check.main,
     "against": against.main,
     "pyperf": suite.main,
+    "timeline": timeline.main,
 }
 
 

@@ -1093,7 +1093,7 @@ cdef extern from "Python.h":
     int Py_AddPendingCall(int (*function)(void*) noexcept, void* argument)
 
 cdef int start_pulse(void* unused) noexcept:
-    if all_files != NULL:
+    if first_file() != NULL:
         st_start_pulse(beat)
     return 0
 

@@ -97,7 +97,10 @@ cdef struct Kept:              # before the packed figures of ended threads
     char name[NAME_BYTES]
 
 cdef char* MAGIC = b"stchtrp"
-cdef File* all_files = NULL
+cdef File* all_files = NULL  # atomic: changed with the pulse held
+
+cdef inline File* first_file() noexcept nogil:
+    return <File*>st_loadp_acquire(<void**>&all_files)
 
 cdef inline Chunk* chunk_at(File* f, uint32_t i) noexcept nogil:
     return &(<Chunk*>(<char*>f.header + HEADER_BYTES))[i]
@@ -306,7 +309,7 @@ cdef void begin_file(File* f) noexcept nogil:
     memcpy(h.magic, MAGIC, 8)
     st_hold_pulse()
     f.next = all_files
-    all_files = f
+    st_storep_release(<void**>&all_files, f)
     beat()
     st_let_pulse_go()
 
@@ -316,7 +319,7 @@ cdef void unlist_file(File* f) noexcept nogil:
     beat()
     while link[0] != f:
         link = &link[0].next
-    link[0] = f.next
+    st_storep_release(<void**>link, f.next)
     st_let_pulse_go()
 
 cdef void close_file(File* f) noexcept nogil:
@@ -477,7 +480,7 @@ cdef void forked() noexcept nogil:
     cdef Store* s = all_stores
     cdef Buffer* b
     cdef uint32_t i
-    all_files = NULL
+    st_storep_release(<void**>&all_files, NULL)
     st_forget_pulse()
     while s != NULL:
         if s.file != NULL:

@@ -507,7 +507,7 @@ cdef inline hot leave_block(const Handle* h, int how, bint* is_found) noexcept n
             return
     leave_otherwise(h, now, how, is_found)
 
-cdef cold leave_otherwise(const Handle* h, uint64_t now, int how, bint* is_found) noexcept nogil:
+cdef void leave_otherwise(const Handle* h, uint64_t now, int how, bint* is_found) noexcept nogil:
     is_found[0] = leave_muted(h) or leave_ringed(h, now, how) or leave_found(h, current_buffer(h), now, how)
 
 cdef bint leave_muted(const Handle* h) noexcept nogil:

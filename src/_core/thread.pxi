@@ -21,7 +21,7 @@ cdef void tell_files(Thread* t) noexcept nogil:
     when its figures are kept."""
     cdef Buffer* b
     cdef uint64_t i
-    if all_files == NULL or t.buffers.slots == NULL or not PyThread_acquire_lock(stores_lock, NOWAIT_LOCK):
+    if first_file() == NULL or t.buffers.slots == NULL or not PyThread_acquire_lock(stores_lock, NOWAIT_LOCK):
         return
     for i in range(t.buffers.mask + 1):
         if t.buffers.slots[2 * i] and store_lives(t.buffers.slots[2 * i]):
