@@ -6,11 +6,21 @@ import json
 import logging
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from stichotrope import Profiler, _core, profile_function
+from stichotrope import (
+    ProfileBlock,
+    Profiler,
+    ProfilerResults,
+    ProfileTrack,
+    _core,
+    profile_function,
+)
+from stichotrope.results import CallNode
+from stichotrope.results.difference import difference
 
 pytestmark = pytest.mark.integration
 
@@ -111,6 +121,122 @@ def test_the_deltas_of_a_run_add_up_to_it(manual):
     assert sum(part.total_time_ns for part in parts) == whole.total_time_ns
     assert parts[2].tracks[0].blocks[0].open_count == 1
     assert all(part.tracks[0].blocks[0].total_time_ns >= 0 for part in parts)
+
+
+class Interrupted(Profiler):
+    """A profiler that is asked by the same reader while it answers."""
+
+    __slots__ = ("between", "taken_first")
+    between: Callable[[], None] | None
+    taken_first: bool
+
+    def get_results(self, thread: int | None = None) -> Any:
+        between, self.between = self.between, None
+        before = super().get_results(thread) if self.taken_first else None
+        if between is not None:
+            between()
+        return before or super().get_results(thread)
+
+
+@pytest.mark.parametrize("taken_first", [False, True])
+def test_who_asks_as_one_reader_at_the_same_time_gets_each_pass_once(manual, taken_first):
+    """However the two are interleaved: a signal handler may ask, too."""
+    profiler = Interrupted("d")
+    profiler.between, profiler.taken_first = None, taken_first
+    block = profiler.block(0, "b")
+    parts = []
+
+    def pass_once() -> None:
+        with block:
+            manual(5)
+
+    def ask() -> None:
+        pass_once()
+        parts.append(profiler.snapshot_delta())
+
+    for _ in range(3):
+        pass_once()
+        profiler.between = ask
+        parts.append(profiler.snapshot_delta())
+    parts.append(profiler.snapshot_delta())
+    assert sum(part.total_hits for part in parts) == profiler.get_results().total_hits == 6
+    assert all(part.total_hits >= 0 for part in parts)
+    assert sum(part.total_time_ns for part in parts) == 30
+
+
+def test_threads_that_ask_as_one_reader_get_each_pass_once():
+    """What they get together is what was recorded."""
+    profiler = Profiler("d")
+    block = profiler.block(0, "b")
+    hits: list[int] = []
+    start = threading.Barrier(4)
+
+    def ask() -> None:
+        start.wait()
+        for _ in range(50):
+            with block:
+                pass
+            hits.append(profiler.snapshot_delta().total_hits)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    hits.append(profiler.snapshot_delta().total_hits)
+    assert sum(hits) == 200
+    assert min(hits) >= 0
+
+
+@pytest.mark.parametrize("clock", ["manual", "real"])
+def test_the_extremes_of_a_delta_go_with_its_mean(clock, request):
+    """Whatever was there before: of one pass they are what it took, and the least is no more than the mean."""
+    move = request.getfixturevalue("manual") if clock == "manual" else lambda ns: sum(range(ns))
+    profiler = Profiler("d")
+    block = profiler.block(0, "b")
+    durations = [1_000, 1_010, 1_003, 1_016, 999, 1_031, 5_000, 5_100, 40, 41]
+    for number in range(40):
+        for part in range(1 + number % 3):
+            with block:
+                move(durations[(number * 7 + part) % len(durations)])
+        (found,) = profiler.snapshot_delta().tracks[0].blocks
+        assert found.min_time_ns <= found.avg_time_ns <= found.max_time_ns
+        assert found.hit_count == 1 + number % 3
+        if found.hit_count == 1:
+            assert found.min_time_ns == found.sum_time_ns == found.max_time_ns
+
+
+def test_the_extremes_of_a_delta_are_exact_where_none_like_them_were_before(manual):
+    """A pass that is longer than all before is known as it is."""
+    profiler = Profiler("d")
+    block = profiler.block(0, "b")
+
+    def after(*durations: int) -> tuple[Any, Any]:
+        for ns in durations:
+            with block:
+                manual(ns)
+        (found,) = profiler.snapshot_delta().tracks[0].blocks
+        return found.min_time_ns, found.max_time_ns
+
+    assert after(1_001, 2_003) == (1_001, 2_003)
+    assert after(1_500, 9_999) == (pytest.approx(1_500, rel=1 / 32), 9_999)
+    assert after(7, 1_500) == (7, pytest.approx(1_500, rel=1 / 32))
+
+
+def test_no_time_of_a_difference_is_below_zero():
+    """What was open is counted up to when it was read: it may have ended a moment before."""
+
+    def results(total_ns: int, hits: int) -> ProfilerResults:
+        block = ProfileBlock("b", "f.py", 1, 0, 0, hit_count=hits, total_time_ns=total_ns)
+        tree = CallNode.root()
+        tree.children.append(CallNode("b", 0, 0, "f.py", 1, hits, total_ns, total_ns))
+        tracks = {0: ProfileTrack(0, "t", True, [block], total_ns)}
+        return ProfilerResults("d", tracks, total_ns, tree, (), {"start_ns": 5})
+
+    change = difference(results(95, 1), results(100, 0))
+    (found,) = change.tracks[0].blocks
+    assert (found.hit_count, found.total_time_ns, change.total_time_ns) == (1, 0, 0)
+    assert change.tracks[0].total_time_ns == change.tree.children[0].total_time_ns == 0
 
 
 def test_after_clear_a_delta_is_all_there_is(manual):

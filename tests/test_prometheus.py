@@ -21,7 +21,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 import scraped
-from stichotrope import Profiler, _core
+from stichotrope import ProfileBlock, Profiler, ProfilerResults, ProfileTrack, _core
 from stichotrope.integrations.prometheus import (
     ProfilerCollector,
     exposition,
@@ -30,6 +30,7 @@ from stichotrope.integrations.prometheus import (
     start_metrics_server,
 )
 from stichotrope.metrics import Counter, Gauge, Histogram, MetricRegistry
+from stichotrope.metrics.blocks import BlockCollector
 
 pytestmark = pytest.mark.integration
 
@@ -145,6 +146,35 @@ def test_what_is_told_of_blocks_never_goes_down():
         assert sum(native.positive.values()) + native.zero_count == native.values == ladder[-1]
         assert all(native.positive.get(place, 0) >= count for place, count in natives.items())
         before, natives = now, native.positive
+
+
+def test_seconds_of_blocks_go_down_only_when_recording_begins_anew():
+    """What was open was counted up to when it was read, and may have ended a moment before."""
+
+    def results(total_ns: int, recording: str = "0-5") -> ProfilerResults:
+        block = ProfileBlock("b", "f.py", 1, 0, 0, hit_count=1, total_time_ns=total_ns)
+        facts = {"instance": "a", "recording": recording, "start_ns": 5, "duration_ns": 9}
+        tracks = {0: ProfileTrack(0, "t", True, [block], total_ns)}
+        return ProfilerResults("p", tracks, total_ns, metadata=facts)
+
+    shown: list[ProfilerResults] = []
+    collector = BlockCollector(lambda: shown)
+
+    def seconds(*now: ProfilerResults) -> float:
+        shown[:] = now
+        (family,) = (one for one in collector.collect() if one.name == "stichotrope_block_seconds")
+        return sum(sample.value for sample in family.samples)
+
+    assert seconds(results(1_000_000_100)) == 1.0000001
+    assert seconds(results(1_000_000_000)) == 1.0000001
+    assert seconds(results(1_000_000_200)) == 1.0000002
+    assert seconds(results(50, "0-6")) == 5e-8
+    assert seconds(results(40, "0-6")) == 5e-8
+    assert seconds() == 0
+    assert seconds(results(30, "0-6")) == 3e-8
+    both = results(500, "0-6"), results(700, "1-7")
+    assert seconds(*both) == 1.2e-6
+    assert seconds(results(100, "0-6")) == 1e-7  # the other is gone
 
 
 def test_protobuf_holds_what_the_text_does_and_native_histograms(registry):

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from . import _core
 from .config import checks
 from .instrumentation import wrapping
-from .results import OTHER_BLOCKS, OTHER_KINDS, default_track_name
+from .results import OTHER_BLOCKS, OTHER_KINDS, ProfilerResults, default_track_name
 from .snapshot.aggregate import Site
 from .snapshot.take import View
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .instrumentation.patterns import Instrumentation
     from .repetition import Repeating, Repetition
     from .report.periodic import Reporter
-    from .results import ProfilerResults, ProfileTrack, ThreadResults
+    from .results import ProfileTrack, ThreadResults
     from .results.timeline import Timeline
     from .snapshot.inflight import OpenBlock
     from .store.gather import Gathering
@@ -119,6 +119,35 @@ class ThreadData:
         self.next_block_idx = {idx: len(track.blocks) for idx, track in share.tracks.items()}
         self.thread_id = share.os_id
         self.thread_name = share.name
+
+
+class _Reading:
+    """What one reader saw, of those that ask for differences, and what it saw next.
+
+    It is gone on by one other alone, without a lock: who reads may be interrupted by a signal
+    handler that reads, and a fork may come at any time.
+
+    :param state: the profiler's, from before the results were taken.
+    :param results: what was seen.
+    """
+
+    __slots__ = ("_next", "results", "state")
+
+    def __init__(self, state: tuple[object, ...] | None, results: ProfilerResults) -> None:
+        self.state = state
+        self.results = results
+        self._next: dict[None, _Reading] = {}
+
+    def gone_on_by(self, other: _Reading) -> bool:
+        """Return whether another, taken since, is the one that goes on from here."""
+        return self._next.setdefault(None, other) is other
+
+    def newest(self) -> _Reading:
+        """Return the last of those that go on from here."""
+        found = self
+        while found._next:
+            found = found._next[None]
+        return found
 
 
 class _Tracking:
@@ -244,7 +273,7 @@ class Profiler(_core.Recorder):
         self._name = name
         self._gathering: Gathering | None = None
         self._instrumentations: list[Instrumentation] = []
-        self._readers: dict[str, tuple[tuple[object, ...], ProfilerResults]] = {}
+        self._readers: dict[str, _Reading] = {}
         self._off_by_name: frozenset[str] = frozenset()  # tracks to be made switched off
         self._global_lock = threading.RLock()
         self._tracks: dict[int, _Track] = {}
@@ -855,8 +884,9 @@ class Profiler(_core.Recorder):
         """Return what happened since the same reader asked last, or since recording began.
 
         Passes and times are those in between; what is open is what is open now. The shortest and
-        the longest pass are as coarse as a bucket of the histogram. Threads are left out. When
-        nothing was recorded in between, nothing is read: asking often costs little.
+        the longest pass are as coarse as a bucket of the histogram, unless the run had none like
+        them before. Threads are left out. When nothing was recorded in between, nothing is read:
+        asking often costs little. Several threads may ask as one reader: each gets a part.
 
         :param reader: who asks: each has its own last time.
         :raises TypeError: when the reader is no str.
@@ -865,16 +895,24 @@ class Profiler(_core.Recorder):
 
         if not isinstance(reader, str):
             raise TypeError(f"a reader is named by a str, not {checks.shown(reader)}")
-        state = self._state()
+        while True:
+            known = self._last_reading(reader)
+            state = self._state()
+            if known.state == state:
+                duration_ns = time.monotonic_ns() - self._start_monotonic_ns
+                return nothing_since(known.results, duration_ns)
+            taken = _Reading(state, self.get_results())
+            # Another thread, or a signal handler, may have gone on from the same one.
+            if known.gone_on_by(taken):
+                self._readers[reader] = taken
+                return difference(taken.results, known.results)
+
+    def _last_reading(self, reader: str) -> _Reading:
         known = self._readers.get(reader)
-        if known is not None and known[0] == state:
-            duration_ns = time.monotonic_ns() - self._start_monotonic_ns
-            return nothing_since(known[1], duration_ns)
-        now = self.get_results()
-        self._readers[reader] = (state, now)
         if known is None:
-            known = (), type(now)(now.profiler_name)
-        return difference(now, known[1])
+            nothing = _Reading(None, ProfilerResults(self._name))
+            known = self._readers.setdefault(reader, nothing)
+        return known.newest()
 
     def report_every(
         self,

@@ -7,13 +7,14 @@ from itertools import accumulate
 from math import inf
 
 from ..results import ProfilerResults
+from ..results.newest import stretches_of
 from .buckets import DEFAULT_BUCKETS, checked_bounds, native
 from .metric import shown_bound
 from .samples import Family
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from ..results import ProfileBlock
 
@@ -50,6 +51,7 @@ class BlockCollector:
     ) -> None:
         self._results = results
         self._bounds = checked_bounds(buckets)
+        self._seconds = _Steady()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,22 +60,62 @@ class BlockCollector:
 
     def collect(self) -> list[Family]:
         """Return the families of all blocks that were entered."""
-        return block_families(self._results(), self._bounds)
+        return block_families(self._results(), self._bounds, self._seconds)
 
 
-def block_families(results: Iterable[ProfilerResults], bounds: tuple[float, ...]) -> list[Family]:
+class _Steady:
+    """Keeps times from going down while what they are of goes on.
+
+    What is open counts up to when it is read, which may be some ns later than when it ends; and to
+    Prometheus a counter that goes down has begun anew.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[_Key, tuple[object, int]] = {}
+
+    def not_below(self, key: _Key, recordings: set[object], time_ns: int) -> int:
+        """Return a time, or the one before where that was longer.
+
+        :param key: of which series.
+        :param recordings: what it is of; None in them where one is not known.
+        :param time_ns: the time.
+        """
+        known = self._seen.get(key)
+        if None not in recordings and known is not None and known[0] == recordings:
+            time_ns = max(time_ns, known[1])
+        self._seen[key] = recordings, time_ns
+        return time_ns
+
+    def forget_others(self, keys: Container[_Key]) -> None:
+        """Forget series that are there no more.
+
+        :param keys: those that are.
+        """
+        for key in [one for one in list(self._seen) if one not in keys]:
+            self._seen.pop(key, None)
+
+
+def block_families(
+    results: Iterable[ProfilerResults], bounds: tuple[float, ...], steady: _Steady
+) -> list[Family]:
     """Return the blocks of results as families.
 
     :param results: the results, of one process or of several.
     :param bounds: upper bounds in seconds of the classic histograms.
+    :param steady: what was told of the same ones before.
     """
     blocks: dict[_Key, list[ProfileBlock]] = {}
+    recordings: dict[_Key, set[object]] = {}  # None in them where one is not known
     for one in results:
+        # Since when each recording in it goes on.
+        stretches = stretches_of(one.metadata)
+        begun: set[object] = {(recording, begin) for recording, begin, _ in stretches}
         for track in one.tracks.values():
             for block in track.blocks:
                 if block.was_entered:
                     key = (one.profiler_name, track.track_name, block.name)
                     blocks.setdefault(key, []).append(block)
+                    recordings.setdefault(key, set()).update(begun or {None})
     labels = {key: dict(zip(("profiler", "track", "block"), key, strict=True)) for key in blocks}
     families = []
     for ending, field, text in _COUNTERS:
@@ -95,9 +137,12 @@ def block_families(results: Iterable[ProfilerResults], bounds: tuple[float, ...]
     opened = Family(f"{_PREFIX}_open", "Passes that are open.", "gauge")
     durations = Family(f"{_PREFIX}_duration_seconds", "How long passes took.", "histogram")
     for key, group in blocks.items():
-        seconds.add("_total", labels[key], sum(block.total_time_ns for block in group) / _NS)
+        total_ns = sum(block.total_time_ns for block in group)
+        total_ns = steady.not_below(key, recordings[key], total_ns)
+        seconds.add("_total", labels[key], total_ns / _NS)
         opened.add("", labels[key], sum(block.open_count for block in group))
         _add_histogram(durations, labels[key], group, bounds)
+    steady.forget_others(blocks)
     return [*families, seconds, opened, durations]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .histogram import Histogram
+from .histogram import Histogram, bounds
 from .model import (
     CallNode,
     Figures,
@@ -16,7 +16,7 @@ from .model import (
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from .record import Record
 
@@ -28,7 +28,7 @@ def difference(
 
     Passes and times are those in between; what is open is what is open in the later one. Of the
     shortest and the longest pass in between, the bucket of the histogram is known, so they are as
-    coarse as that, unless there were none before.
+    coarse as that, unless the run had none like them before.
 
     :param later: the later snapshot.
     :param earlier: the earlier one. When recording has begun anew since (`Profiler.clear`), all of
@@ -49,7 +49,7 @@ def difference(
     return ProfilerResults(
         profiler_name=later.profiler_name,
         tracks=tracks,
-        total_time_ns=later.total_time_ns - earlier.total_time_ns,
+        total_time_ns=max(later.total_time_ns - earlier.total_time_ns, 0),
         tree=_tree(later.tree, earlier.tree),
         threads=_threads(later, earlier) if threads else (),
         metadata=metadata,
@@ -80,7 +80,7 @@ def _thread(later: ThreadResults, earlier: Figures | None) -> ThreadResults:
     return ThreadResults(
         *(later.key, later.os_id, later.name, later.alive),
         {idx: _track(track, tracks.get(idx), known) for idx, track in later.tracks.items()},
-        later.total_time_ns - (0 if earlier is None else earlier.total_time_ns),
+        max(later.total_time_ns - (0 if earlier is None else earlier.total_time_ns), 0),
         _tree(later.tree, None if earlier is None else earlier.tree),
     )
 
@@ -103,7 +103,7 @@ def _track(
 ) -> ProfileTrack:
     before = 0 if earlier is None else earlier.total_time_ns
     blocks = [_block(block, known.get(block.identity)) for block in later.blocks]
-    total = later.total_time_ns - before
+    total = max(later.total_time_ns - before, 0)
     return ProfileTrack(later.track_idx, later.track_name, later.enabled, blocks, total)
 
 
@@ -112,23 +112,53 @@ def _block(later: ProfileBlock, earlier: ProfileBlock | None) -> ProfileBlock:
     found.histogram = later.histogram.since(Histogram() if earlier is None else earlier.histogram)
     _subtract(found, later, earlier)
     if found.hit_count:
-        found.min_time_ns, found.max_time_ns = later.min_time_ns, later.max_time_ns
-        if earlier is not None and earlier.hit_count:
-            found.min_time_ns, found.max_time_ns = _within(found.histogram, later)
+        found.min_time_ns, found.max_time_ns = _extremes(
+            (found.hit_count, found.sum_time_ns),
+            found.histogram,
+            later.histogram,
+            (later.min_time_ns, later.max_time_ns),
+        )
     found.open_count = later.open_count
     found.cpu = _cpu(later.cpu, None if earlier is None else earlier.cpu)
     return found
 
 
-def _within(histogram: Histogram, whole: ProfileBlock) -> tuple[int, int]:
-    """Return the bounds of what passes took, from their histogram and those of the whole run."""
-    buckets = list(histogram)
-    if not buckets:  # what found no room in it
-        return whole.min_time_ns, whole.max_time_ns
-    return (
-        max(buckets[0][0], whole.min_time_ns),
-        min(buckets[-1][1] - 1, whole.max_time_ns),
+def _extremes(
+    passes: tuple[int, int], histogram: Histogram, whole: Histogram, extremes: tuple[int, int]
+) -> tuple[int, int]:
+    """Return what the shortest and the longest pass took, as well as it is known.
+
+    They are those of the whole run where none of the passes like them was there before. Else they
+    are the middles of the outermost buckets, and never on the wrong side of the mean.
+
+    :param passes: how many, and what they took together.
+    :param histogram: of these passes.
+    :param whole: of those of the whole run.
+    :param extremes: what its shortest and its longest took.
+    """
+    count, total = passes
+    if count == 1:
+        return total, total
+    (least, all_short), (most, all_long) = (
+        _outermost(histogram, whole, end, extreme)
+        for end, extreme in zip((min, max), extremes, strict=True)
     )
+    known_least, known_most = extremes
+    least = known_least if all_short else max(least, known_least)
+    most = known_most if all_long else min(most, known_most)
+    return min(least, total // count), max(most, -(-total // count))
+
+
+def _outermost(
+    histogram: Histogram, whole: Histogram, end: Callable[[Iterable[int]], int], extreme: int
+) -> tuple[int, bool]:
+    """Return the middle of the first or last bucket, and whether the run had no more in its own."""
+    counts, known = histogram.counts(), whole.counts()
+    if not counts:  # what found no room in it
+        return extreme, True
+    bucket = end(counts)
+    lower, upper = bounds(bucket)
+    return (lower + upper - 1) // 2, bucket == end(known) and counts[bucket] == known[bucket]
 
 
 def _cpu(later: ProcessorTime | None, earlier: ProcessorTime | None) -> ProcessorTime | None:
@@ -137,13 +167,20 @@ def _cpu(later: ProcessorTime | None, earlier: ProcessorTime | None) -> Processo
     found = ProcessorTime(0, 0, 0, 0, later.min_ns, later.max_ns)
     _subtract(found, later, earlier)
     found.histogram = later.histogram.since(Histogram() if earlier is None else earlier.histogram)
-    return found if found.count else None
+    if not found.count:
+        return None
+    passes = found.count, found.sum_ns
+    extremes = later.min_ns, later.max_ns
+    found.min_ns, found.max_ns = _extremes(passes, found.histogram, later.histogram, extremes)
+    return found
 
 
 def _subtract(found: Record, later: Record, earlier: Record | None) -> None:
     for name in later._summed:
         before = 0 if earlier is None else getattr(earlier, name)
-        setattr(found, name, getattr(later, name) - before)
+        change = getattr(later, name) - before
+        # What was open counts up to when it was read, which may be later than when it ended.
+        setattr(found, name, max(change, 0) if later._fields[name].read == "count" else change)
 
 
 def _tree(later: CallNode, earlier: CallNode | None) -> CallNode:

@@ -249,7 +249,8 @@ class ProfileBlock(Record, _Passes):
     :ivar max_time_ns: the longest.
     :ivar sum_time_ns: the durations of the passes that ended added up, recursive ones included.
     :ivar sum_squares_ns2: the sum of their squares, in ns².
-    :ivar histogram: how long they took.
+    :ivar histogram: how long they took. What was recorded is known to a sixteenth of a power of
+        two, and counted where the middle of that is: a pass may be 3 % away from its bucket.
     :ivar open_count: passes that are open; a block may have these and no hits.
     :ivar error_count: those of the hits that were left by an exception, cancellation apart.
     :ivar cancelled_count: those of the hits that were cancelled: left by a ``CancelledError``, a
