@@ -7,6 +7,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -393,7 +394,7 @@ RECORDING_DAEMONS = """
     import sys, threading
     import stichotrope
 
-    p = stichotrope.Profiler("at exit")
+    p = stichotrope.Profiler("at exit"{options})
     tracked = p.track(0)(lambda: None)
     kept = p.block(1, "kept")
     started = threading.Barrier(5)
@@ -403,10 +404,10 @@ RECORDING_DAEMONS = """
         started.wait()
         while True:
             n += 1
-            with kept, p.block(2, f"inline {n % 50}"):
+            with kept, p.block(2, f"inline {{n % 50}}", tag=f"tag {{n % 70}}"):
                 tracked()
             if n % 100 == 0:
-                p.get_results()
+                p.get_results(), p.timeline_size and p.timeline()
 
     for _ in range(4):
         threading.Thread(target=record, daemon=True).start()
@@ -417,16 +418,28 @@ RECORDING_DAEMONS = """
 """
 
 
-def exits_cleanly(times: int) -> None:
+def exits_cleanly(times: int, options: str = "") -> None:
     """Let a program end while daemon threads record, that often."""
+    program = RECORDING_DAEMONS.format(options=options)
     for _ in range(times):
-        assert outcome(run_program(RECORDING_DAEMONS)) == (0, "done\n", "")
+        assert outcome(run_program(program)) == (0, "done\n", "")
 
 
 @pytest.mark.thread_safety
 def test_daemon_threads_may_record_while_the_interpreter_ends() -> None:
     """Twenty times: exit status 0, nothing on standard error."""
     exits_cleanly(20)
+
+
+@pytest.mark.thread_safety
+@pytest.mark.parametrize("has_store", [False, True], ids=["in memory", "in a store"])
+@pytest.mark.parametrize("times", [4, pytest.param(100, marks=pytest.mark.stress)])
+def test_daemon_threads_may_go_on_with_a_timeline_while_the_interpreter_ends(
+    tmp_path: Path, has_store: bool, times: int
+) -> None:
+    """Tagged by texts, their rings read all the while: the same."""
+    store = f", store={str(tmp_path)!r}" if has_store and os.name != "nt" else ""
+    exits_cleanly(times, f", timeline=1024{store}")
 
 
 @pytest.mark.slow

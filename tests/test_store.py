@@ -30,6 +30,7 @@ from stichotrope.store.compact import MOST_PROCESSES, compact
 from stichotrope.store.live import Watch
 from stichotrope.store.reader import KeptRecords, load_kept, paths_in
 from stichotrope.store.said import Names
+from stichotrope.store.timeline import load_timeline
 from stichotrope.store.together import read_together
 from test_moments import FAMILIES
 
@@ -453,10 +454,12 @@ def insane(results: ProfilerResults) -> list[object]:
     return found
 
 
-def hammered(store: Path, end: int, wait_s: float) -> tuple[ProfilerResults, int, Reader]:
+def hammered(
+    store: Path, end: int, wait_s: float, program: str = HAMMER
+) -> tuple[ProfilerResults, int, Reader]:
     """The results of four threads that something ends or stops, how many passes of each block they told of, a reader."""
     child = subprocess.Popen(
-        [sys.executable, "-c", HAMMER, str(store)],
+        [sys.executable, "-c", program, str(store)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -541,6 +544,28 @@ def test_a_full_tmpfs_kills_nobody(tmp_path: Path, rounds: int) -> None:
                 assert block.hit_count <= told + 4 * 250, name
                 assert not is_whole or told <= block.hit_count, name
             missing += not is_whole
+    assert missing
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="tmpfs is Linux's")
+@pytest.mark.parametrize("rounds", [3, pytest.param(60, marks=pytest.mark.stress)])
+def test_a_full_tmpfs_kills_nobody_who_keeps_a_timeline(tmp_path: Path, rounds: int) -> None:
+    """Wherever in a ring the room ends: no SIGBUS, and what the file has of the rings is whole."""
+    program = HAMMER.replace("sys.argv[1])", "sys.argv[1], timeline=1 << 16)")
+    assert program != HAMMER
+    draw = random.Random(rounds)
+    missing = 0
+    for number in range(rounds):
+        size = 4096 * ((30, 90, 400)[number] if number < 3 else draw.randrange(6, 600))
+        with small_disk(tmp_path / f"disk {number}", size) as disk:
+            results, told, reader = hammered(disk, signal.SIGKILL, draw.random() / 5, program)
+            assert [*insane(results), *reader.wrong] == []
+            assert told
+            missing += any("no room any more" in text for text in results.metadata["warnings"])
+            timeline = load_timeline(the_file(disk))
+            names = {each.block.name for each in timeline}
+            assert names <= {"kept", "call", "inline", "raises"}
+            assert max(timeline.durations, default=0) <= results.metadata["duration_ns"]
     assert missing
 
 
@@ -826,7 +851,7 @@ def some_file(tmp_path: Path) -> bytes:
     run_program(f"""
         import os, threading
         from stichotrope import Profiler
-        p = Profiler("app", store={str(store)!r}, retain_threads=1)
+        p = Profiler("app", store={str(store)!r}, retain_threads=1, timeline=128)
         def work():
             for number in range(30):
                 with p.block("t", f"b {{number}}"):
@@ -947,6 +972,7 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, some_file: bytes, rounds:
             with KeptRecords(str(path)) as kept:
                 assert kept.results().threads is not None
                 kept.open_blocks()
+                len(kept.timeline())
         except ResultsFormatError as error:
             counts["refused" if str(path) in str(error) else "refused without a path"] += 1
         else:
@@ -956,6 +982,24 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, some_file: bytes, rounds:
     assert set(counts) == {"read", "refused"}
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown <= (64 << 10 if sys.platform == "linux" else 64 << 20)
+
+
+def test_no_two_buffers_have_one_ring(tmp_path: Path) -> None:
+    """Numbers of buffers that cannot be are damage: else each of very many could have a copy of the largest ring."""
+    p = Profiler("app", store=tmp_path, timeline=1024)
+    with p.block(0, "x"):
+        pass
+    data = bytearray(Path(the_file(tmp_path)).read_bytes())
+    for at in range(512, 4096, 32):
+        owner, size, kind = struct.unpack_from("=Q2I", data, at + 16)
+        if kind == 3:  # a piece of a buffer
+            struct.pack_into("=Q2I", data, at + 16, owner | 1 << 32, size, kind)
+    path = tmp_path / "damaged"
+    path.write_bytes(data)
+    with KeptRecords(str(path)) as kept:
+        assert len(kept.timeline()) == 0
+        assert any("damaged" in text for text in kept.results().metadata["warnings"])
+    assert len(load_timeline(the_file(tmp_path))) == 1
 
 
 def test_a_site_of_any_number_takes_no_memory(tmp_path: Path, some_file: bytes) -> None:

@@ -196,7 +196,7 @@ cdef class KeptFile:
             c = &self.chunks[i]
             if c.kind != OF_BUFFER or not ok:
                 continue
-            if c.logical < OWN or c.logical % 4096 or c.logical > MOST_BUFFER or c.owner == <uint64_t>-1 or (
+            if c.logical < OWN or c.logical % 4096 or c.logical > MOST_BUFFER or c.owner >> 32 or (
                     c.logical + c.size > MOST_BUFFER):
                 self.damaged += 1
                 c.kind = OF_NOTHING
