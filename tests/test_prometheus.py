@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gzip
+import http.client
 import json
 import math
 import os
@@ -12,6 +13,7 @@ import random
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
@@ -302,6 +304,88 @@ def test_the_server_answers_on_a_free_port_until_it_is_stopped(registry):
         urllib.request.urlopen(url)
 
 
+@pytest.fixture
+def connections_end() -> Iterator[None]:
+    """After the test, the server's threads that answered on its connections end by themselves."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)
+
+
+@pytest.mark.usefixtures("connections_end")
+def test_a_kept_connection_ends_when_the_server_is_stopped(registry):
+    """Nothing is answered after that, not even on a connection that was there before."""
+    server = start_metrics_server(0, collectors=[registry])
+    kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    kept.connect()
+    kept.auto_open = 0
+
+    def scrape() -> bytes:
+        kept.request("GET", "/metrics")
+        return kept.getresponse().read()
+
+    assert b"jobs_total" in scrape()
+    server.stop()
+    with pytest.raises((OSError, http.client.HTTPException)):
+        scrape()
+    kept.close()
+    with start_metrics_server(server.port, collectors=[registry]):
+        pass
+
+
+@pytest.mark.usefixtures("connections_end")
+def test_what_is_being_answered_when_the_server_is_stopped_is_answered_to_its_end():
+    """And its connection is closed then."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        def collect(self) -> list[Any]:
+            begun.set()
+            assert go_on.wait(30)
+            return []
+
+    server = start_metrics_server(0, collectors=[Slow()])
+    kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    kept.request("GET", "/metrics")
+    assert begun.wait(30)
+    server.stop()
+    go_on.set()
+    response = kept.getresponse()
+    assert (response.status, response.read()) == (200, b"")
+    assert response.getheader("Connection") == "close"
+    kept.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "is_kept"),
+    [
+        ({}, b"hello=1", True),
+        ({}, b"x" * (1 << 16), True),
+        ({"Content-Length": "99999999999999999999"}, b"", False),
+        ({"Content-Length": "-5"}, b"", False),
+        ({"Transfer-Encoding": "chunked"}, b"0\r\n\r\n", False),
+    ],
+)
+@pytest.mark.usefixtures("connections_end")
+def test_the_body_of_a_request_is_no_part_of_the_next(registry, headers, body, is_kept):
+    """It is read, or the connection is closed; either way the request is answered."""
+    with start_metrics_server(0, collectors=[registry]) as server:
+        kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        for method, expected in (("POST", 405), ("GET", 200)):
+            kept.putrequest(method, "/metrics")
+            for name, value in (headers or {"Content-Length": str(len(body))}).items():
+                kept.putheader(name, value)
+            kept.endheaders(body)
+            response = kept.getresponse()
+            response.read()
+            assert response.status == expected
+            assert (response.getheader("Connection") == "close") is not is_kept
+            if not is_kept:
+                kept.close()
+        kept.close()
+
+
 def test_a_port_that_is_taken_is_an_error_that_names_it(registry):
     """A taken port, one that is none, and an address of elsewhere are errors that name them."""
     with start_metrics_server(0, collectors=[registry]) as server:
@@ -471,3 +555,24 @@ def test_pprof_profiles_are_of_what_happened_since_the_last_scrape():
     assert hits(call_wsgi(app, QUERY_STRING="reader=other")[2]) == {"a": 5, "b": 5}
     assert hits(call_wsgi(app, QUERY_STRING="whole=1")[2]) == {"a": 5, "b": 5}
     assert hits(call_wsgi(pprof.make_wsgi_app([]))[2]) == {}
+
+
+def test_names_of_readers_that_come_over_the_network_are_few(monkeypatch):
+    """What each saw is kept: one too many is refused, and the others go on; so is a name that is too long."""
+    from stichotrope.integrations import pprof
+
+    monkeypatch.setattr(pprof, "_READERS", set())
+    profiler = Profiler("asked")
+    with profiler.block(0, "a"):
+        pass
+    apps = pprof.make_wsgi_app([profiler]), pprof.make_wsgi_app([profiler])
+    statuses = [
+        call_wsgi(apps[number % 2], QUERY_STRING=f"reader={number}")[0] for number in range(40)
+    ]
+    assert statuses == ["200 OK"] * 32 + ["403 Forbidden"] * 8
+    assert b"'39' is not one of them" in call_wsgi(apps[0], QUERY_STRING="reader=39")[2]
+    for query in ("", "whole=1", "whole=1&reader=99", "reader=31"):
+        assert call_wsgi(apps[0], QUERY_STRING=query)[0] == "200 OK"
+    start, _ = call_asgi(pprof.make_asgi_app([profiler]), query_string=b"reader=98")
+    assert start["status"] == 403
+    assert call_wsgi(apps[0], QUERY_STRING=f"reader={'x' * 101}")[0] == "400 Bad Request"

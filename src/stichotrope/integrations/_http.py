@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     Answer = Callable[[str, dict[str, str]], tuple[str, bytes]]
 
 
+class RefusedError(Exception):
+    """What an answer raises instead of answering.
+
+    :param status: such as "400 Bad Request".
+    :param sentence: why.
+    """
+
+    def __init__(self, status: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
 class Response:
     """What answers a request, whichever way it came.
 
@@ -30,7 +42,11 @@ class Response:
             self.headers = [("Allow", "GET, HEAD"), ("Content-Type", "text/plain")]
             self.headers.append(("Content-Length", "0"))
             return
-        kind, body = answer(query, headers)
+        try:
+            kind, body = answer(query, headers)
+        except RefusedError as refusal:
+            self.status = refusal.status
+            kind, body = "text/plain; charset=utf-8", f"{refusal}\n".encode("utf-8", "replace")
         self.headers = [("Content-Type", kind), ("Vary", "Accept, Accept-Encoding")]
         is_packed = body[:2] == b"\x1f\x8b"
         if not is_packed and _takes_gzip(headers.get("accept-encoding", "")):

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 from ..profiler import profilers as live_profilers
 from ..results import ProfilerResults
-from ._http import asgi, wsgi
+from ._http import RefusedError, asgi, wsgi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ._http import Answer
 
 CONTENT_TYPE = "application/vnd.google.protobuf+gzip"
+# Of each, what it saw last is kept, and their names come from whoever can ask.
+_MOST_READERS = 32
+_LONGEST_NAME = 100
 
 
 def make_wsgi_app(
@@ -26,7 +29,7 @@ def make_wsgi_app(
 
     :param profilers: which; by default all that there are whenever it is asked. A scraper that
         gives ``?reader=name`` has a last time of its own; with ``?whole=1`` it gets all that was
-        recorded.
+        recorded. There are at most 32 such names: a 33rd is refused, with status 403.
     """
     return wsgi(_answer(profilers))
 
@@ -48,7 +51,7 @@ def _answer(profilers: Iterable[Profiler] | None) -> Answer:
         from ..export.pprof import render
 
         options = parse_qs(query)
-        reader = f"pprof {options.get('reader', [''])[0]}"
+        reader = "" if "whole" in options else _reader_of(options)
         found = [
             one.get_results() if "whole" in options else one.snapshot_delta(reader)
             for one in (live_profilers() if chosen is None else chosen)
@@ -58,3 +61,28 @@ def _answer(profilers: Iterable[Profiler] | None) -> Answer:
         return CONTENT_TYPE, render(found[0] if len(found) == 1 else found[0].merge(*found[1:]))
 
     return answer
+
+
+def _reader_of(options: dict[str, list[str]]) -> str:
+    """Return what a scraper is known by.
+
+    :raises RefusedError: when its name is too long, or there are as many others as there may be.
+    """
+    name = options.get("reader", [""])[0]
+    if len(name) > _LONGEST_NAME:
+        raise RefusedError(
+            "400 Bad Request",
+            f"a reader's name has at most {_LONGEST_NAME} characters: {len(name)}",
+        )
+    if name and name not in _READERS:
+        if len(_READERS) >= _MOST_READERS:
+            raise RefusedError(
+                "403 Forbidden",
+                f"there are {_MOST_READERS} readers, as many as there may be, and what each saw "
+                f"last is kept: {name!r} is not one of them",
+            )
+        _READERS.add(name)
+    return f"pprof {name}"
+
+
+_READERS: set[str] = set()  # named ones, of all apps: what they saw is kept with the profilers

@@ -7,8 +7,10 @@ and its apps our registries.
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import weakref
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 _PORTS = (0, 65_535)
 _QUALITY = "q"
+_MOST_BODY = 1 << 16  # bytes of a request's body that are read to keep its connection
 
 
 class ProfilerCollector(BlockCollector):
@@ -166,12 +169,18 @@ class MetricsServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Serve no more, and free the port. A second time does nothing."""
+        """Serve no more, and free the port. A second time does nothing.
+
+        A scrape that is being answered is answered to its end; connections that wait are closed.
+        """
         if self in _SERVERS:
             _SERVERS.discard(self)
             if self._pid == os.getpid():
                 self._http.shutdown()
                 self._thread.join()
+                self._http.end_connections()
+            else:
+                self._http.leave_connections()
             self._http.server_close()
 
     def __enter__(self) -> MetricsServer:
@@ -189,11 +198,34 @@ class _Http(ThreadingHTTPServer):
 
     def __init__(self, where: tuple[str, int], registry: Collector) -> None:
         self.answer = _answer(registry)
+        self.is_stopped = False
+        self._connections: set[Any] = set()
         if ":" in where[0]:
-            import socket
-
             self.address_family = socket.AF_INET6
         super().__init__(where, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer what comes on a connection, on a thread of its own."""
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """End a connection."""
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def end_connections(self) -> None:
+        """Read no further requests: what waits for one ends."""
+        self.is_stopped = True
+        for connection in list(self._connections):
+            with suppress(OSError):  # it has just ended by itself
+                connection.shutdown(socket.SHUT_RD)
+
+    def leave_connections(self) -> None:
+        """In a forked child: they are the parent's, and end with those that it holds."""
+        for connection in list(self._connections):
+            with suppress(OSError):
+                os.close(connection.detach())
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -203,14 +235,35 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
+        if self.server.is_stopped:
+            self.close_connection = True
+            return
+        if not self._has_read_body(headers):
+            self.close_connection = True
         query = urlsplit(self.path).query
         response = Response(self.server.answer, self.command, query, headers)
+        if self.server.is_stopped:
+            self.close_connection = True
         status, _, reason = response.status.partition(" ")
         self.send_response(int(status), reason)
         for name, value in response.headers:
             self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(response.body)
+
+    def _has_read_body(self, headers: dict[str, str]) -> bool:
+        """Read a request's body, which nobody needs: the next request begins where it ends.
+
+        :returns: whether all of it was read.
+        """
+        length = headers.get("content-length", "0").strip()
+        if "transfer-encoding" in headers or not (length.isascii() and length.isdigit()):
+            return False
+        if len(length) > len(str(_MOST_BODY)) or int(length) > _MOST_BODY:
+            return False
+        return len(self.rfile.read(int(length))) == int(length)
 
     do_GET = do_HEAD = do_POST = _answer  # noqa: N815
 
