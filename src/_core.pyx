@@ -735,13 +735,13 @@ cdef object named_block(Recorder self, take_apart, PyObject** args, Py_ssize_t c
 cdef class _Given:
     """Takes apart what `Recorder.block` is given, as `def` does."""
 
-    def block(self, track, name, tag=None):
+    def block(self, track, name, *, tag=None):
         return track, name, tag
 
 cdef class _GivenByName:
     """The same for the default profiler's."""
 
-    def block(self, name, track=0, tag=None):
+    def block(self, name, track=0, *, tag=None):
         return track, name, tag
 
 cdef extern from "Python.h":
@@ -768,7 +768,7 @@ cdef int add_method(PyMethodDef* method, const char* name, void* function, const
     PyType_Modified(<PyTypeObject*><PyObject*>Recorder)
     return 0
 
-add_method(&recorder_methods[0], "block", <void*>recorder_block, b"""block($self, track, name, tag=None)
+add_method(&recorder_methods[0], "block", <void*>recorder_block, b"""block($self, track, name, *, tag=None)
 --
 
 A context manager that records each pass through its `with` body as a pass of one block.
@@ -779,7 +779,7 @@ and entered again and again, recursively and by many threads at once. tag: what 
 timeline, a short str or an int; where none is kept, it means nothing.
 
 Raises TypeError or ValueError, here and not at `with`, for a track, a name or a tag of another kind.""")
-add_method(&recorder_methods[1], "_block_named", <void*>recorder_block_named, b"""_block_named($self, name, track=0, tag=None)
+add_method(&recorder_methods[1], "_block_named", <void*>recorder_block_named, b"""_block_named($self, name, track=0, *, tag=None)
 --
 
 The same as `block`, for the default profiler. What calls it is the same Python code.""")

@@ -136,16 +136,18 @@ class _Teller:
     """The thread that tells. It is started where somebody begins to watch, never in a pass."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Waiting | threading.Thread] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._lock = threading.RLock()  # of who starts and ends it; no pass takes it
 
     def start(self) -> None:
         """Start it, unless it runs."""
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(
-                target=self._run, args=(self._queue,), name="stichotrope-slow", daemon=True
-            )
-            self._thread.start()
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._queue,), name="stichotrope-slow", daemon=True
+                )
+                self._thread.start()
 
     def put(self, watches: list[Watch], slow: SlowPass) -> None:
         """Have it be told of, in the context that runs now. Takes no lock, and waits for nobody."""
@@ -156,23 +158,28 @@ class _Teller:
         self._queue.put((copy_context(), watches, slow))
 
     @staticmethod
-    def _run(queue: SimpleQueue[_Waiting | None]) -> None:
-        while (found := queue.get()) is not None:
+    def _run(queue: SimpleQueue[_Waiting | threading.Thread]) -> None:
+        this = threading.current_thread()
+        while (found := queue.get()) is not this:
+            if isinstance(found, threading.Thread):  # another that is to end
+                queue.put(found)
+                continue
             context, watches, slow = found
             for watch in watches:
                 context.run(watch.tell, slow)
 
     def finish(self) -> None:
         """Tell of all that waits, and end."""
-        thread, self._thread = self._thread, None
+        with self._lock:
+            thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
-            self._queue.put(None)
+            self._queue.put(thread)
             thread.join(_PATIENCE_S)
 
     def go_on_in_child(self) -> None:
         """Begin with nothing, and with a thread of the child's own."""
         runs, self._thread = self._thread is not None, None
-        self._queue = SimpleQueue()
+        self._queue, self._lock = SimpleQueue(), threading.RLock()
         if runs:
             self.start()
 

@@ -124,10 +124,12 @@ def test_a_program_is_imported_anew_for_each_mode():
     """All of it: each mode has its own marks, and functions that are marked by them."""
     pytest.importorskip("numpy")
     said = (
+        "from types import FunctionType\n"
         "from benchmarks.workloads import _marks, _overhead\n"
+        "kind = lambda one: 'function' if type(one) is FunctionType else 'tracked'\n"
         "package = 'benchmarks.workloads.smc'\n"
         "found = [_overhead.in_mode(package, 'tuner', mode) for mode in _marks.MODES]\n"
-        "print(*(type(one.cost).__name__ + '/' + type(one.simulate).__name__ for one in found))\n"
+        "print(*(kind(one.cost) + '/' + kind(one.simulate) for one in found))\n"
         "print(len({id(one.Swarm) for one in found}), len({id(one.marks) for one in found}))\n"
         "print(*(one.marks.mode for one in found))\n"
     )
