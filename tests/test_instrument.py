@@ -895,6 +895,24 @@ def test_functions_are_tracked_by_patterns_from_inside(project):
         profiler.untrack_code("inside_now:g")
 
 
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_profilers_that_chose_the_same_leave_it_in_any_order(project, first):
+    """Each leaves what the others have put there, also under other names; the last leaves what there was."""
+    project(layers_user="from math import hypot\n")
+    user, bare = importlib.import_module("layers_user"), math.hypot
+    profilers = [Profiler(f"layer {number}") for number in range(3)]
+    for profiler in profilers:
+        profiler.track_code("math:hypot")
+    order = [*profilers[first:], *profilers[:first]]
+    while order:
+        math.hypot(3, 4), user.hypot(3, 4)
+        order.pop(0).untrack_code()
+    math.hypot(3, 4), user.hypot(3, 4)
+    assert math.hypot is user.hypot is bare
+    left = [*profilers[first:], *profilers[:first]]
+    assert [hits(profiler) for profiler in left] == [{"hypot": 2 * n} for n in (1, 2, 3)]
+
+
 def test_a_profiler_that_is_gone_waits_for_no_module(project):
     """What it chose goes with it."""
     project(gone_shop="def f(): pass\n")

@@ -209,9 +209,10 @@ def dump_on_exception(profiler: Recording, dumps: Dumps) -> Callable[[], None]:
     """
     known = ref(profiler)
     before, before_in_thread = sys.excepthook, threading.excepthook
+    is_over = threading.Event()
 
     def write(kind: type[BaseException]) -> None:
-        found = known()
+        found = None if is_over.is_set() else known()
         if found is not None and issubclass(kind, Exception):
             attempt(lambda: dumps.write(found, f"error-{kind.__name__}"), dumps.directory)
 
@@ -226,6 +227,7 @@ def dump_on_exception(profiler: Recording, dumps: Dumps) -> Callable[[], None]:
         write(arguments.exc_type)
 
     def undo() -> None:
+        is_over.set()  # others may have been put over it, and call it
         if sys.excepthook is hook:
             sys.excepthook = before
         if threading.excepthook is hook_in_thread:

@@ -156,7 +156,7 @@ class Instrumentation:
         self._failures: list[str] = []
         self._seen: dict[str, list[str]] = {}  # module → what could be tracked in it
         self._hook: Callable[[str], Callable[[Any], Any]] | None = None
-        self._undo: list[tuple[dict[str, Any], str, Any, Any] | wrapping.Choice] = []
+        self._undo: list[wrapping.Alias | wrapping.Choice] = []
         self._by_code = False
         self._by_code_alone = by_code_alone
         self._codes: list[tuple[ref[CodeType], int | str, str]] = []  # of track and block
@@ -178,14 +178,20 @@ class Instrumentation:
             self._codes.clear()
             if there:
                 _core.stop_tracking_code(self._profiler, there)
+            others = [done for one in _watching() for done in one._undo]
             while self._undo:
-                done = self._undo.pop()
-                if isinstance(done, wrapping.Choice):
-                    done.put_back()
-                    continue
-                namespace, name, tracked, found = done
-                if namespace.get(name) is tracked:
-                    namespace[name] = found
+                self._take_back(self._undo.pop(), others)
+
+    @staticmethod
+    def _take_back(
+        done: wrapping.Alias | wrapping.Choice, others: list[wrapping.Alias | wrapping.Choice]
+    ) -> None:
+        """Put back what stood there, below what others have put there since."""
+        above = [one for one in others if one.found is done.stands and one.place == done.place]
+        for one in above:
+            one.found = done.found
+        if not above:
+            done.put_back()
 
     def names(self) -> list[str]:
         """Return the names of the blocks that patterns have chosen until now."""
@@ -377,7 +383,7 @@ class Instrumentation:
                 found, tracked = replaced.get(id(value), (None, None))
                 if found is value and found is not None:
                     namespace[name] = tracked
-                    self._undo.append((namespace, name, tracked, found))
+                    self._undo.append(wrapping.Alias(namespace, name, found, tracked))
 
     # The main program
 
@@ -433,7 +439,7 @@ class Instrumentation:
             self._track_in(MAIN, patterns, _choices(holder, self._profiler), {})
         tracked = vars(holder)[name]
         if tracked is not made:
-            self._undo.append((vars(module), name, tracked, made))
+            self._undo.append(wrapping.Alias(vars(module), name, made, tracked))
         return tracked
 
     # What is to be said

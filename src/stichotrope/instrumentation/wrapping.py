@@ -339,17 +339,23 @@ class Choice:
 
     :ivar owner: the class or module.
     :ivar attribute: its name there.
-    :ivar found: what stands there.
+    :ivar found: what stood there.
+    :ivar stands: what was put there last.
     :ivar blocks: suffix of each function in it that was chosen → the name of its block.
     """
 
-    __slots__ = ("attribute", "blocks", "found", "owner")
+    __slots__ = ("attribute", "blocks", "found", "owner", "stands")
 
     def __init__(self, owner: Any, attribute: str, found: Any, blocks: dict[str, str]) -> None:
         self.owner = owner
         self.attribute = attribute
-        self.found = found
+        self.found = self.stands = found
         self.blocks = blocks
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """What it shares with each other replacement of the same attribute."""
+        return _place_of(self.owner), self.attribute
 
     def tracked(self, wrap: Wrap) -> Any:
         """Return what is to stand there."""
@@ -362,6 +368,7 @@ class Choice:
 
     def put(self, value: Any) -> None:
         """Set the attribute."""
+        self.stands = value
         if isinstance(self.owner, ModuleType):
             vars(self.owner)[self.attribute] = value
             return
@@ -377,6 +384,38 @@ class Choice:
             self.put(self.found)
         except Exception:
             type.__setattr__(self.owner, self.attribute, self.found)
+
+
+class Alias:
+    """Another name in a module, for something that was replaced.
+
+    :ivar namespace: the module's.
+    :ivar name: the name in it.
+    :ivar found: what stood there.
+    :ivar stands: what was put there.
+    """
+
+    __slots__ = ("found", "name", "namespace", "stands")
+
+    def __init__(self, namespace: dict[str, Any], name: str, found: Any, stands: Any) -> None:
+        self.namespace = namespace
+        self.name = name
+        self.found = found
+        self.stands = stands
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """What it shares with each other replacement of the same name."""
+        return id(self.namespace), self.name
+
+    def put_back(self) -> None:
+        """Set what stood there, unless somebody else has set it since."""
+        if self.namespace.get(self.name) is self.stands:
+            self.namespace[self.name] = self.found
+
+
+def _place_of(owner: Any) -> int:
+    return id(vars(owner) if isinstance(owner, ModuleType) else owner)
 
 
 def check_class(cls: object) -> None:
