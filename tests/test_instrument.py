@@ -904,13 +904,12 @@ def test_profilers_that_chose_the_same_leave_it_in_any_order(project, first):
     for profiler in profilers:
         profiler.track_code("math:hypot")
     order = [*profilers[first:], *profilers[:first]]
+    math.hypot(3, 4), user.hypot(3, 4)
     while order:
-        math.hypot(3, 4), user.hypot(3, 4)
         order.pop(0).untrack_code()
     math.hypot(3, 4), user.hypot(3, 4)
     assert math.hypot is user.hypot is bare
-    left = [*profilers[first:], *profilers[:first]]
-    assert [hits(profiler) for profiler in left] == [{"hypot": 2 * n} for n in (1, 2, 3)]
+    assert [hits(profiler) for profiler in profilers] == [{"hypot": 2}] * 3
 
 
 def test_a_profiler_that_is_gone_waits_for_no_module(project):

@@ -171,9 +171,9 @@ class Instrumentation:
 
     def remove(self) -> None:
         """Put back what was there before, where nobody else has replaced it since."""
-        _unwatch(self)
         self._remove_hook()
         with _LOCK:
+            _unwatch(self)
             there = [code for code in (one() for one, _, _ in self._codes) if code is not None]
             self._codes.clear()
             if there:
