@@ -508,8 +508,8 @@ class Profiler(_core.Recorder):
         made = Instrumentation(self, [Pattern(text, track) for text in patterns])
         if not is_global_enabled():
             return []
-        self._instrumentations.append(made)
         made.install()
+        self._instrumentations.append(made)  # whole, so that another thread may take it away
         for failure in made.failures():
             _warn_of(failure)
         return made.names()
