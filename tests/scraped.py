@@ -38,10 +38,19 @@ SCHEMA: Schema = {
         "positive_delta": (13, "[sint64]"),
         "exemplars": (16, "[Exemplar]"),
     },
+    "Untyped": {"value": (1, "double")},
+    "Quantile": {"quantile": (1, "double"), "value": (2, "double")},
+    "Summary": {
+        "sample_count": (1, "uint64"),
+        "sample_sum": (2, "double"),
+        "quantile": (3, "[Quantile]"),
+    },
     "Metric": {
         "label": (1, "[LabelPair]"),
         "gauge": (2, "Gauge"),
         "counter": (3, "Counter"),
+        "summary": (4, "Summary"),
+        "untyped": (5, "Untyped"),
         "histogram": (7, "Histogram"),
     },
     "MetricFamily": {

@@ -467,20 +467,60 @@ def test_a_histogram_keeps_the_newest_exemplar_of_each_bucket():
 
 
 def test_a_function_may_give_the_labels_of_exemplars_and_its_errors_are_not_the_programs(
-    monkeypatch,
+    monkeypatch, caplog
 ):
-    """What gives the labels of exemplars is asked for each value; when it fails, the value is recorded."""
+    """What gives the labels of exemplars is asked for each value; when it fails, that is logged once."""
     reported: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", reported.append)
     answers = iter([{"trace_id": "a"}, None])
     histogram = Histogram("h", exemplars=lambda: next(answers))
-    for value in (1, 2, 3):
+    for value in (1, 2, 3, 4):
         histogram.observe(value)
     assert [labels for labels, *_ in histogram._exemplars().values()] == [{"trace_id": "a"}]
-    assert histogram._read()[0] == 3
-    assert len(reported) == 1
+    assert histogram._read()[0] == 4
+    assert reported == []
+    (record,) = caplog.records
+    assert "h labels of exemplars failed" in record.message
+    assert record.exc_info[0] is StopIteration
     with pytest.raises(TypeError, match="exemplars"):
         Histogram("h", exemplars=anything(3))
+
+
+BAD_EXEMPLARS = [
+    ({"user": 5}, TypeError),
+    ({5: "user"}, TypeError),
+    ("abc", TypeError),
+    ([("a", "b")], TypeError),
+    (3, TypeError),
+    ({"a-b": "x"}, ValueError),
+    ({"": "x"}, ValueError),
+    ({"1a": "x"}, ValueError),
+    ({"é": "x"}, ValueError),
+    ({"a": "x" * 128}, ValueError),
+]
+
+
+@pytest.mark.parametrize(("labels", "error"), BAD_EXEMPLARS)
+def test_an_exemplar_that_cannot_be_written_is_refused_or_left_out(labels, error, caplog):
+    """Where the program gives it, it is an error and nothing is recorded; a function's is left out."""
+    registry = MetricRegistry()
+    given = Histogram("given", exemplars=True, registry=registry)
+    with pytest.raises(error, match="exemplar"):
+        given.observe(0.1, exemplar=anything(labels))
+    asked = Histogram("asked", exemplars=anything(lambda: labels), registry=registry)
+    asked.observe(0.1)
+    assert (given.summary()["count"], asked.summary()["count"]) == (0, 1)
+    assert (given._exemplars(), asked._exemplars()) == ({}, {})
+    assert len(caplog.records) == 1
+    assert len(list(openmetrics(render_openmetrics(registry.collect())))) == 2
+
+
+def test_an_exemplar_may_be_as_long_as_openmetrics_has_it():
+    """128 characters of names and values are kept, whatever characters they are."""
+    histogram = Histogram("h", exemplars=True)
+    labels = {"trace_id": "ä" * 60, "b": "x" * 59}
+    histogram.observe(1, labels)
+    assert [kept for kept, *_ in histogram._exemplars().values()] == [labels]
 
 
 # Timers

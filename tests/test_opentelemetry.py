@@ -88,6 +88,7 @@ def test_metrics_and_blocks_are_exported_under_the_programs_resource():
         3,
         11.5,
     )
+    assert (sizes.min, sizes.max) == (0.5, 6)
     assert found["size_bytes"].unit == "By"
     (block,) = found["stichotrope_block_duration_seconds"].data.data_points
     assert block.attributes == {"profiler": "shop", "track": "db", "block": "query"}
@@ -95,6 +96,17 @@ def test_metrics_and_blocks_are_exported_under_the_programs_resource():
     assert (block.count, block.min, block.max) == (4, own.min_time_ns / 1e9, own.max_time_ns / 1e9)
     assert block.sum == own.sum_time_ns / 1e9
     assert found["stichotrope_block_passes"].data.data_points[0].value == 4
+
+
+def test_a_histogram_of_fixed_buckets_has_its_least_and_greatest_by_labels():
+    """Least and greatest are those of each series, below 0 too, and left out where there is no value."""
+    histogram = Histogram("h", "", ["a"], buckets=(1, 2))
+    for value in (-3, -7):
+        histogram.labels("x").observe(value)
+    histogram.labels("y")
+    (metric,) = points(histogram.collect())
+    found = {point.attributes["a"]: (point.min, point.max) for point in metric.data.data_points}
+    assert found == {"x": (-7, -3), "y": (None, None)}
 
 
 @pytest.mark.parametrize(("scale", "most"), [(5, 0.043), (4, 0.054), (0, 1.05)])

@@ -14,6 +14,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
@@ -214,6 +215,144 @@ def test_protobuf_holds_what_the_text_does_and_native_histograms(registry):
     positive = scraped.buckets(wide.positive_span, wide.positive_delta)
     assert list(positive.values()) == [1, 1]
     assert wide.bucket[-1].cumulative_count == 4
+
+
+def test_a_figure_is_what_its_family_is_whatever_it_is_called():
+    """A gauge or a histogram with the ending of a counter, and the other way round, have their own figures."""
+    registry = MetricRegistry()
+    Gauge("mem_total", registry=registry).set(5)
+    Gauge("a_bucket", "", ["quantile_"], registry=registry).labels("x").set(6)
+    Histogram("sizes_total", registry=registry).observe(7)
+    Counter("requests_sum", registry=registry).inc(8)
+    found = scraped.families(exposition(registry, NATIVE)[1])
+    assert (found["mem_total"].type, found["mem_total"].metric[0].gauge.value) == (1, 5)
+    assert found["a_bucket"].metric[0].gauge.value == 6
+    assert found["sizes_total"].metric[0].histogram.sample_sum == 7
+    assert found["requests_sum_total"].metric[0].counter.value == 8
+    assert samples(registry.expose())["mem_total", ()] == 5
+
+
+def of_prometheus_client() -> prometheus_client.CollectorRegistry:
+    """A registry with each kind of metric that the library has."""
+    theirs = prometheus_client.CollectorRegistry()
+    prometheus_client.Counter("c", "C.", registry=theirs).inc(2, {"trace_id": "a"})
+    prometheus_client.Gauge("g_total", "G.", ["a"], registry=theirs).labels('x"').set(3)
+    prometheus_client.Histogram("h", "H.", buckets=(1, 2), registry=theirs).observe(1.5)
+    prometheus_client.Summary("s", "S.", ["a"], registry=theirs).labels("y").observe(4)
+    prometheus_client.Info("i", "I.", registry=theirs).info({"version": "1"})
+    prometheus_client.Enum("e", "E.", states=["on", "off"], registry=theirs).state("off")
+    return theirs
+
+
+@pytest.mark.parametrize("accept", ["", CLASSIC, NATIVE])
+def test_what_prometheus_client_collects_is_written_in_each_format(accept, caplog):
+    """Each kind that the library has, also those that are not ours, is there with its figures."""
+    registry = MetricRegistry()
+    registry.register(anything(of_prometheus_client()))
+    _, body = exposition(registry, accept)
+    if accept == NATIVE:
+        found = scraped.families(body)
+        assert found["c_total"].metric[0].counter.value == 2
+        assert found["g_total"].metric[0].gauge.value == 3
+        summary = found["s"].metric[0].summary
+        assert (found["s"].type, summary.sample_count, summary.sample_sum) == (2, 1, 4)
+        histogram = found["h"].metric[0].histogram
+        assert (histogram.sample_count, histogram.sample_sum) == (1, 1.5)
+        assert [bucket.cumulative_count for bucket in histogram.bucket] == [0, 1, 1]
+        assert found["i_info"].metric[0].gauge.value == 1
+        assert [one.gauge.value for one in found["e"].metric] == [0, 1]
+    else:
+        parse = openmetrics if accept else text_string_to_metric_families
+        read = {
+            (one.name, tuple(one.labels.values())): one.value
+            for family in parse(body.decode())
+            for one in family.samples
+        }
+        assert read["c_total", ()] == 2
+        assert read["g_total", ('x"',)] == 3
+        assert (read["s_count", ("y",)], read["s_sum", ("y",)]) == (1, 4)
+        assert (read["h_bucket", ("2.0",)], read["h_count", ()]) == (1, 1)
+        assert (read["i_info", ("1",)], read["e", ("on",)], read["e", ("off",)]) == (1, 0, 1)
+    assert caplog.records == []
+
+
+class Gives:
+    """Collects what it is given."""
+
+    def __init__(self, *families: Any) -> None:
+        self.families = families
+
+    def collect(self) -> list[Any]:
+        """Return it."""
+        return list(self.families)
+
+
+def a_family(value: Any = 1, name: Any = "bad", kind: str = "gauge", **labels: Any) -> Any:
+    """A family that may not be one that can be written."""
+    family = prometheus_client.Metric("bad", "B.", kind)
+    family.name = name
+    family.add_sample("bad", labels, value)
+    return family
+
+
+@pytest.mark.parametrize("accept", ["", CLASSIC, NATIVE])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        5,
+        None,
+        a_family("5"),
+        a_family(None),
+        a_family(name="a b"),
+        a_family(name=None),
+        a_family(label=5),
+        a_family(**{"a-b": "x"}),
+    ],
+    ids=repr,
+)
+def test_a_collector_whose_families_cannot_be_written_leaves_the_others(
+    registry, accept, bad, caplog
+):
+    """What cannot be written is left out, logged and counted; the rest of the same collector stays."""
+    registry.register(Gives(bad, a_family(3, name="bad")))
+    body = exposition(registry, accept)[1]
+    if accept == NATIVE:
+        found = scraped.families(body)
+        assert found["level"].metric[0].gauge.value == -1.5
+        assert found["bad"].metric[0].gauge.value == 3
+        assert found["stichotrope_collector_errors_total"].metric[0].counter.value == 1
+    else:
+        text = body.decode()
+        assert "level -1.5" in text
+        assert "\nbad 3.0\n" in text.replace("bad 3\n", "bad 3.0\n")
+        assert "stichotrope_collector_errors_total 1" in text
+    assert len(caplog.records) == 1
+
+
+def test_figures_of_other_types_are_written_as_numbers():
+    """What is a number and is no int or float, is written as one."""
+    registry = MetricRegistry()
+    registry.register(Gives(a_family(Fraction(1, 2)), a_family(True, name="bad")))
+    assert "bad 0.5\n" in registry.expose()
+    assert "bad 1.0\n" in registry.expose()
+
+
+def test_a_request_that_cannot_be_answered_is_an_error_in_a_sentence(registry, caplog):
+    """The server and the apps answer with status 500 and what happened, and go on."""
+
+    class Broken(MetricRegistry):
+        """Fails where nothing of ours catches it."""
+
+        def collect(self) -> Any:
+            """Fail."""
+            raise KeyError("some key")
+
+    with start_metrics_server(0, collectors=[registry]) as server:
+        server._http.answer = lambda query, headers: exposition(Broken())
+        status, _, body = fetch(f"http://127.0.0.1:{server.port}/metrics")
+        assert (status, b"KeyError: 'some key'" in body) == (500, True)
+        assert fetch(f"http://127.0.0.1:{server.port}/metrics", "HEAD")[0] == 500
+    assert len(caplog.records) == 2
 
 
 def test_native_buckets_are_written_in_spans_that_read_back_as_they_were():

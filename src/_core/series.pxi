@@ -1,6 +1,10 @@
 # Series, as a program holds them: counters, gauges, histograms, and what times into one.
 
+from collections.abc import Mapping as _Mapping
 from time import time as _now
+
+cdef enum:
+    LONGEST_EXEMPLAR = 128     # characters of all names and values, as OpenMetrics limits it
 
 cdef double as_double(value) except? -1.0:
     """A number as a double; what only converts to one when asked by name, such as a text, is none."""
@@ -42,6 +46,24 @@ cdef inline int add_amount(Cell* cell, PyObject* amount) except -1:
             return 0
     return add_slowly(cell, <object>amount)
 
+
+cdef dict checked_exemplar(labels):
+    """The labels of an exemplar, as OpenMetrics has them: https://prometheus.io/docs/specs/om/open_metrics_spec/."""
+    cdef Py_ssize_t length = 0
+    cdef dict found
+    if not isinstance(labels, _Mapping):
+        raise TypeError(f"the labels of an exemplar are a dict of texts, not {labels!r} of type {type(labels).__name__}")
+    found = dict(labels)
+    for name, text in found.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise TypeError(f"the labels of an exemplar are texts under names, not {name!r}: {text!r}")
+        if not name.isascii() or not name.isidentifier():
+            raise ValueError(f"a label of an exemplar is named by letters, digits and _, and begins with no digit, not {name!r}")
+        length += len(<str>name) + len(<str>text)
+    if length > LONGEST_EXEMPLAR:
+        raise ValueError(f"names and values of an exemplar's labels have at most {LONGEST_EXEMPLAR} characters in all, "
+                         f"and these have {length}")
+    return found
 
 cdef bint series_are_kept = False
 
@@ -269,6 +291,7 @@ cdef class HistogramSeries(Series):
     cdef uint32_t bound_count
     cdef uint64_t shape
     cdef object sampler
+    cdef bint sampler_failed   # that was said
     cdef dict exemplars
 
     def __init__(self, str name, dict label_values, tuple label_names=(), tuple bounds=(), bint exemplars=False, sampler=None):
@@ -303,16 +326,24 @@ cdef class HistogramSeries(Series):
 
     cdef void sample(self, double value) noexcept:
         """Keeps the value as an exemplar if there are labels for it. What gives them has no error that is the
-        program's: it goes to `sys.unraisablehook`."""
-        labels = self.sampler()
-        if labels is not None:
-            self.keep_exemplar(value, labels)
+        program's: it is logged once, and the exemplar left out."""
+        try:
+            labels = self.sampler()
+            if labels is not None:
+                self.keep_exemplar(value, checked_exemplar(labels))
+        except Exception as error:
+            if not self.sampler_failed:
+                self.sampler_failed = True
+                self.say_failed(error)
 
-    cdef int keep_exemplar(self, double value, labels) except -1:
-        if self.exemplars is None:
-            raise ValueError(f"{self.name} keeps no exemplars: it was made without exemplars=True")
-        self.exemplars[self.bucket(value)] = (dict(labels), value, _now())
-        return 0
+    cdef void say_failed(self, error) noexcept:
+        import logging
+        logging.getLogger("stichotrope").warning(
+            "the function that gives %s labels of exemplars failed, as it may again without a word; "
+            "the values are recorded", self.name, exc_info=error)
+
+    cdef void keep_exemplar(self, double value, dict labels) noexcept:
+        self.exemplars[self.bucket(value)] = (labels, value, _now())
 
     cdef uint64_t bucket(self, double value) noexcept:
         if self.bounds != NULL:
@@ -323,20 +354,29 @@ cdef class HistogramSeries(Series):
         """Records a value.
 
         value: a number; neither infinite nor NaN, which would be in every sum from then on. exemplar: labels that say
-        more of this one, a dict of texts, where the histogram keeps exemplars.
+        more of this one, a dict of texts of at most 128 characters in all, where the histogram keeps exemplars.
 
-        Raises ValueError for those, TypeError for what is no number.
+        Raises ValueError for those, TypeError for what is no number; both for labels that OpenMetrics does not take.
+        Then nothing is recorded.
         """
         cdef double number
+        cdef dict labels = None
         if ST_LIKELY(PyFloat_CheckExact(<PyObject*>value)):
             number = PyFloat_AS_DOUBLE(<PyObject*>value)
         else:
             number = as_double(value)
         if ST_UNLIKELY(not isfinite(number)):
             raise ValueError(f"{self.name} takes finite numbers, not {value!r}")
-        self.record(number, 0, False)
         if ST_UNLIKELY(exemplar is not None):
-            self.keep_exemplar(number, exemplar)
+            labels = self.checked_for(exemplar)
+        self.record(number, 0, False)
+        if ST_UNLIKELY(labels is not None):
+            self.keep_exemplar(number, labels)
+
+    cdef dict checked_for(self, exemplar):
+        if self.exemplars is None:
+            raise ValueError(f"{self.name} keeps no exemplars: it was made without exemplars=True")
+        return checked_exemplar(exemplar)
 
     def _restart(self):
         Series._restart(self)

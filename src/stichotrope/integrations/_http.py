@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 
     # From the query and the headers, by their names in lower case, to a content type and a body.
     Answer = Callable[[str, dict[str, str]], tuple[str, bytes]]
+
+
+_log = logging.getLogger("stichotrope")
 
 
 class RefusedError(Exception):
@@ -42,11 +46,7 @@ class Response:
             self.headers = [("Allow", "GET, HEAD"), ("Content-Type", "text/plain")]
             self.headers.append(("Content-Length", "0"))
             return
-        try:
-            kind, body = answer(query, headers)
-        except RefusedError as refusal:
-            self.status = refusal.status
-            kind, body = "text/plain; charset=utf-8", f"{refusal}\n".encode("utf-8", "replace")
+        kind, body = self._answered(answer, query, headers)
         self.headers = [("Content-Type", kind), ("Vary", "Accept, Accept-Encoding")]
         is_packed = body[:2] == b"\x1f\x8b"
         if not is_packed and _takes_gzip(headers.get("accept-encoding", "")):
@@ -54,6 +54,19 @@ class Response:
             self.headers.append(("Content-Encoding", "gzip"))
         self.headers.append(("Content-Length", str(len(body))))
         self.body = b"" if method == "HEAD" else body
+
+    def _answered(self, answer: Answer, query: str, headers: dict[str, str]) -> tuple[str, bytes]:
+        """Return content type and body: those of a sentence where it refuses or fails."""
+        try:
+            return answer(query, headers)
+        except RefusedError as refusal:
+            self.status = refusal.status
+            return "text/plain; charset=utf-8", f"{refusal}\n".encode("utf-8", "replace")
+        except Exception as error:
+            _log.exception("a request could not be answered: ?%s", query)
+            self.status = "500 Internal Server Error"
+            said = f"this could not be answered: {type(error).__name__}: {error}\n"
+            return "text/plain; charset=utf-8", said.encode("utf-8", "replace")
 
 
 def _takes_gzip(accepted: str) -> bool:

@@ -262,7 +262,9 @@ def _explicit(family: Family, now: int) -> list[HistogramDataPoint]:
         elif sample.name.endswith("_sum"):
             one["sum"] = sample.value
     found = []
-    for one in series.values():
+    for key, one in series.items():
+        # The exporters leave out what is None: that is not known, or there are no values.
+        least, greatest = family.extremes.get(key, (None, None))
         counts = [n - before for before, n in zip([0, *one["counts"]], one["counts"], strict=False)]
         found.append(
             HistogramDataPoint(
@@ -273,8 +275,8 @@ def _explicit(family: Family, now: int) -> list[HistogramDataPoint]:
                 sum=one["sum"],
                 bucket_counts=counts,
                 explicit_bounds=one["bounds"][:-1],
-                min=0.0,
-                max=0.0,
+                min=least,
+                max=greatest,
             )
         )
     return found

@@ -44,6 +44,8 @@ class BlockCollector:
     :raises ValueError: when the bounds do not rise.
     """
 
+    gives_checked = True
+
     def __init__(
         self,
         results: Callable[[], Iterable[ProfilerResults]],

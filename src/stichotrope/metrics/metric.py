@@ -41,6 +41,7 @@ class Metric:
     _told: list[Callable[[Metric, Any], object]]
 
     kind = ""  # as Prometheus calls it
+    gives_checked = True
 
     def _begin(self, description: object, max_series: int, registry: MetricRegistry | None) -> None:
         if not isinstance(description, str):
@@ -407,6 +408,8 @@ class Histogram(Metric, _core.HistogramSeries):
         figures = Figures(series)
         counts, classic, labels = figures.counts, self._classic, series.label_values
         exemplars = self._exemplars_of(series)
+        if figures.count:
+            family.extremes[tuple(labels.items())] = figures.min, figures.max
         if isinstance(counts, dict):
             sizes = in_order(counts)
             some, extremes = tuple(exemplars.values()), (figures.min, figures.max)

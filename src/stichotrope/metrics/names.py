@@ -50,3 +50,19 @@ def checked_label_names(names: Iterable[object], reserved: Iterable[str] = ()) -
     if len(set(checked)) < len(checked):
         raise ValueError(f"the labels of a metric must differ, and these do not: {list(checked)}")
     return checked
+
+
+def is_metric_name(name: object) -> bool:
+    """Return whether a metric may be called so.
+
+    :param name: anything.
+    """
+    return isinstance(name, str) and _METRIC.fullmatch(name) is not None
+
+
+def is_label_name(name: object) -> bool:
+    """Return whether a label may be called so.
+
+    :param name: anything.
+    """
+    return isinstance(name, str) and _LABEL.fullmatch(name) is not None

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 CONTENT_TYPE = (
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 )
-_KINDS = {"counter": 0, "gauge": 1, "histogram": 4}
-_COUNTER, _GAUGE, _HISTOGRAM = 3, 2, 7  # the fields of a Metric
+_KINDS = {"counter": 0, "gauge": 1, "summary": 2, "unknown": 3, "histogram": 4}
+# The fields of a Metric.
+_FIGURES = {"counter": 3, "gauge": 2, "unknown": 5}
+_SUMMARY, _HISTOGRAM = 4, 7
 _FURTHEST = 2  # empty buckets that are written out, rather than begin another span
 
 
@@ -42,17 +44,39 @@ def _text(field: int, text: str) -> bytes:
 def _family(family: Family) -> bytes:
     name = family.name + ("_total" if family.type == "counter" else "")
     head = _text(1, name) + _text(2, family.documentation) + integer(3, _KINDS[family.type])
-    metrics = _histograms(family) if family.type == "histogram" else map(_simple, family.samples)
-    return head + b"".join(sized(4, metric) for metric in metrics)
+    return head + b"".join(sized(4, metric) for metric in _metrics(family))
+
+
+def _metrics(family: Family) -> list[bytes]:
+    if family.type == "histogram":
+        return _histograms(family)
+    if family.type == "summary":
+        return _summaries(family)
+    field = _FIGURES[family.type]
+    return [
+        _labels(sample.labels.items()) + sized(field, double(1, sample.value))
+        for sample in family.samples
+    ]
 
 
 def _labels(labels: Iterable[tuple[str, str]]) -> bytes:
     return b"".join(sized(1, _text(1, name) + _text(2, value)) for name, value in labels)
 
 
-def _simple(sample: Sample) -> bytes:
-    field = _COUNTER if sample.name.endswith("_total") else _GAUGE
-    return _labels(sample.labels.items()) + sized(field, double(1, sample.value))
+def _summaries(family: Family) -> list[bytes]:
+    """Return each series of a summary as one message."""
+    found: dict[tuple[tuple[str, str], ...], bytes] = {}
+    for sample in family.samples:
+        labels = tuple(pair for pair in sample.labels.items() if pair[0] != "quantile")
+        if "quantile" in sample.labels:
+            quantile = double(1, float(sample.labels["quantile"])) + double(2, sample.value)
+            part = sized(3, quantile)
+        elif sample.name.endswith("_count"):
+            part = integer(1, int(sample.value))
+        else:
+            part = double(2, sample.value)
+        found[labels] = found.get(labels, b"") + part
+    return [_labels(labels) + sized(_SUMMARY, parts) for labels, parts in found.items()]
 
 
 def _histograms(family: Family) -> list[bytes]:

@@ -6,6 +6,7 @@ import logging
 
 from .. import _core
 from ..config import checks
+from .checked import checked_families
 from .metric import Metric
 from .samples import Family
 from .text import render
@@ -32,6 +33,8 @@ class MetricRegistry:
     `expose` gives them as text. What `prometheus_client` has takes it for a registry of its own:
     ``generate_latest(registry)``, ``make_wsgi_app(registry)``.
     """
+
+    gives_checked = True  # families that need no other look
 
     __slots__ = ("__weakref__", "_by_name", "_collectors", "_failed", "_said", "_watchers")
 
@@ -109,17 +112,11 @@ class MetricRegistry:
     def collect(self) -> Iterator[Family]:
         """Yield the families of all that is registered.
 
-        What raises is left out, logged, and counted in ``stichotrope_collector_errors_total``,
-        which is there once it has happened.
+        What raises, or gives what cannot be written, is left out, logged, and counted in
+        ``stichotrope_collector_errors_total``, which is there once it has happened.
         """
         for collector in list(self._collectors.values()):
-            try:
-                families = list(collector.collect())
-            except Exception:
-                self._failed.inc()
-                _log.exception("a collector failed, and its metrics are left out: %r", collector)
-                continue
-            yield from families
+            yield from self._collected(collector)
         if self._failed.value:
             yield _counted(
                 self._failed.name, "Collectors that failed when asked.", self._failed.value
@@ -129,6 +126,26 @@ class MetricRegistry:
                 _log.warning("%s: %s until now", text.rstrip("."), f"{count:,}")
                 self._said[name] = count
             yield _counted(name, text, count)
+
+    def _collected(self, collector: Collector) -> Iterator[Family]:
+        """Yield what one collector gives, as far as it can be written."""
+        try:
+            families = list(collector.collect())
+        except Exception:
+            self._failed.inc()
+            _log.exception("a collector failed, and its metrics are left out: %r", collector)
+            return
+        if getattr(collector, "gives_checked", False):
+            yield from families
+            return
+        for family in families:
+            try:
+                checked = list(checked_families(family))
+            except Exception:
+                self._failed.inc()
+                _log.exception("what %r gave cannot be written, and is left out", collector)
+            else:
+                yield from checked
 
     def restricted_registry(self, names: Iterable[str]) -> Restricted:
         """Return what collects only some samples, as scrapes with ``name[]`` ask for.

@@ -92,13 +92,15 @@ class Family:
 
     :ivar name: its name; that of a counter without ``_total``.
     :ivar documentation: what it is, in a sentence.
-    :ivar type: "counter", "gauge" or "histogram".
+    :ivar type: "counter", "gauge" or "histogram"; "summary" and "unknown" of other libraries.
     :ivar unit: always empty; a place that `prometheus_client` looks at.
     :ivar samples: its samples.
     :ivar natives: of a histogram: (labels, histogram in exponential buckets) of each series.
+    :ivar extremes: of a histogram: the pairs of the labels of a series → its least and greatest
+        value, of those where they are known.
     """
 
-    __slots__ = ("documentation", "name", "natives", "samples", "type", "unit")
+    __slots__ = ("documentation", "extremes", "name", "natives", "samples", "type", "unit")
 
     def __init__(self, name: str, documentation: str, kind: str) -> None:
         self.name = name
@@ -107,6 +109,7 @@ class Family:
         self.unit = ""
         self.samples: list[Sample] = []
         self.natives: list[tuple[dict[str, str], Native]] = []
+        self.extremes: dict[tuple[tuple[str, str], ...], tuple[float, float]] = {}
 
     def add(
         self,

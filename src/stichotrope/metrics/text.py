@@ -39,6 +39,8 @@ def _lines(family: Family, openmetrics: bool = False) -> Iterator[str]:
     name, kind = family.name, family.type
     if kind == "counter" and not openmetrics:
         name += "_total"
+    if kind == "unknown" and not openmetrics:
+        kind = "untyped"
     text = _escaped(family.documentation, quotes=openmetrics)
     yield f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
     for sample in family.samples:
