@@ -54,7 +54,7 @@ def checked_families(family: Any) -> Iterator[Family]:
             whole.samples.append(one)
         else:
             other = others.setdefault(one.name, Family(one.name, whole.documentation, "gauge"))
-            other.samples.append(one._replace(exemplar=None))
+            other.samples.append(Sample(one.name, one.labels, one.value))
     if endings and (whole.samples or not others):
         yield whole
     yield from others.values()
