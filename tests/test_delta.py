@@ -99,55 +99,6 @@ def test_a_delta_is_what_happened_since_the_same_reader_asked(manual):
         profiler.snapshot_delta(anything(3))
 
 
-class Asking(Profiler):
-    """A profiler in which something happens while its results are read."""
-
-    def get_results(self, thread: int | None = None) -> Any:
-        """Return the results after something has happened."""
-        found = super().get_results(thread)
-        meanwhile.pop()() if meanwhile else None
-        return found
-
-
-meanwhile: list[Any] = []
-
-
-def test_what_one_reader_is_told_on_several_threads_adds_up_to_the_run():
-    """Two threads that ask at the same moment, for one reader, are not told the same passes twice."""
-    profiler = Asking("d")
-    block = profiler.block(0, "b")
-    both = threading.Barrier(2)
-    found: list[int] = []
-
-    def ask() -> None:
-        found.append(sum(hits for hits, *_ in figures(profiler.snapshot_delta("r")).values()))
-
-    for times in (5, 7):
-        for _ in range(times):
-            with block:
-                pass
-        meanwhile[:] = [lambda: both.wait(60)] * 2
-        threads = [threading.Thread(target=ask) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert sorted(found) == [0, 0, 5, 7]
-
-
-def test_a_signal_handler_that_asks_while_it_is_asked_is_told_nothing_twice():
-    """What asks in the midst of asking, as a signal handler may, neither waits nor counts twice."""
-    profiler = Asking("d")
-    with profiler.block(0, "b"):
-        pass
-    inner: list[Any] = []
-    meanwhile[:] = [lambda: inner.append(profiler.snapshot_delta("r"))]
-    outer = profiler.snapshot_delta("r")
-    assert figures(inner[0])["b"][0] == 1
-    assert figures(outer) == {}
-    assert meanwhile == []
-
-
 def test_the_deltas_of_a_run_add_up_to_it(manual):
     """Whatever is open when one is taken, deltas add up to the results, on several threads."""
     profiler = Profiler("d")
