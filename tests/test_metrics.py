@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import gc
 import math
 import os
@@ -450,6 +451,35 @@ def test_classic_buckets_of_a_log_linear_histogram_rise_and_end_with_the_count()
     assert sum(in_bounds(histogram._read()[5], (0.0,))) == 4000
 
 
+def test_what_is_equal_to_a_bound_is_below_it():
+    """As in fixed buckets, whatever the bounds are: on the edge of a log-linear bucket, or within one."""
+    bounds = (-5.0, -1.0, -0.3, 0.0, 0.005, 0.1, 0.3, 1.0, 2.0, 2.5, 5.0, 7.77, 10.0, 1e300)
+    for value in (*bounds, *DEFAULT_BUCKETS):
+        wide, fixed = Histogram("w", classic_buckets=bounds), Histogram("f", buckets=bounds)
+        for one in (wide, fixed):
+            one.observe(value)
+        found = [
+            [one.value for one in made.collect()[0].samples if one.name.endswith("_bucket")]
+            for made in (wide, fixed)
+        ]
+        assert found[0] == found[1], value
+
+
+def test_a_value_is_never_counted_far_from_its_bound():
+    """A value that lies further from a bound than a bucket is wide is on the right side of it."""
+    rng = random.Random(8)
+    for _ in range(2000):
+        value, bound = (
+            rng.choice([-1, 1]) * math.ldexp(rng.uniform(0.5, 1), rng.randint(-3, 3))
+            for _ in range(2)
+        )
+        if abs(value - bound) <= abs(value) / 16:
+            continue
+        histogram = Histogram("h")
+        histogram.observe(value)
+        assert in_bounds(histogram._read()[5], (bound,)) == [value <= bound, value > bound]
+
+
 def test_a_histogram_keeps_the_newest_exemplar_of_each_bucket():
     """With exemplars, the newest value with labels is kept in each bucket, and exposed where they are known."""
     registry = MetricRegistry()
@@ -521,6 +551,26 @@ def test_an_exemplar_may_be_as_long_as_openmetrics_has_it():
     labels = {"trace_id": "ä" * 60, "b": "x" * 59}
     histogram.observe(1, labels)
     assert [kept for kept, *_ in histogram._exemplars().values()] == [labels]
+
+
+class Method(str, enum.Enum):  # noqa: UP042 - it differs from StrEnum in what str() makes of it
+    """Texts that str() makes other texts of."""
+
+    GET = "get"
+
+
+@pytest.mark.parametrize("order", [[Method.GET, "get"], ["get", Method.GET]])
+def test_a_label_that_is_a_text_is_that_text_whatever_came_first(order):
+    """A member of an enumeration of texts is its value, by whatever it was asked for before."""
+    counter = Counter("c", "", ["method"])
+    for value in order:
+        counter.labels(value).inc()
+        counter.labels(method=value).inc()
+    assert [(one.label_values, one.value) for one in counter.series()] == [({"method": "get"}, 4)]
+    histogram = Histogram("h", exemplars=True)
+    histogram.observe(1, {"method": Method.GET})
+    ((labels, *_),) = histogram._exemplars().values()
+    assert (str(labels["method"]), type(labels["method"])) == ("get", str)
 
 
 # Timers

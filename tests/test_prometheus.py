@@ -653,6 +653,29 @@ def test_apps_of_prometheus_client_take_our_registry(registry):
     assert samples(body.decode()) == {("level", ()): -1.5}
 
 
+@pytest.mark.parametrize("describes", [True, False])
+def test_a_registry_of_prometheus_client_finds_our_samples_by_name(registry, describes):
+    """Single samples of what is registered with the library, blocks that are entered later included."""
+    theirs = prometheus_client.CollectorRegistry(auto_describe=describes)
+    profiler = Profiler("p")
+    theirs.register(anything(registry))
+    theirs.register(anything(ProfilerCollector([profiler])))
+    with profiler.block(0, "b") as block:
+        block.add_bytes(7)
+    app = prometheus_client.make_wsgi_app(theirs)
+
+    def found(name: str) -> list[float]:
+        return list(samples(call_wsgi(app, QUERY_STRING=f"name[]={name}")[2].decode()).values())
+
+    assert found("jobs_total") == [3]
+    assert found("level") == [-1.5]
+    assert found("fixed_sum") == [5.5]
+    assert found("stichotrope_block_passes_total") == [1]
+    assert found("stichotrope_block_bytes_total") == [7]
+    assert found("stichotrope_block_duration_seconds_count") == [1]
+    assert found("unknown") == []
+
+
 def test_by_default_all_profilers_and_the_default_registry_are_served():
     """Without collectors, what is served is the default registry and whatever profilers there are."""
     app = make_wsgi_app()

@@ -349,6 +349,11 @@ cdef inline void add_whole(Cell* cell, uint64_t amount) noexcept nogil:
     else:
         st_store_double(&cell.sum, cell.sum + <double>amount)
 
+cdef inline uint64_t wide_bucket(double value) noexcept nogil:
+    """The log-linear bucket of a value, which holds its upper bound and not its lower one, as those of Prometheus do.
+    Below 0 that is so of the bits themselves."""
+    return (st_bits_of(value + 0.0) - (value > 0)) >> VALUE_BITS  # of two zeroes one
+
 cdef inline bint add_value(Cell* cell, const double* bounds, uint32_t bound_count, double value,
                            uint64_t ticks, bint is_ticks) noexcept nogil:
     """Records one value of a histogram: it is added to the sum, or its ticks are. False when there is no memory."""
@@ -357,7 +362,7 @@ cdef inline bint add_value(Cell* cell, const double* bounds, uint32_t bound_coun
     if bounds != NULL:
         count = words_of(cell) + bucket_of(bounds, bound_count, value)
     else:
-        bits = st_bits_of(value + 0.0) >> VALUE_BITS  # of two zeroes one
+        bits = wide_bucket(value)
         count = page_counts(cell, bits >> 4)
         if ST_UNLIKELY(count == NULL):
             return False

@@ -53,13 +53,14 @@ cdef dict checked_exemplar(labels):
     cdef dict found
     if not isinstance(labels, _Mapping):
         raise TypeError(f"the labels of an exemplar are a dict of texts, not {labels!r} of type {type(labels).__name__}")
-    found = dict(labels)
-    for name, text in found.items():
+    found = {}
+    for name, text in dict(labels).items():
         if not isinstance(name, str) or not isinstance(text, str):
             raise TypeError(f"the labels of an exemplar are texts under names, not {name!r}: {text!r}")
         if not name.isascii() or not name.isidentifier():
             raise ValueError(f"a label of an exemplar is named by letters, digits and _, and begins with no digit, not {name!r}")
         length += len(<str>name) + len(<str>text)
+        found[str.__str__(name)] = str.__str__(text)  # of an enumeration, the value
     if length > LONGEST_EXEMPLAR:
         raise ValueError(f"names and values of an exemplar's labels have at most {LONGEST_EXEMPLAR} characters in all, "
                          f"and these have {length}")
@@ -348,7 +349,7 @@ cdef class HistogramSeries(Series):
     cdef uint64_t bucket(self, double value) noexcept:
         if self.bounds != NULL:
             return bucket_of(self.bounds, self.bound_count, value)
-        return st_bits_of(value + 0.0) >> VALUE_BITS
+        return wide_bucket(value)
 
     def observe(self, value, exemplar=None):
         """Records a value.
@@ -391,7 +392,8 @@ cdef class HistogramSeries(Series):
         """(values, ticks, sum, least, greatest, counts) of all threads.
 
         What was timed is in the ticks, what was observed in the sum. Counts are a list, the last for what is beyond
-        the greatest bound, or {the upper 16 bits of the doubles in a bucket: count}.
+        the greatest bound, or {a log-linear bucket: count}; its number is the upper 16 bits of the double next to each of its values,
+        nearer to 0 where they are above it.
         """
         cdef Tally tally
         cdef uint64_t i

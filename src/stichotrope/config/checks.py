@@ -77,6 +77,11 @@ def check_size(function: object, what: str) -> None:
         )
 
 
+def plain_text(value: object) -> str:
+    """Return a text as an exact str: of a member of an enumeration, the value. Of others, str()."""
+    return str.__str__(value) if isinstance(value, str) else str(value)
+
+
 def shown(value: object) -> str:
     """Return how an error names what was given."""
     return f"{value!r} of type {type(value).__name__}"

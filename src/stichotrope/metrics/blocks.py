@@ -60,6 +60,14 @@ class BlockCollector:
         """The names that are its own in a registry."""
         return (_PREFIX,)
 
+    def describe(self) -> list[Family]:
+        """Return all families that there can be, without samples."""
+        counted = [(ending, text) for ending, _, text in (*_COUNTERS, *_WORK)]
+        return [
+            *(Family(f"{_PREFIX}_{ending}", text, "counter") for ending, text in counted),
+            *_measured(),
+        ]
+
     def collect(self) -> list[Family]:
         """Return the families of all blocks that were entered."""
         return block_families(self._results(), self._bounds, self._seconds)
@@ -133,11 +141,7 @@ def block_families(
                 family.add("_total", labels[key], amount)
         if family.samples:
             families.append(family)
-    seconds = Family(
-        f"{_PREFIX}_seconds", "Time in which a pass was open; threads add up.", "counter"
-    )
-    opened = Family(f"{_PREFIX}_open", "Passes that are open.", "gauge")
-    durations = Family(f"{_PREFIX}_duration_seconds", "How long passes took.", "histogram")
+    seconds, opened, durations = _measured()
     for key, group in blocks.items():
         total_ns = sum(block.total_time_ns for block in group)
         total_ns = steady.not_below(key, recordings[key], total_ns)
@@ -146,6 +150,15 @@ def block_families(
         _add_histogram(durations, labels[key], group, bounds)
     steady.forget_others(blocks)
     return [*families, seconds, opened, durations]
+
+
+def _measured() -> tuple[Family, Family, Family]:
+    """Return the families of seconds, of what is open, and of durations, without samples."""
+    return (
+        Family(f"{_PREFIX}_seconds", "Time in which a pass was open; threads add up.", "counter"),
+        Family(f"{_PREFIX}_open", "Passes that are open.", "gauge"),
+        Family(f"{_PREFIX}_duration_seconds", "How long passes took.", "histogram"),
+    )
 
 
 def _add_histogram(
@@ -158,7 +171,8 @@ def _add_histogram(
         for lower, upper, count in block.histogram:
             middle = (lower + upper) / (2 * _NS)
             sizes.append((middle, count))
-            counts[bisect_left(bounds, middle)] += count
+            # What is equal to a bound is below it, and with it what shares its bucket.
+            counts[bisect_left(bounds, lower / _NS)] += count
     total = sum(block.sum_time_ns for block in group) / _NS
     ended = [block for block in group if block.hit_count]
     extremes = (

@@ -1,13 +1,14 @@
 """Buckets of values: bounds that are checked, and from log-linear ones to other kinds.
 
-A log-linear bucket is known by the upper 16 bits of the doubles that it holds: sign, exponent, and
-the first four bits of the fraction. So each power of two has 16 of equal width, and what is told by
-a bucket's middle is off by 1/33 of it, about 3 %, at most.
+A log-linear bucket is known by the upper 16 bits of a double: sign, exponent, and the first four
+bits of the fraction. So each power of two has 16 of equal width, and what is told by a bucket's
+middle is off by 1/32 of it, about 3 %, at most. A value that is a bucket's upper bound is in it, as
+in those of Prometheus.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from itertools import pairwise
 from math import ceil, frexp, isfinite, log2
@@ -97,16 +98,26 @@ def in_order(buckets: Mapping[int, int]) -> list[tuple[float, int]]:
 def in_bounds(buckets: Mapping[int, int], bounds: Sequence[float]) -> list[int]:
     """Return how many values are in each of other buckets, one more than there are bounds.
 
-    A log-linear bucket goes where its middle is, always to the same: so what is counted never
-    goes down from one time to the next.
+    A log-linear bucket goes wholly to the bucket of the first bound that lies in it, so that what
+    is equal to a bound is counted below it; always to the same, so that no count goes down from
+    one time to the next.
 
     :param buckets: number → count.
     :param bounds: the upper bounds of the others, rising.
     """
     counts = [0] * (len(bounds) + 1)
     for bucket, count in buckets.items():
-        counts[bisect_left(bounds, middle(bucket))] += count
+        counts[_place(bucket, bounds)] += count
     return counts
+
+
+def _place(bucket: int, bounds: Sequence[float]) -> int:
+    """Return the number of the first bound that part of a log-linear bucket does not exceed."""
+    if not bucket:  # 0 is in it
+        return bisect_left(bounds, 0.0)
+    if bucket < _NEGATIVE:
+        return bisect_right(bounds, _double(bucket))
+    return bisect_right(bounds, -_double(bucket - _NEGATIVE + 1))
 
 
 @lru_cache(maxsize=1 << 16)

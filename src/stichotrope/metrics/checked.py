@@ -81,6 +81,7 @@ def _checked_sample(family: str, sample: Any) -> Sample:
             raise ValueError(f"{family}: a label has a name that Prometheus takes, not {label!r}")
         if not isinstance(text, str):
             raise TypeError(f"{family}: the label {label} is a str, not {checks.shown(text)}")
+    labels = {label: checks.plain_text(text) for label, text in labels.items()}
     if type(value) not in (int, float):  # what is written is what repr gives
         if not hasattr(value, "__float__") or isinstance(value, str):
             raise TypeError(f"{family}: a sample is a number, not {checks.shown(value)}")

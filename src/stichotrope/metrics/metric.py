@@ -110,7 +110,7 @@ class Metric:
                 f"{self.name} has {len(self.label_names)} labels ({expected}), "
                 f"and was given {len(values)}"
             )
-        return tuple(map(str, values))
+        return tuple(checks.plain_text(value) for value in values)
 
     def _overflowing(self) -> Any:
         """Return what records for all labels beyond the limit."""
@@ -155,6 +155,10 @@ class Metric:
         """Begin from zero, in all series: they stay, and what was kept of them."""
         for one in self.series():
             one._restart()
+
+    def describe(self) -> list[Family]:
+        """Return its family without samples."""
+        return [Family(self.name, self._description, self.kind)]
 
     def collect(self) -> list[Family]:
         """Return its samples: a list of one `Family`."""

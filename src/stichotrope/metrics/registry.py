@@ -127,6 +127,18 @@ class MetricRegistry:
                 self._said[name] = count
             yield _counted(name, text, count)
 
+    def describe(self) -> list[Family]:
+        """Return the families that there are now, without samples.
+
+        A registry of `prometheus_client` asks for them once, when this one is registered with it.
+        """
+        found: list[Family] = []
+        for collector in list(self._collectors.values()):
+            describe = getattr(collector, "describe", None)
+            families = describe() if callable(describe) else self._collected(collector)
+            found += (Family(one.name, one.documentation, one.type) for one in families)
+        return found
+
     def _collected(self, collector: Collector) -> Iterator[Family]:
         """Yield what one collector gives, as far as it can be written."""
         try:
@@ -217,9 +229,8 @@ class Restricted:
     def collect(self) -> Iterator[Family]:
         """Yield the families that have some of the samples, with these alone."""
         for family in self._registry.collect():
-            some = Family(family.name, family.documentation, family.type)
-            some.samples = [one for one in family.samples if one.name in self._names]
-            if some.samples:
+            some = family.restricted(self._names)
+            if some is not None:
                 yield some
 
 

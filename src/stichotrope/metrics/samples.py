@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container
+
 
 class Exemplar(NamedTuple):
     """One value that says more of itself.
@@ -126,6 +130,17 @@ class Family:
         :param exemplar: one of the values that it counts.
         """
         self.samples.append(Sample(self.name + ending, labels, value, None, exemplar))
+
+    def restricted(self, names: Container[str]) -> Family | None:
+        """Return it with some of its samples alone, or None when there are none of them.
+
+        :param names: of the samples.
+        """
+        some = Family(self.name, self.documentation, self.type)
+        some.samples = [one for one in self.samples if one.name in names]
+        return some if some.samples else None
+
+    _restricted_metric = restricted  # what `prometheus_client` calls
 
     def __repr__(self) -> str:
         return f"<{self.type} {self.name}: {len(self.samples)} samples>"
