@@ -22,6 +22,7 @@ from benchmarks import (
     retirement,
     snapshot,
     startup,
+    store,
     suspended,
     threads,
 )
@@ -44,6 +45,7 @@ SUBJECTS: dict[str, ModuleType] = {
     "import_time": import_time,
     "startup": startup,
     "html": html,
+    "store": store,
     "gate": gate,
     "smc": smc,
     "prompts": prompts,

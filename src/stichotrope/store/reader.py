@@ -198,7 +198,8 @@ class KeptRecords:
             ends = [snapshot.scopes(n)[2] for n, _ in enumerate(snapshot.threads())]
             lasted = max(facts["over_ticks"] - facts["began_ticks"], *ends, 0)
         duration = rate.time(lasted)
-        opened = self.open_blocks(rate)
+        # Of one that lives, results do not say it.
+        opened = [] if self.lives else self.open_blocks(rate)
         return View(
             self.name, snapshot, sites, self.names.tracks, facts["began_ns"], duration,
             number=self.number, origin=self._origin(facts, rate, opened),
