@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
+from opentelemetry.sdk.metrics import Counter as SdkCounter
+from opentelemetry.sdk.metrics import Histogram as SdkHistogram
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    MetricExporter,
+    MetricExportResult,
+)
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -32,13 +39,14 @@ class Kept(MetricExporter):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.exported: list[Any] = []
+        self.result = MetricExportResult.SUCCESS
 
     def export(
         self, metrics_data: Any, timeout_millis: float = 10_000, **options: Any
     ) -> MetricExportResult:
         """Keep it."""
         self.exported.append(metrics_data)
-        return MetricExportResult.SUCCESS
+        return self.result
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Nothing is held."""
@@ -109,6 +117,111 @@ def test_a_histogram_of_fixed_buckets_has_its_least_and_greatest_by_labels():
     assert found == {"x": (-7, -3), "y": (None, None)}
 
 
+def exported(kept: Any, provider: Any) -> dict[str, Any]:
+    """The metrics of one more export, by their names."""
+    provider.force_flush()
+    (resource,) = kept.exported[-1].resource_metrics
+    return {
+        metric.name: metric.data for scope in resource.scope_metrics for metric in scope.metrics
+    }
+
+
+@pytest.mark.parametrize("delta", [True, False])
+def test_an_exporter_gets_differences_where_it_prefers_them_and_a_new_start_after_a_reset(delta):
+    """What was recorded since the last export that succeeded; a series that begins anew says since when."""
+    registry = MetricRegistry()
+    jobs = Counter("jobs", registry=registry)
+    fixed = Histogram("fixed", buckets=(1, 2), registry=registry)
+    wide = Histogram("wide", registry=registry)
+    level = Gauge("level", registry=registry)
+    kept = Kept()
+    if delta:
+        kept._preferred_temporality = {
+            SdkCounter: AggregationTemporality.DELTA,
+            SdkHistogram: AggregationTemporality.DELTA,
+        }
+    provider = meter_provider(kept, [registry], every_s=1e5)
+    recorded = [(3, 0.5, 3.0), (2, 1.5, 1e-30), (0, 5.0, 1e30)]
+    parts = []
+    for number, value, size in recorded:
+        jobs.inc(number)
+        fixed.observe(value)
+        wide.observe(size)
+        level.set(number)
+        parts.append(exported(kept, provider))
+    chosen = AggregationTemporality.DELTA if delta else AggregationTemporality.CUMULATIVE
+    assert {part[name].aggregation_temporality for part in parts for name in ("jobs", "wide")} == {
+        chosen
+    }
+    points_of = {
+        name: [part[name].data_points[0] for part in parts]
+        for name in ("jobs", "fixed", "wide", "level")
+    }
+    assert [point.value for point in points_of["level"]] == [3, 2, 0]
+    assert [point.value for point in points_of["jobs"]] == ([3, 2, 0] if delta else [3, 5, 5])
+    assert [list(point.bucket_counts) for point in points_of["fixed"]] == (
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1]] if delta else [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    )
+    assert [point.sum for point in points_of["fixed"]] == ([0.5, 1.5, 5] if delta else [0.5, 2, 7])
+    counts = [sum(point.positive.bucket_counts) for point in points_of["wide"]]
+    assert (
+        counts == [point.count for point in points_of["wide"]] == ([1] * 3 if delta else [1, 2, 3])
+    )
+    for found in points_of.values():
+        for before, after in itertools.pairwise(found):
+            if hasattr(found[0], "count") or found is points_of["jobs"]:
+                since = before.time_unix_nano if delta else before.start_time_unix_nano
+                assert after.start_time_unix_nano == since
+    registry.reset()
+    jobs.inc()
+    after = exported(kept, provider)["jobs"].data_points[0]
+    assert after.value == 1
+    assert after.start_time_unix_nano >= points_of["jobs"][-1].time_unix_nano
+    provider.shutdown()
+
+
+def test_what_could_not_be_exported_is_in_the_next_difference():
+    """An export that fails loses nothing of what is exported as differences."""
+    registry = MetricRegistry()
+    jobs = Counter("jobs", registry=registry)
+    kept = Kept()
+    kept._preferred_temporality = {SdkCounter: AggregationTemporality.DELTA}
+    provider = meter_provider(kept, [registry], every_s=1e5)
+    found = []
+    for result in (
+        MetricExportResult.SUCCESS,
+        MetricExportResult.FAILURE,
+        MetricExportResult.SUCCESS,
+    ):
+        kept.result = result
+        jobs.inc()
+        found.append(exported(kept, provider)["jobs"].data_points[0].value)
+    assert found == [1, 1, 2]
+    provider.shutdown()
+
+
+def test_an_exponential_histogram_has_no_more_buckets_than_the_sdks_own():
+    """Values that lie far from each other have coarser buckets, in which each still is."""
+    histogram = Histogram("h")
+    values = (1e-30, 3.0, 1e30, -1e-300, -1e300)
+    for value in values:
+        histogram.observe(value)
+    ((point,),) = [metric.data.data_points for metric in points(histogram.collect())]
+    for buckets, sizes in (
+        (point.positive, [value for value in values if value > 0]),
+        (point.negative, [-value for value in values if value < -(2.0**-128)]),
+    ):
+        assert len(buckets.bucket_counts) <= 640
+        assert sum(buckets.bucket_counts) == len(sizes)
+        for size in sizes:
+            place = math.log2(size) * 2.0**point.scale - buckets.offset
+            near = {math.floor(place - 0.1), math.floor(place + 0.1)}
+            assert any(
+                buckets.bucket_counts[one] for one in near if one < len(buckets.bucket_counts)
+            )
+    assert point.count == len(values)
+
+
 @pytest.mark.parametrize(("scale", "most"), [(5, 0.043), (4, 0.054), (0, 1.05)])
 def test_exponential_buckets_are_where_the_values_are(scale, most):
     """Count, sum, least and greatest are exact, and each value is as near to its bucket as is said."""
@@ -117,7 +230,7 @@ def test_exponential_buckets_are_where_the_values_are(scale, most):
     for number, value in enumerate(values):
         histogram.observe(value if number % 3 else -value)
     histogram.observe(0)
-    ((point,),) = [metric.data.data_points for metric in points(histogram.collect(), scale)]
+    ((point,),) = [metric.data.data_points for metric in points(histogram.collect(), scale, 1280)]
     assert (point.scale, point.count, point.zero_count) == (scale, len(values) + 1, 1)
     positive = [value for number, value in enumerate(values) if number % 3]
     assert (point.min, point.max) == (-max(values[::3]), max(positive))

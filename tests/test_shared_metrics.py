@@ -261,3 +261,125 @@ def test_collecting_from_nowhere_is_an_error_a_registry_leaves_out(tmp_path, cap
     assert "stichotrope_collector_errors_total 1" in registry.expose()
     assert "missing" in caplog.text
     assert threading.active_count() >= 1
+
+
+def a_file_of(directory: Path, body: str) -> None:
+    """Run a process that shares what it records, and let it end."""
+    process = start(directory, body)
+    end(process)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff\xfe",
+        b'{"added": [], "series": [{}]}',
+        b'{"added": 5, "series": []}',
+        b'{"added": [], "series": [{"about": {"name": "x", "kind": "odd", "labels": {}, "description": ""}}]}',
+        None,  # the half of it
+    ],
+)
+def test_a_damaged_file_of_what_has_ended_leaves_the_living(tmp_path, damage, caplog):
+    """What lives is collected; the damaged file is named in the log, and set aside."""
+    a_file_of(tmp_path, "threads()")
+    assert values(tmp_path)["wide_count"] == 500
+    ended = tmp_path / "ended.stichotrope-metrics.json"
+    before = ended.read_bytes()
+    ended.write_bytes(before[: len(before) // 2] if damage is None else damage)
+    living = start(tmp_path, "work(); print('ready', flush=True); input()")
+    assert said(living) == "ready"
+    for _ in range(2):
+        assert values(tmp_path)["wide_count"] == 100
+    (record,) = caplog.records
+    assert str(ended) in record.getMessage()
+    assert Path(f"{ended}.damaged").exists()
+    end(living)
+    assert values(tmp_path)["wide_count"] == 100
+
+
+def test_a_damaged_file_of_a_process_leaves_the_others(tmp_path, caplog):
+    """What cannot be read of one process is said once; the others' figures are there."""
+    living = start(tmp_path, "work(); print('ready', flush=True); input()")
+    assert said(living) == "ready"
+    (path,) = tmp_path.glob("[0-9]*.stichotrope-metrics")
+    damaged = tmp_path / "0-damaged.stichotrope-metrics"
+    damaged.write_bytes(path.read_bytes().replace(b'"kind":"counter"', b'"kind":"something'))
+    for _ in range(2):
+        assert values(tmp_path)["wide_count"] == 100
+    (record,) = caplog.records
+    assert str(damaged) in record.getMessage()
+    assert damaged.exists()
+    end(living)
+
+
+def test_what_is_left_of_processes_that_were_killed_while_they_wrote_is_removed(tmp_path):
+    """Files that were being made are removed when they are old; those that are new stay."""
+    names = (".stichotrope-0123.tmp", "5-abc.stichotrope-metrics.new")
+    for name in (*names, *(f"{name[:-4]}x{name[-4:]}" for name in names), "other.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    for name in (*names, "other.tmp"):
+        os.utime(tmp_path / name, (0, 0))
+    values(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()} - {".lock"}
+    assert left == {".stichotrope-0123x.tmp", "5-abc.stichotrope-metricsx.new", "other.tmp"}
+
+
+def test_a_gauge_that_asks_a_function_is_not_shared_as_what_it_was(tmp_path):
+    """Other processes cannot ask its function: they are not told 0, or what it was set to before."""
+    living = start(
+        tmp_path,
+        """
+        level.set(7); level.set_function(lambda: 8)
+        asked = Gauge("asked"); asked.set_function(lambda: 9); registry.register(asked)
+        most.set(4)
+        print("level 8" in registry.expose(), "asked 9" in registry.expose(), flush=True); input()
+        """,
+    )
+    assert said(living) == "True True"
+    found = values(tmp_path)
+    assert found["most"] == 4
+    assert {"level", "asked"}.isdisjoint(found)
+    end(living)
+
+
+OTHER = """
+import sys
+from stichotrope.metrics import Counter, Gauge, Histogram, MetricRegistry, share_metrics
+registry = MetricRegistry()
+share_metrics(sys.argv[1], registry)
+"""
+
+
+def test_a_metric_that_differs_between_processes_is_one_family(tmp_path, caplog):
+    """Of other buckets those that all have are shown, exactly; of other kinds those of the first."""
+    bodies = (
+        "h = Histogram('h', buckets=(1, 2, 4), registry=registry); Counter('k', registry=registry).inc(3)",
+        "h = Histogram('h', buckets=(1, 3, 4), registry=registry); Histogram('k', registry=registry)",
+        "h = Histogram('h', classic_buckets=(1, 4, 9), registry=registry)",
+    )
+    for number, body in enumerate(bodies):
+        program = f"{OTHER}{body}\nfor value in (0.5, 2.5, 3.5, 8, 100): h.observe(value)\n"
+        subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=60)
+        if number == 0:
+            values(tmp_path)
+    for _ in range(2):
+        text = render(SharedCollector(tmp_path).collect())
+    lines = text.splitlines()
+    assert len({line.rpartition(" ")[0] for line in lines}) == len(lines)
+    assert sum(line.startswith("# TYPE h ") for line in lines) == 1
+    found = values(tmp_path)
+    assert {name: value for name, value in found.items() if name.startswith("h_")} == {
+        'h_bucket{le="1.0"}': 3,
+        'h_bucket{le="4.0"}': 9,
+        'h_bucket{le="+Inf"}': 15,
+        "h_count": 15,
+        "h_sum": 3 * 114.5,
+    }
+    assert found["k_total"] == 3
+    assert "k_count" not in found
+    assert len(caplog.records) == 2
+    (family,) = [one for one in SharedCollector(tmp_path).collect() if one.name == "h"]
+    assert family.extremes == {(): (0.5, 100)}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     StrPath: TypeAlias = "str | os.PathLike[str]"
+
+_TEMPORARY = (".stichotrope-", ".tmp")  # what such a name begins and ends with
 
 
 def checked_path(path: StrPath) -> str:
@@ -93,7 +96,25 @@ def check_writable(path: StrPath) -> None:
 
 def _temporary_in(directory: str) -> str:
     """Return a path in a directory that nobody else has: whoever opens it may remove it."""
-    return os.path.join(directory, f".stichotrope-{os.urandom(8).hex()}.tmp")
+    return os.path.join(directory, f"{_TEMPORARY[0]}{os.urandom(8).hex()}{_TEMPORARY[1]}")
+
+
+def remove_leftovers(directory: str, older_s: float) -> None:
+    """Remove what processes left in a directory that were killed while they wrote a file whole.
+
+    :param directory: the directory.
+    :param older_s: for how many seconds nothing may have been written to such a file.
+    :raises OSError: when the directory cannot be read.
+    """
+    for name in os.listdir(directory):
+        if name.startswith(_TEMPORARY[0]) and name.endswith(_TEMPORARY[1]):
+            path = os.path.join(directory, name)
+            try:
+                is_left = time.time() - os.stat(path).st_mtime > older_s
+            except OSError:
+                continue
+            if is_left:
+                _remove(path)
 
 
 def write_whole(path: StrPath, text: str, *, is_private: bool = False) -> None:

@@ -9,11 +9,15 @@ most, at scale 4 by 5.3 %; count and sum are exact, and so are least and greates
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from opentelemetry import trace
+from opentelemetry.sdk.metrics import Counter as SdkCounter
+from opentelemetry.sdk.metrics import Histogram as SdkHistogram
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
+    Buckets,
     ExponentialHistogram,
     ExponentialHistogramDataPoint,
     Gauge,
@@ -50,6 +54,10 @@ _START_NS = time.time_ns()
 _SCALES = (0, 5)
 _SCOPE = InstrumentationScope("stichotrope", __version__)
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
+_DELTA = AggregationTemporality.DELTA
+_BUCKETS = (1, 1 << 16)
+# Each power of two of 40 in a row, from microseconds to days, at the scale that is chosen.
+_MOST_BUCKETS = 640
 
 
 def trace_labels() -> dict[str, str] | None:
@@ -105,23 +113,36 @@ def slow_spans(
 class Exporter(MetricExporter):  # type: ignore[misc]
     """Adds metrics and blocks to whatever an exporter is given, under the same resource.
 
+    Where the exporter prefers differences (``DELTA``), counters and histograms are what was
+    recorded since the last export that succeeded. A series that began anew has a new start.
+
     :param exporter: any exporter of the SDK, OTLP's for example.
     :param collectors: what is added; by default `stichotrope.metrics.REGISTRY` and all profilers.
     :param scale: how fine exponential histograms are: each power of two has ``2 ** scale`` buckets.
+    :param max_buckets: how many of them a histogram may have, above and below 0 each; where values
+        lie further from each other, its scale is coarser. The SDK's own have at most 160.
     :raises TypeError: when an argument is of the wrong type.
     :raises ValueError: when the scale is not from 0 to 5.
     """
 
     def __init__(
-        self, exporter: Any, collectors: Iterable[Collector] = (), *, scale: int = 4
+        self,
+        exporter: Any,
+        collectors: Iterable[Collector] = (),
+        *,
+        scale: int = 4,
+        max_buckets: int = _MOST_BUCKETS,
     ) -> None:
         checks.check_limit(scale, "scale", *_SCALES)
+        checks.check_limit(max_buckets, "max_buckets", *_BUCKETS)
         super().__init__(
             preferred_temporality=exporter._preferred_temporality,
             preferred_aggregation=exporter._preferred_aggregation,
         )
         self._exporter = exporter
         self._scale = scale
+        self._max_buckets = max_buckets
+        self._streams = _Streams(exporter._preferred_temporality or {})
         self._registry = MetricRegistry()
         for collector in tuple(collectors) or (REGISTRY, ProfilerCollector()):
             self._registry.register(collector)
@@ -131,12 +152,20 @@ class Exporter(MetricExporter):  # type: ignore[misc]
     ) -> MetricExportResult:
         """Export what the SDK gives, and what is collected now."""
         found = list(metrics_data.resource_metrics)
-        metrics = points(self._registry.collect(), self._scale)
+        metrics = points(self._registry.collect(), self._scale, self._max_buckets)
+        streams = self._streams.copy()
+        metrics = [streams.continued(metric) for metric in metrics]
         if metrics and found:
             first = found[0]
             scopes = [*first.scope_metrics, ScopeMetrics(_SCOPE, metrics, "")]
             found[0] = ResourceMetrics(first.resource, scopes, first.schema_url)
-        return self._exporter.export(MetricsData(found), timeout_millis=timeout_millis, **options)
+        data = MetricsData(found)
+        result: MetricExportResult = self._exporter.export(
+            data, timeout_millis=timeout_millis, **options
+        )
+        if result is MetricExportResult.SUCCESS and found:  # else the next one has it
+            self._streams = streams
+        return result
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Have the exporter send what it still holds."""
@@ -153,6 +182,7 @@ def meter_provider(
     *,
     every_s: float = 60.0,
     scale: int = 4,
+    max_buckets: int = _MOST_BUCKETS,
     **options: Any,
 ) -> MeterProvider:
     """Return a meter provider that exports metrics and blocks from time to time.
@@ -162,12 +192,14 @@ def meter_provider(
         `stichotrope.metrics.REGISTRY` and all profilers.
     :param every_s: the period in seconds.
     :param scale: see `Exporter`.
+    :param max_buckets: likewise.
     :param options: those of the provider: ``resource`` for one.
     :raises TypeError: when an argument is of the wrong type.
     :raises ValueError: when a figure makes no sense.
     """
     reader = PeriodicExportingMetricReader(
-        Exporter(exporter, collectors, scale=scale), export_interval_millis=every_s * 1000
+        Exporter(exporter, collectors, scale=scale, max_buckets=max_buckets),
+        export_interval_millis=every_s * 1000,
     )
     provider = MeterProvider(metric_readers=[reader], **options)
     # Without any instrument the SDK exports nothing, and asks nobody.
@@ -183,21 +215,120 @@ def _up(options: Any) -> list[Any]:
     return [Observation(1)]
 
 
-def points(families: Iterable[Family], scale: int = 4) -> list[Metric]:
+class _Streams:
+    """What was exported last of each series.
+
+    :param temporality: of instruments' classes, which one the exporter prefers.
+    """
+
+    def __init__(self, temporality: dict[type, AggregationTemporality]) -> None:
+        self._temporality = temporality
+        self._last: dict[tuple[Any, ...], tuple[int, Any]] = {}  # series → start, point
+
+    def copy(self) -> _Streams:
+        """Return the same, to go on from."""
+        made = _Streams(self._temporality)
+        made._last = self._last.copy()
+        return made
+
+    def continued(self, metric: Metric) -> Metric:
+        """Return a metric as it goes on from the last export: whole, or what was recorded since.
+
+        :param metric: as it is since the process began.
+        """
+        data = metric.data
+        if isinstance(data, Gauge):
+            return metric
+        instrument = SdkCounter if isinstance(data, Sum) else SdkHistogram
+        chosen = self._temporality.get(instrument, _CUMULATIVE)
+        made = [self._point(metric.name, point, chosen is _DELTA) for point in data.data_points]
+        return replace(metric, data=replace(data, data_points=made, aggregation_temporality=chosen))
+
+    def _point(self, name: str, point: Any, is_delta: bool) -> Any:
+        key = (name, type(point), *sorted(point.attributes.items()))
+        start, before = self._last.get(key, (_START_NS, None))
+        if before is not None and _fell(point, before):
+            start, before = before.time_unix_nano, None
+        self._last[key] = start, point
+        if is_delta and before is not None:
+            since = before.time_unix_nano
+            return replace(_difference(point, before), start_time_unix_nano=since)
+        return replace(point, start_time_unix_nano=start)
+
+
+def _fell(point: Any, before: Any) -> bool:
+    """Return whether a series has begun anew since a point of it."""
+    if isinstance(point, NumberDataPoint):
+        return bool(point.value < before.value)
+    if isinstance(point, HistogramDataPoint):
+        return point.explicit_bounds != before.explicit_bounds or any(
+            count < earlier
+            for count, earlier in zip(point.bucket_counts, before.bucket_counts, strict=True)
+        )
+    changes = _changes(point, before)
+    return point.count < before.count or any(
+        count < 0 for side in changes for count in side.values()
+    )
+
+
+def _changes(point: Any, before: Any) -> tuple[dict[int, int], dict[int, int]]:
+    """Return by how much each bucket grew, above and below 0, at the coarser of both scales."""
+    scale = min(point.scale, before.scale)
+    found = []
+    for side in ("positive", "negative"):
+        counts: dict[int, int] = {}
+        for one, sign in ((point, 1), (before, -1)):
+            buckets = getattr(one, side)
+            for place, count in enumerate(buckets.bucket_counts, buckets.offset):
+                if count:
+                    wider = place >> (one.scale - scale)
+                    counts[wider] = counts.get(wider, 0) + sign * count
+        found.append({place: count for place, count in counts.items() if count})
+    return found[0], found[1]
+
+
+def _difference(point: Any, before: Any) -> Any:
+    """Return what was recorded since a point of the same series: least and greatest not known."""
+    if isinstance(point, NumberDataPoint):
+        return replace(point, value=point.value - before.value)
+    common = {
+        "count": point.count - before.count,
+        "sum": point.sum - before.sum,
+        "min": None,
+        "max": None,
+    }
+    if isinstance(point, HistogramDataPoint):
+        pairs = zip(point.bucket_counts, before.bucket_counts, strict=True)
+        return replace(point, bucket_counts=[a - b for a, b in pairs], **common)
+    positive, negative = _changes(point, before)
+    return replace(
+        point,
+        scale=min(point.scale, before.scale),
+        zero_count=point.zero_count - before.zero_count,
+        positive=_dense(positive),
+        negative=_dense(negative),
+        **common,
+    )
+
+
+def points(
+    families: Iterable[Family], scale: int = 4, max_buckets: int = _MOST_BUCKETS
+) -> list[Metric]:
     """Return what collecting gave as metrics of the SDK, cumulative since the process began.
 
     :param families: what collecting gave.
     :param scale: how fine exponential histograms are.
+    :param max_buckets: how many buckets they may have, above and below 0 each: see `Exporter`.
     """
     now = time.time_ns()
-    made = (_metric(family, scale, now) for family in families)
+    made = (_metric(family, scale, max_buckets, now) for family in families)
     return [one for one in made if one.data.data_points]
 
 
-def _metric(family: Family, scale: int, now: int) -> Metric:
+def _metric(family: Family, scale: int, most: int, now: int) -> Metric:
     data: Any
     if family.type == "histogram" and family.natives:
-        exponential = [_exponential(*one, scale, now) for one in family.natives]
+        exponential = [_exponential(*one, scale, most, now) for one in family.natives]
         data = ExponentialHistogram(exponential, _CUMULATIVE)
     elif family.type == "histogram":
         data = Histogram(_explicit(family, now), _CUMULATIVE)
@@ -219,19 +350,17 @@ def _unit(name: str) -> str:
 
 
 def _exponential(
-    labels: dict[str, str], native: Native, scale: int, now: int
+    labels: dict[str, str], native: Native, scale: int, most: int, now: int
 ) -> ExponentialHistogramDataPoint:
-    from opentelemetry.sdk.metrics.export import Buckets
-
     native = native.coarser(scale)
+    while max(map(_width, (native.positive, native.negative))) > most:
+        native = native.coarser(native.schema - 1)
 
-    def dense(buckets: dict[int, int]) -> Any:
-        if not buckets:
-            return Buckets(0, [0])
-        first, last = min(buckets), max(buckets)
-        # Ours are counted by their upper bounds, theirs by their lower ones.
-        return Buckets(first - 1, [buckets.get(place, 0) for place in range(first, last + 1)])
-
+    # Ours are counted by their upper bounds, theirs by their lower ones.
+    positive, negative = (
+        _dense({place - 1: count for place, count in side.items()})
+        for side in (native.positive, native.negative)
+    )
     return ExponentialHistogramDataPoint(
         attributes=labels,
         start_time_unix_nano=_START_NS,
@@ -240,12 +369,24 @@ def _exponential(
         sum=native.sum,
         scale=native.schema,
         zero_count=native.zero_count,
-        positive=dense(native.positive),
-        negative=dense(native.negative),
+        positive=positive,
+        negative=negative,
         flags=0,
         min=native.least,
         max=native.greatest,
     )
+
+
+def _dense(buckets: dict[int, int]) -> Buckets:
+    if not buckets:
+        return Buckets(0, [0])
+    first, last = min(buckets), max(buckets)
+    return Buckets(first, [buckets.get(place, 0) for place in range(first, last + 1)])
+
+
+def _width(buckets: dict[int, int]) -> int:
+    """Return how many buckets there are from the first to the last."""
+    return max(buckets) - min(buckets) + 1 if buckets else 0
 
 
 def _explicit(family: Family, now: int) -> list[HistogramDataPoint]:

@@ -261,7 +261,7 @@ class Gauge(Metric, _core.GaugeSeries):
         return self._across
 
     def set_function(self, function: Callable[[], float]) -> None:
-        """Have its value be what a function returns whenever it is collected.
+        """Have its value be what a function returns whenever it is collected, by this process.
 
         :param function: called without arguments, on the thread that collects.
         :raises TypeError: when it cannot be called.
@@ -272,6 +272,12 @@ class Gauge(Metric, _core.GaugeSeries):
         if self.label_names:
             raise ValueError(f"{self.name} has labels: only a gauge without takes a function")
         self._function = function
+        self._withdraw()  # others could not ask it
+
+    @property
+    def has_function(self) -> bool:
+        """Whether its value is what a function returns."""
+        return self._function is not None
 
     @property
     def value(self) -> float:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import os
 import threading
+import time
+from itertools import accumulate
 from math import inf
 from struct import Struct
+from struct import error as StructError  # noqa: N812
 
 from .. import _core
-from .._text.files import made_directory, write_whole
+from .._text.files import made_directory, remove_leftovers, write_whole
 from ..config import clock
 from .buckets import in_bounds, in_order, native
 from .metric import Gauge, Histogram, Metric, shown_bound
@@ -23,13 +27,15 @@ from .samples import Family
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from .._text.files import StrPath
 
 _SUFFIX = ".stichotrope-metrics"
 _ENDED = "ended.stichotrope-metrics.json"
+_NEW = ".new"  # what a file's name has at its end before it is locked
+_LEFT_S = 60  # a file that is only being made is not as old
 _SEGMENT = Struct("=8sIIIIQ")
 _RECORD = Struct("=IIQ")
 _CELL = Struct("=QQQQdddQQQ")
@@ -41,6 +47,7 @@ _FIXED, _LOG_LINEAR = 1, 2
 _SHAPE_BITS = 2
 _ATTEMPTS = 20  # to read a file between two changes of it
 
+_log = logging.getLogger("stichotrope")
 _lock = threading.RLock()
 _sharing: _Sharing | None = None
 
@@ -61,7 +68,7 @@ class _Sharing:
         self.path = os.path.join(directory, name)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         # It is seen once it is locked: what nobody holds is of a process that has ended.
-        hidden = f"{self.path}.new"
+        hidden = f"{self.path}{_NEW}"
         self.fd = os.open(hidden, flags, 0o666)
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX)
@@ -78,8 +85,7 @@ class _Sharing:
         for metric in self.registry:
             if isinstance(metric, Metric):
                 for series in metric.series():
-                    if not series._is_described():
-                        series._describe(_description(metric, series))
+                    _describe_new(metric, series)
 
 
 def share_metrics(directory: StrPath, registry: MetricRegistry = REGISTRY) -> None:
@@ -112,7 +118,9 @@ def share_metrics(directory: StrPath, registry: MetricRegistry = REGISTRY) -> No
 
 
 def _describe_new(metric: Metric, series: Any) -> None:
-    """Write what a series is that was made after sharing began."""
+    """Write what a series is, where it is not written yet."""
+    if isinstance(metric, Gauge) and metric.has_function:
+        return  # its value is not in the file
     if _core.shares_metrics() and not series._is_described():
         series._describe(_description(metric, series))
 
@@ -162,13 +170,15 @@ if hasattr(os, "register_at_fork"):
 class _Values:
     """A series, in one process or in all."""
 
-    __slots__ = ("about", "buckets", "count", "counts", "sum", "value")
+    __slots__ = ("about", "buckets", "count", "counts", "greatest", "least", "sum", "value")
 
     def __init__(self, about: dict[str, Any]) -> None:
         self.about = about
+        _check(about)
         self.value: float = 0
         self.count = 0
         self.sum = 0.0
+        self.least, self.greatest = inf, -inf
         self.counts: list[int] = [0] * (len(about.get("bounds", ())) + 1)
         self.buckets: dict[int, int] = {}
 
@@ -177,6 +187,8 @@ class _Values:
         self.value += other.value
         self.sum += other.sum
         self.count += other.count
+        self.least = min(self.least, other.least)
+        self.greatest = max(self.greatest, other.greatest)
         if len(self.counts) == len(other.counts):
             self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
         for bucket, count in other.buckets.items():
@@ -188,11 +200,18 @@ class _Values:
 
     @classmethod
     def read(cls, plain: dict[str, Any]) -> _Values:
-        """Return what `plain` gave."""
+        """Return what `plain` gave.
+
+        :raises ValueError: when it is not that; or LookupError, TypeError, AttributeError.
+        """
         found = cls(plain["about"])
-        for name in ("value", "count", "sum", "counts"):
-            setattr(found, name, plain[name])
-        found.buckets = {int(bucket): count for bucket, count in plain["buckets"].items()}
+        for name in ("value", "count", "sum", "least", "greatest"):
+            setattr(found, name, _number(plain[name]))
+        counts = list(map(_number, plain["counts"]))
+        if len(counts) != len(found.counts):
+            raise ValueError(f"{found.about['name']} has {len(counts)} counts")
+        found.counts = counts
+        found.buckets = {int(bucket): _number(n) for bucket, n in plain["buckets"].items()}
         return found
 
     @property
@@ -205,6 +224,47 @@ class _Values:
             *sorted(about["labels"].items()),
             *about.get("bounds", ()),
         )
+
+
+def _check(about: Any) -> None:
+    """Refuse what does not say what a series is."""
+    names, bounds = [about["name"], *about["labels"]], []
+    texts = [*names, about["description"], *about["labels"].values()]
+    if about["kind"] == "histogram":
+        bounds = [*about["bounds"], *about["classic"]]
+    if about["kind"] not in ("counter", "gauge", "histogram") or not all(
+        isinstance(text, str) for text in texts
+    ):
+        raise ValueError(f"this is no series: {about!r:.200}")
+    for bound in bounds:
+        _number(bound)
+
+
+def _number(value: Any) -> Any:
+    if type(value) not in (int, float):
+        raise TypeError(f"a number was expected, not {value!r:.50}")
+    return value
+
+
+_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, StructError, RecursionError)
+_said: set[str] = set()
+
+
+def _say(text: str, *arguments: object) -> None:
+    """Log a sentence once: collecting comes again and again."""
+    sentence = text % arguments
+    if sentence not in _said:
+        _said.add(sentence)
+        _log.warning("%s", sentence)
+
+
+def _readable(path: str) -> list[_Values] | None:
+    """Return the series in a file, or nothing where it is damaged, which is logged."""
+    try:
+        return _read(path)
+    except _DAMAGED as error:
+        _say("%s is damaged, and left out: %s: %s", path, type(error).__name__, error)
+        return None
 
 
 def _read(path: str) -> list[_Values]:
@@ -297,6 +357,8 @@ def _add_record(
         one.value += whole + total if total else whole
         return
     one.count += finished
+    if finished:
+        one.least, one.greatest = min(one.least, cell[5]), max(one.greatest, cell[6])
     one.sum += total + whole * seconds
     if shape & ((1 << _SHAPE_BITS) - 1) == _FIXED:
         fixed = Struct(f"={shape >> _SHAPE_BITS}Q").unpack_from(data, start + _CELL.size)
@@ -324,7 +386,7 @@ class SharedCollector:
             ended = self._fold_ended()
             found: dict[tuple[Any, ...], _Values] = {key: _copy(one) for key, one in ended.items()}
             for path in self._files():
-                for values in _read(path):
+                for values in _readable(path) or ():
                     _add(found, values)
         return _families(found.values())
 
@@ -338,15 +400,14 @@ class SharedCollector:
         A file that was added says so by its name before it is removed: it is never added again.
         """
         path = os.path.join(self._directory, _ENDED)
-        known: dict[str, Any] = {"added": [], "series": []}
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as file:
-                known = json.load(file)
-        series = {one.key: one for one in map(_Values.read, known["series"])}
-        gone = [name for name in self._files() if _has_ended(name)]
-        added = [name for name in gone if os.path.basename(name) not in known["added"]]
-        for one_gone in added:
-            for values in _read(one_gone):
+        known, series = _left(path)
+        gone = []
+        for name in filter(_has_ended, self._files()):
+            found = [] if os.path.basename(name) in known else _readable(name)
+            if found is None:
+                continue
+            gone.append(name)
+            for values in found:
                 if values.about["kind"] != "gauge":
                     _add(series, values)
         if gone:
@@ -355,7 +416,46 @@ class SharedCollector:
             write_whole(path, text)
             for one_gone in gone:
                 os.unlink(one_gone)
+        self._clear()
         return series
+
+    def _clear(self) -> None:
+        """Remove what processes have left that were killed while they made a file."""
+        remove_leftovers(self._directory, _LEFT_S)
+        for name in os.listdir(self._directory):
+            path = os.path.join(self._directory, name)
+            try:
+                if (
+                    name.endswith(f"{_SUFFIX}{_NEW}")
+                    and time.time() - os.stat(path).st_mtime > _LEFT_S
+                    and _has_ended(path)
+                ):
+                    os.unlink(path)
+            except OSError:
+                continue  # it has its name by now, or another process has removed it
+
+
+def _left(path: str) -> tuple[list[str], dict[tuple[Any, ...], _Values]]:
+    """Return whose figures are in the file of what has ended, and these.
+
+    One that is damaged is set aside, and said: what lives is collected all the same.
+    """
+    if not os.path.exists(path):
+        return [], {}
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        known = json.loads(data.decode())
+        series = {one.key: one for one in map(_Values.read, known["series"])}
+        return list(map(str, known["added"])), series
+    except _DAMAGED as error:
+        aside = f"{path}.damaged"
+        os.replace(path, aside)
+        _log.error(
+            "%s is damaged, and what ended processes have counted is lost; kept as %s: %s: %s",
+            *(path, aside, type(error).__name__, error),
+        )
+        return [], {}
 
 
 def _copy(values: _Values) -> _Values:
@@ -406,31 +506,62 @@ def _has_ended(path: str) -> bool:
     return True
 
 
-def _families(found: Any) -> list[Family]:
-    families: dict[tuple[str, str], Family] = {}
+def _families(found: Iterable[_Values]) -> list[Family]:
+    families: dict[str, Family] = {}
+    groups: dict[tuple[Any, ...], list[_Values]] = {}
     for one in found:
-        about = one.about
-        key = (about["name"], about["kind"])
-        family = families.setdefault(key, Family(key[0], about["description"], key[1]))
-        labels = about["labels"]
-        if about["kind"] == "histogram":
-            _add_histogram(family, labels, one)
+        name, kind, labels = (one.about[part] for part in ("name", "kind", "labels"))
+        family = families.setdefault(name, Family(name, one.about["description"], kind))
+        if family.type == kind:
+            groups.setdefault((name, *sorted(labels.items())), []).append(one)
         else:
-            family.add("_total" if about["kind"] == "counter" else "", labels, one.value)
+            _say(
+                "%s is a %s in some processes, and a %s in others: those are left out",
+                name,
+                family.type,
+                kind,
+            )
+    for (name, *_), group in groups.items():
+        family, labels = families[name], group[0].about["labels"]
+        if family.type == "histogram":
+            _add_histogram(family, labels, group)
+        else:
+            ending = "_total" if family.type == "counter" else ""
+            family.add(ending, labels, sum(one.value for one in group))
     return list(families.values())
 
 
-def _add_histogram(family: Family, labels: dict[str, str], one: _Values) -> None:
-    bounds, counts = one.about["classic"], one.counts
-    if not one.about["bounds"]:
-        sizes = in_order(one.buckets)
-        # What the processes' extremes are is not kept: the middles of the outermost buckets are.
-        extremes = (sizes[0][0], sizes[-1][0]) if sizes else (0.0, 0.0)
-        family.natives.append((labels, native(sizes, one.sum, extremes)))
-        counts = in_bounds(one.buckets, bounds)
-    total = 0
+def _add_histogram(family: Family, labels: dict[str, str], group: list[_Values]) -> None:
+    """Add one series, which some processes may have with other buckets than others."""
+    total = sum(one.sum for one in group)
+    extremes = min(one.least for one in group), max(one.greatest for one in group)
+    if extremes[0] <= extremes[1]:
+        family.extremes[tuple(labels.items())] = extremes
+    else:
+        extremes = 0.0, 0.0
+    if not any(one.about["bounds"] for one in group):
+        buckets: dict[int, int] = {}
+        for one in group:
+            for bucket, count in one.buckets.items():
+                buckets[bucket] = buckets.get(bucket, 0) + count
+        family.natives.append((labels, native(in_order(buckets), total, extremes)))
+    bounds = _common_bounds(family.name, group)
+    counts = [0] * (len(bounds) + 1)
+    for one in group:
+        own = one.about["bounds"] or bounds
+        parts = one.counts if one.about["bounds"] else in_bounds(one.buckets, bounds)
+        until = dict(zip((*own, inf), accumulate(parts), strict=True))
+        counts = [count + until[bound] for count, bound in zip(counts, (*bounds, inf), strict=True)]
     for bound, count in zip((*bounds, inf), counts, strict=True):
-        total += count
-        family.add("_bucket", {**labels, "le": shown_bound(bound)}, total)
-    family.add("_count", labels, total)
-    family.add("_sum", labels, one.sum)
+        family.add("_bucket", {**labels, "le": shown_bound(bound)}, count)
+    family.add("_count", labels, counts[-1])
+    family.add("_sum", labels, total)
+
+
+def _common_bounds(name: str, group: list[_Values]) -> list[float]:
+    """Return the bounds that all have: how many values are below is known of those alone."""
+    each = [set(one.about["bounds"] or one.about["classic"]) for one in group]
+    bounds = sorted(set.intersection(*each))
+    if any(len(one) > len(bounds) for one in each):
+        _say("%s has other buckets in some processes: those that all have are shown", name)
+    return bounds
