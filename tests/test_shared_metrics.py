@@ -345,6 +345,37 @@ def test_a_gauge_that_asks_a_function_is_not_shared_as_what_it_was(tmp_path):
     end(living)
 
 
+def test_what_is_unregistered_is_not_shared_until_it_is_registered_again(tmp_path):
+    """Others see what the process exposes: no metric that is taken back, and its figures when it is there again."""
+    living = start(
+        tmp_path,
+        """
+        work(); level.set(2)
+        for one in (level, wide, jobs): registry.unregister(one)
+        print("gone", flush=True); input()
+        level.set(3); work()
+        for one in (level, wide, jobs): registry.register(one)
+        level.set(4)
+        print("there", flush=True); input()
+        """,
+    )
+    assert said(living) == "gone"
+    found = values(tmp_path)
+    assert found["fixed_count"] == 101
+    assert not any(name.startswith(("level", "wide", "jobs")) for name in found)
+    assert living.stdin is not None
+    living.stdin.write("\n")
+    living.stdin.flush()
+    assert said(living) == "there"
+    found = values(tmp_path)
+    assert (found["level"], found["wide_count"], found['jobs_total{queue="a\\nb"}']) == (
+        4,
+        200,
+        200,
+    )
+    end(living)
+
+
 OTHER = """
 import sys
 from stichotrope.metrics import Counter, Gauge, Histogram, MetricRegistry, share_metrics

@@ -242,10 +242,11 @@ cdef class GaugeSeries(Series):
     def _describe(self, bytes text):
         if not Series._describe(self, text):
             return False
-        self.shown = <Shown*>take_record(sizeof(Shown), OF_GAUGE)
-        if self.shown == NULL:
-            return False
-        self.shown_forks = fork_count
+        if self.shown == NULL or self.shown_forks != fork_count:
+            self.shown = <Shown*>take_record(sizeof(Shown), OF_GAUGE)
+            if self.shown == NULL:
+                return False
+            self.shown_forks = fork_count
         st_store64_release(&self.shown.series, self.series)
         st_store64_release(&self.shown.bits, self.current())
         return True

@@ -36,13 +36,22 @@ class MetricRegistry:
 
     gives_checked = True  # families that need no other look
 
-    __slots__ = ("__weakref__", "_by_name", "_collectors", "_failed", "_said", "_watchers")
+    __slots__ = (
+        "__weakref__",
+        "_by_name",
+        "_collectors",
+        "_failed",
+        "_parted",
+        "_said",
+        "_watchers",
+    )
 
     def __init__(self) -> None:
         # Changed in single steps, never locked: a signal handler may come in between, and a fork.
         self._by_name: dict[str, Collector] = {}
         self._collectors: dict[int, Collector] = {}
         self._watchers: list[Callable[[Metric, Any], object]] = []
+        self._parted: list[Callable[[Metric, Any], object]] = []
         self._said: dict[str, int] = {}  # of what is lost, how much has been logged
         self._failed = _core.CounterSeries("stichotrope_collector_errors", {})
 
@@ -70,12 +79,19 @@ class MetricRegistry:
             for series in metric.series():
                 self.series_made(metric, series)
 
-    def watch(self, watcher: Callable[[Metric, Any], object]) -> None:
-        """Have a function be told of each series that is registered or made from now on.
+    def watch(
+        self,
+        watcher: Callable[[Metric, Any], object],
+        gone: Callable[[Metric, Any], object] | None = None,
+    ) -> None:
+        """Have functions be told of series from now on.
 
-        :param watcher: called with the metric and the series.
+        :param watcher: called with the metric and the series, for each that is registered or made.
+        :param gone: likewise, for each series of a metric that is unregistered.
         """
         self._watchers.append(watcher)
+        if gone is not None:
+            self._parted.append(gone)
 
     def series_made(self, metric: Metric, series: Any) -> None:
         """Tell who watches of a series that is new.
@@ -101,6 +117,10 @@ class MetricRegistry:
         if self._collectors.pop(id(metric), None) is None:
             raise KeyError(f"not registered: {metric!r}")
         self._forget(_names_of(metric), metric)
+        if isinstance(metric, Metric):
+            for series in metric.series():
+                for gone in self._parted:
+                    gone(metric, series)
 
     def get(self, name: str) -> Collector | None:
         """Return the metric of a name, or None when there is none.

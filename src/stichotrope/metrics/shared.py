@@ -112,7 +112,7 @@ def share_metrics(directory: StrPath, registry: MetricRegistry = REGISTRY) -> No
             raise RuntimeError(f"this process shares its metrics in {_sharing.directory} already")
         if _sharing is None:
             _sharing = _Sharing(directory, registry)
-            registry.watch(_describe_new)
+            registry.watch(_describe_new, _withdraw)
             # What ends with the interpreter is not gone: others are to read it.
             atexit.register(_core.keep_series)
 
@@ -123,6 +123,11 @@ def _describe_new(metric: Metric, series: Any) -> None:
         return  # its value is not in the file
     if _core.shares_metrics() and not series._is_described():
         series._describe(_description(metric, series))
+
+
+def _withdraw(metric: Metric, series: Any) -> None:
+    """Have others not see a series of what is unregistered."""
+    series._withdraw()
 
 
 def _description(metric: Metric, series: Any) -> bytes:
