@@ -112,7 +112,7 @@ def share_metrics(directory: StrPath, registry: MetricRegistry = REGISTRY) -> No
             raise RuntimeError(f"this process shares its metrics in {_sharing.directory} already")
         if _sharing is None:
             _sharing = _Sharing(directory, registry)
-            registry.watch(_describe_new, _withdraw)
+            registry.watch(_describe_new, _hide_gone)
             # What ends with the interpreter is not gone: others are to read it.
             atexit.register(_core.keep_series)
 
@@ -125,7 +125,7 @@ def _describe_new(metric: Metric, series: Any) -> None:
         series._describe(_description(metric, series))
 
 
-def _withdraw(metric: Metric, series: Any) -> None:
+def _hide_gone(metric: Metric, series: Any) -> None:
     """Have others not see a series of what is unregistered."""
     series._withdraw()
 
