@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from conftest import recorded
+from conftest import Threads, recorded
 from stichotrope import Profiler
 from stichotrope.integrations import asgi, httpx, requests, wsgi
 from stichotrope.integrations._answers import Check, block_name, status_class
@@ -106,6 +108,135 @@ def test_a_pass_lasts_until_the_body_is_sent_or_closed(reads: int) -> None:
     answer.close()  # type: ignore[attr-defined]
     assert ended(p) == {"GET /a/<x>": (1, 0, 0)}
     assert body.closed == 1
+
+
+def test_each_part_of_a_body_may_be_asked_for_on_another_thread(threads: Threads) -> None:
+    """As a server with a pool does; what is in it stays in it, and what the threads do besides does not."""
+    p = Profiler("wsgi")
+
+    class Parts:
+        numbers = iter(range(3))
+
+        def __iter__(self) -> Parts:
+            return self
+
+        def __next__(self) -> bytes:
+            with p.block("inner", "part"):
+                return b"%d" % next(self.numbers)
+
+        def close(self) -> None:
+            with p.block("inner", "close"):
+                pass
+
+    answer = iter(served(p, Parts()))
+    parts: list[bytes] = []
+
+    def take() -> None:
+        with p.block("thread", "step"):
+            parts.extend(itertools.islice(answer, 1))
+        with p.block("thread", "else"):
+            pass
+
+    threads.one_by_one(take, take, take, take, lambda: answer.close())  # type: ignore[attr-defined]
+    assert parts == [b"0", b"1", b"2"]
+    assert ended(p)["GET /a/<x>"] == (1, 0, 0)
+    assert {name: ended(p)[name][2] for name in ended(p)} == dict.fromkeys(ended(p), 0)
+    below = [node.name for node, depth in p.get_results().tree.walk() if depth == 2]
+    assert "else" not in below
+    assert "GET /a/<x>" not in below
+
+
+def test_a_body_that_is_closed_while_a_part_is_made_is_closed_at_once(threads: Threads) -> None:
+    """The pass ends with that part, and nobody waits for it or gets an error."""
+    p = Profiler("wsgi")
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Body):
+        def __iter__(self) -> Iterator[bytes]:
+            begun.set()
+            assert go_on.wait(60)
+            yield b"late"
+
+    body = Slow()
+    answer = iter(served(p, body))
+    parts: list[bytes] = []
+    join = threads.spawn(lambda: parts.extend(answer))
+    assert begun.wait(60)
+    answer.close()  # type: ignore[attr-defined]
+    assert body.closed == 1
+    go_on.set()
+    join()
+    assert parts == [b"late"]
+    assert ended(p) == {"GET /a/<x>": (1, 0, 0)}
+
+
+def test_nothing_is_below_a_body_that_nobody_reads() -> None:
+    """It is open until it is dropped; other requests meanwhile are their own."""
+    p = Profiler("wsgi")
+    kept = served(p, Body(b"a", b"b"), route="/kept")
+    assert list(served(p, Body(b"a"), route="/read")) == [b"a"]
+    served(p, [b"a"], route="/list")
+    assert ended(p) == {"GET /kept": (0, 0, 1), "GET /read": (1, 0, 0), "GET /list": (1, 0, 0)}
+    assert {depth for _, depth in p.get_results().tree.walk()} == {0, 1}
+    before = answered("GET /kept", "2xx")
+    del kept
+    assert ended(p)["GET /kept"] == (1, 0, 0)
+    assert answered("GET /kept", "2xx") == before + 1
+
+
+@pytest.mark.parametrize(
+    ("length", "still_open"), [("2", 0), ("3", 1), ("0", 0), ("x", 1), (None, 1)]
+)
+def test_an_answer_is_complete_with_its_last_byte(length: str | None, still_open: int) -> None:
+    """As its length says; a client of a test suite reads one part, and closes nothing."""
+    p = Profiler("wsgi")
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [("content-Length", length)] if length else [])
+        return Body(b"ab", b"c")
+
+    around = wsgi.Middleware(app, p, route=lambda environ: "/a")
+    bodies = [iter(around({"REQUEST_METHOD": "GET"}, lambda *_: None)) for _ in range(3)]
+    assert [next(body) for body in bodies] == [b"ab"] * 3
+    assert ended(p) == {"GET /a": (0 if still_open else 3, 0, 3 * still_open)}
+    assert {depth for _, depth in p.get_results().tree.walk()} == {0, 1}
+    assert [list(body) for body in bodies] == [[b"c"]] * 3
+    assert ended(p) == {"GET /a": (3, 0, 0)}
+
+
+def test_an_application_is_the_same_around_and_bare() -> None:
+    """What it raises, also `StopIteration`; what has a length; and what goes on after an error."""
+    p = Profiler("wsgi")
+    stop = StopIteration("x")
+    with pytest.raises(StopIteration) as raised:
+        served(p, stop)
+    assert raised.value is stop
+
+    class Sized(Body):
+        def __len__(self) -> int:
+            return 1
+
+    sized = Sized(b"a")
+    assert served(p, sized, route="/sized") is sized
+
+    class GoesOn:
+        steps = iter(cast("list[bytes | KeyError]", [b"a", KeyError("b"), b"c"]))
+
+        def __iter__(self) -> GoesOn:
+            return self
+
+        def __next__(self) -> bytes:
+            step = next(self.steps)
+            if isinstance(step, KeyError):
+                raise step
+            return step
+
+    answer = iter(served(p, GoesOn(), route="/on"))
+    assert next(answer) == b"a"
+    with pytest.raises(KeyError, match="b"):
+        next(answer)
+    assert list(answer) == [b"c"]
+    assert ended(p)["GET /on"] == (1, 1, 0)
 
 
 def test_errors_and_statuses_from_500_on_fail() -> None:
@@ -266,6 +397,34 @@ def test_a_session_shows_nobody_its_password() -> None:
         ),
         ("SELECT a::int FROM t", "SELECT a::int FROM t"),
         ("SELECT a FROM t WHERE a IN (1, 2, 3)", "SELECT a FROM t WHERE a IN (...)"),
+        ("SELECT a FROM t WHERE a IN (1)", "SELECT a FROM t WHERE a IN (...)"),
+        ("SELECT a FROM t WHERE a in ( %s )", "SELECT a FROM t WHERE a in (...)"),
+        ("SELECT a FROM t WHERE (a, b) IN ((1, 2))", "SELECT a FROM t WHERE (a, b) IN ((...))"),
+        (
+            "SELECT a FROM t WHERE (a, b) IN ((1, 2), (3, 4))",
+            "SELECT a FROM t WHERE (a, b) IN ((...))",
+        ),
+        ("SELECT a FROM t WHERE a = ANY(ARRAY[1])", "SELECT a FROM t WHERE a = ANY(ARRAY[...])"),
+        ("SELECT a FROM t WHERE a = ANY(ARRAY[1, 2])", "SELECT a FROM t WHERE a = ANY(ARRAY[...])"),
+        ("INSERT INTO t VALUES (1, now()), (2, now())", "INSERT INTO t VALUES (?, now())"),
+        ('SAVEPOINT "s140270935104384_x1"', "SAVEPOINT ?"),
+        ("savepoint sa_savepoint_12", "savepoint ?"),
+        ('RELEASE SAVEPOINT "s140270935104384_x1"', "RELEASE SAVEPOINT ?"),
+        ("RELEASE `s1_x1`;", "RELEASE ?;"),
+        ('ROLLBACK TO SAVEPOINT "s1_x1"', "ROLLBACK TO SAVEPOINT ?"),
+        ("ROLLBACK TO s1_x1", "ROLLBACK TO ?"),
+        ("ROLLBACK WORK TO SAVEPOINT s1", "ROLLBACK WORK TO SAVEPOINT ?"),
+        ("SAVE TRANSACTION s1_x1", "SAVE TRANSACTION ?"),
+        ("ROLLBACK TRANSACTION s1_x1", "ROLLBACK TRANSACTION ?"),
+        ("ROLLBACK", "ROLLBACK"),
+        ("ROLLBACK TRANSACTION", "ROLLBACK TRANSACTION"),
+        (
+            'DECLARE "_django_curs_1_2" NO SCROLL CURSOR FOR SELECT a FROM t',
+            "DECLARE ? NO SCROLL CURSOR FOR SELECT a FROM t",
+        ),
+        ('FETCH FORWARD 100 FROM "_django_curs_1_2"', "FETCH FORWARD ? FROM ?"),
+        ('CLOSE "_django_curs_1_2"', "CLOSE ?"),
+        ("SELECT savepoint FROM t", "SELECT savepoint FROM t"),
         ("INSERT INTO t VALUES (1, 'a'), (2, 'b')", "INSERT INTO t VALUES (...)"),
         ("INSERT INTO t VALUES (?), (?), (?)", "INSERT INTO t VALUES (?)"),
         ('SELECT "a 1" FROM `t 2` WHERE [b 3] = 0x1F', 'SELECT "a 1" FROM `t 2` WHERE [b 3] = ?'),
