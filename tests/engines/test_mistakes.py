@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,7 +51,9 @@ def test_dask() -> None:
     def register(plugin: object) -> None:
         raise ImportError("No module named 'stichotrope'")
 
-    client = SimpleNamespace(asynchronous=False, register_plugin=register)
+    client = SimpleNamespace(
+        asynchronous=False, register_plugin=register, sync=lambda f, *args: asyncio.run(f(*args))
+    )
     with (
         pytest.raises(RuntimeError, match=r"No module named 'stichotrope'\): install it there"),
         dask.profile(client),
@@ -115,3 +118,16 @@ def test_celery() -> None:
     assert run.snapshots().warnings == [
         "worker celery@one did not answer within 3 s: what it has recorded is missing"
     ]
+
+
+def test_a_block_that_raises_where_the_workers_are_gone() -> None:
+    """Its exception goes on; what this process has recorded is there, and what is missing is said."""
+    p = Profiler("app")
+    answers = iter([Snapshots()])
+    run = Run(lambda: next(answers), "client")
+    with pytest.raises(KeyError), run.lasting(), p.block("work", "here"):
+        raise KeyError
+    results = run.results("app")
+    assert results.total_hits == 1
+    (warning,) = results.metadata["warnings"]
+    assert warning.startswith("the workers were not reached (StopIteration: )")

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import stat
 import sys
+import tempfile
 import threading
 import time
 
@@ -22,6 +24,8 @@ from ..results.snapshots import Snapshots
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ..results import ProfilerResults
 
 SUFFIX = ".stcb"
 _STORES = "stores"  # below it a directory for each process's name, and each of its profilers
@@ -35,6 +39,8 @@ _LAST = -100  # the priority of what `multiprocessing` is to do at exit after ev
 
 _LOCK = threading.RLock()
 _keepers: dict[str, Keeper] = {}
+_kept_in: dict[str, str] = {}  # directories of stores, and what this process is called there
+_lasting: list[tuple[int, str]] = []  # the names of this process's stores that outlive runs
 
 
 def recorded_here(worker: str) -> Snapshots:
@@ -66,24 +72,119 @@ def has_changed_since(state: object) -> tuple[bool, object]:
 def keep_stores(folder: str, worker: str) -> None:
     """Have each profiler of this process keep what it records in a store, to the last pass.
 
-    Those that have recorded something, or have a store, go on as they are.
+    One that has a store goes on with that, which gets a name in the directory too. One that other
+    threads than the calling one have recorded with, without a store, goes on as it is: what they
+    record does not move into a file.
 
     :param folder: the directory of the stores.
     :param worker: what the engine calls this process.
     """
+    with _LOCK:
+        for gone in [each for each in _kept_in if not os.path.isdir(each)]:
+            del _kept_in[gone]
+        _kept_in[folder] = worker
+        if _keep_stores_of not in ON_MADE:
+            ON_MADE.append(_keep_stores_of)
+        for profiler in profilers():
+            _keep_store(profiler, folder, worker)
+
+
+def _keep_stores_of(profiler: Profiler) -> None:
+    """Have a new profiler keep what it records for all who ask for that."""
+    for folder, worker in list(_kept_in.items()):
+        _keep_store(profiler, folder, worker)
+
+
+def _keep_store(profiler: Profiler, folder: str, worker: str) -> None:
     from urllib.parse import quote
 
-    directory = os.path.join(folder, _STORES, quote(worker, safe="") or "-")
+    results = profiler.get_results()
+    if not os.path.isdir(folder):
+        return
+    number, _, _ = str(results.metadata["recording"]).partition("-")
+    directory = os.path.join(folder, _STORES, quote(worker, safe="") or "-", number)
+    if profiler._store_path is None:
+        profiler.keep_in(directory)
+        if profiler._store_path is not None and not _has_all(profiler._store_path, results):
+            _remove(profiler._store_path)
+    if profiler._store_path is not None:
+        _name_also(profiler._store_path, directory)
 
-    def keep(profiler: Profiler) -> None:
-        results = profiler.get_results()
-        if profiler.store is None and not results.was_entered and os.path.isdir(folder):
-            number, _, _ = str(results.metadata["recording"]).partition("-")
-            profiler.keep_in(os.path.join(directory, number))
 
-    ON_MADE.append(keep)
-    for profiler in profilers():
-        keep(profiler)
+def _has_all(path: str, results: ProfilerResults) -> bool:
+    """Return whether a new store's file has what was recorded before it was made."""
+    from ..store.reader import load_kept
+
+    if not results.was_entered:
+        return True
+    kept = load_kept(path)
+    return (kept.total_hits, kept.total_open) == (results.total_hits, results.total_open)
+
+
+def _name_also(path: str, directory: str) -> None:
+    """Give a store's file a name in a directory, and one that outlives the run it was made in.
+
+    A run's directory goes with the run, but a profiler has one file for as long as it lives.
+
+    :param path: the name that it was made under, which may be gone.
+    :param directory: the directory; where it is of another file system, there is no such name.
+    """
+    lasting = _lasting_directory()
+    if lasting is None:
+        return
+    kept = os.path.join(lasting, os.path.basename(path))
+    if _link(path, kept):
+        if not _lasting:
+            _forget_killed(lasting)
+        _lasting.append((os.getpid(), kept))
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    _link(kept if os.path.exists(kept) else path, os.path.join(directory, os.path.basename(path)))
+
+
+def _link(path: str, other: str) -> bool:
+    """Give a file another name, and return whether it has it only now."""
+    try:
+        os.link(path, other, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def _lasting_directory() -> str | None:
+    """Return this user's directory of the stores of processes that live, or None."""
+    path = os.path.join(tempfile.gettempdir(), f"stichotrope-stores-{os.geteuid()}")
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        about = os.lstat(path)
+    except OSError:
+        return None
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & 0o022:
+        return None  # somebody else made it, or may have others' files be there
+    return path
+
+
+def _forget_names() -> None:
+    """Remove the lasting names of this process's stores."""
+    for pid, path in _lasting:
+        if pid == os.getpid():
+            _remove(path)
+    _lasting.clear()
+
+
+def _forget_killed(lasting: str) -> None:
+    """Remove the lasting names of those that could not do it themselves; runs have theirs."""
+    from ..store.file import SUFFIX as STORE_SUFFIX
+    from ..store.reader import by_age
+
+    for path in by_age(files_in(lasting, STORE_SUFFIX))[1]:
+        _remove(path)
+
+
+def _remove(path: str) -> None:
+    try:  # noqa: SIM105
+        os.unlink(path)
+    except OSError:
+        pass
 
 
 def left_in_stores(folder: str) -> Snapshots:
@@ -271,12 +372,14 @@ def _stop_all() -> None:
     for keeper in list(_keepers.values()):
         if keeper.pid == os.getpid():
             keeper.stop()
+    _forget_names()
 
 
 def _after_fork_in_child() -> None:
     """Begin without files: they are the parent's."""
     _LOCK._at_fork_reinit()  # type: ignore[attr-defined]
     _keepers.clear()
+    _lasting.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 from ..results.snapshots import Snapshots
 from ._node import recorded_here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from typing import Self
 
     from ..results import ProfilerResults
 
@@ -54,6 +57,32 @@ class Run:
                 + "".join(f"; {sentence}" for sentence in snapshots.warnings)
             )
         return snapshots.results(name)
+
+    @contextmanager
+    def lasting(self) -> Iterator[Self]:
+        """Have it end with a block; also with one that raises, whose exception goes on.
+
+        What then cannot be collected is named in the results' warnings.
+        """
+        try:
+            yield self
+        except BaseException:
+            try:
+                self.finish()
+            except Exception as error:
+                self._final = self._only_here(error)
+            raise
+        self.finish()
+
+    def _only_here(self, error: Exception) -> Snapshots:
+        found = Snapshots()
+        found.update(recorded_here(self._here))
+        found = found.since(self._before)
+        found.warn(
+            f"the workers were not reached ({type(error).__name__}: {error}): "
+            "what they have recorded is missing"
+        )
+        return found
 
     def finish(self) -> None:
         """Take what there is now for good."""

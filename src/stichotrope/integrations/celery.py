@@ -91,8 +91,8 @@ def profile(
     :raises RuntimeError: when no worker answers, or one has not imported this module.
     """
     run = Run(lambda: _collect(app, workers, timeout_s), "client")
-    yield run
-    run.finish()
+    with run.lasting():
+        yield run
 
 
 def _collect(app: Any, workers: Sequence[str] | None, timeout_s: float) -> Snapshots:

@@ -10,8 +10,10 @@ import asyncio
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import FunctionType
 
+import cloudpickle
 from distributed.core import Status
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 from distributed.utils import key_split
@@ -42,6 +44,10 @@ class Reporter(WorkerPlugin):
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In terms of what every worker has: one that could not read it could not start.
+        return cloudpickle.loads, (cloudpickle.dumps(_ByValue(_reporter, self.name)),)
 
     def setup(self, worker: Any) -> None:
         """Begin, on a worker that is there or comes later."""
@@ -89,6 +95,46 @@ class Reporter(WorkerPlugin):
         stream = self._worker.batched_stream
         if stream is not None and not stream.closed():
             stream.send({"op": self.name, "packed": packed})
+
+
+class _ByValue:
+    """What is sent as a call of a function, with its code in place of its module's name."""
+
+    def __init__(self, function: Any, *args: Any) -> None:
+        self._function = function
+        self._args = args
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        unnamed = {"__builtins__": __builtins__, "__name__": "__main__"}  # not looked up anywhere
+        return FunctionType(self._function.__code__, unnamed), self._args
+
+
+def _reporter(name: str) -> Any:
+    """Return a worker's `Reporter`, or what stands for it where stichotrope is missing.
+
+    Nothing of this module is there when it is called.
+    """
+    try:
+        from stichotrope.integrations.dask import Reporter
+
+        return Reporter(name)
+    except ImportError as error:
+        reason = f"stichotrope cannot be imported there ({error})"
+
+    from distributed.diagnostics.plugin import WorkerPlugin
+
+    class Missing(WorkerPlugin):
+        def setup(self, worker: Any) -> None:
+            worker.handlers[name] = self.answer
+            raise ImportError(reason)  # who begins a run is told; one that comes later goes on
+
+        def teardown(self, worker: Any) -> None:
+            worker.handlers.pop(name, None)
+
+        async def answer(self) -> str:
+            return reason
+
+    return Missing()
 
 
 class Collector(SchedulerPlugin):
@@ -325,28 +371,38 @@ def profile(client: Any, *, timeout_s: float = TIMEOUT_S) -> Iterator[DaskRun]:
     :param timeout_s: how long to wait for a worker to answer, in seconds. One that does not is
         named in the results' warnings.
     :raises TypeError: when the client is asynchronous.
-    :raises RuntimeError: when stichotrope cannot be imported on the scheduler or on a worker.
+    :raises RuntimeError: when stichotrope cannot be imported on the scheduler or on a worker that
+        is there. One without it that comes later works as ever, and is named in the warnings.
     """
     if client.asynchronous:
         raise TypeError(f"profile() needs a client that is not asynchronous, not {client!r}")
     name = f"stichotrope-{os.urandom(8).hex()}"
     try:
-        client.register_plugin(Collector(name))
-        client.register_plugin(Reporter(name))
-    except ImportError as error:
-        raise RuntimeError(
-            f"stichotrope cannot be imported where the cluster runs ({error}): install it there, "
-            "on the scheduler and on each worker"
-        ) from error
-    try:
-        run = DaskRun(client, name, timeout_s)
-        yield run
-        run.finish()
+        try:
+            client.sync(_begin, client, name, timeout_s)
+        except ImportError as error:
+            raise RuntimeError(
+                f"stichotrope cannot be imported where the cluster runs ({error}): install it "
+                "there, on the scheduler and on each worker"
+            ) from error
+        with DaskRun(client, name, timeout_s).lasting() as run:
+            yield run
     finally:
-        client.unregister_worker_plugin(name)
-        client.sync(_end, client, name)
-        client.unregister_scheduler_plugin(name)
+        client.sync(_end, client, name, timeout_s)
 
 
-async def _end(client: Any, name: str) -> None:
-    await getattr(client.scheduler, name + _END)()
+async def _begin(client: Any, name: str, timeout_s: float) -> None:
+    await client.register_plugin(Collector(name))
+    with suppress(TimeoutError):  # a worker that does not answer is named when it is asked
+        await asyncio.wait_for(client.register_plugin(Reporter(name)), timeout_s)
+
+
+async def _end(client: Any, name: str, timeout_s: float) -> None:
+    """Leave scheduler and workers as they were, as far as they answer."""
+    # It is gone, or never had it; the block's own exception counts.
+    with suppress(Exception):
+        await asyncio.wait_for(client.unregister_worker_plugin(name), timeout_s)
+    with suppress(Exception):
+        await asyncio.wait_for(getattr(client.scheduler, name + _END)(), timeout_s)
+    with suppress(Exception):
+        await asyncio.wait_for(client.unregister_scheduler_plugin(name), timeout_s)

@@ -85,16 +85,15 @@ def profile(*, timeout_s: float = TIMEOUT_S, directory: str | None = None) -> It
 
     A process writes within a tenth of a second after something was recorded, or later where that
     would take more than a two-hundredth of a core; what one that is
-    killed has recorded stands in a store, unless its profilers had recorded before they came here.
+    killed has recorded stands in a store, unless other threads of it had recorded before.
 
     :param timeout_s: how long to wait for a process to answer, in seconds.
     :param directory: where the files are to be; a temporary one unless given. It must be there.
     """
     with tempfile.TemporaryDirectory(prefix="stichotrope-", dir=directory) as folder:
         run = Run(lambda: ask(folder, timeout_s), "")
-        with _run_of_pools(folder, timeout_s):
+        with _run_of_pools(folder, timeout_s), run.lasting():
             yield run
-            run.finish()
 
 
 @contextmanager

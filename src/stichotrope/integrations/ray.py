@@ -93,8 +93,8 @@ def profile(*, timeout_s: float = TIMEOUT_S) -> Iterator[Run]:
         )
     job = context.get_job_id()
     run = Run(lambda: _collect(job, timeout_s), "driver")
-    yield run
-    run.finish()
+    with run.lasting():
+        yield run
 
 
 def forget() -> None:

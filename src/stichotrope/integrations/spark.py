@@ -134,5 +134,5 @@ def profile(spark: Any) -> Iterator[Run]:
             "make it with SparkSession.builder.config(map=stichotrope.integrations.spark.conf())"
         )
     run = Run(lambda: _collect(context), "driver")
-    yield run
-    run.finish()
+    with run.lasting():
+        yield run
