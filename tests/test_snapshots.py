@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import hits, run_program
-from handmade import block, node, root, sample, troubled
+from handmade import block, node, root, sample, single, troubled
 from stichotrope import Profiler, ProfilerResults
 from stichotrope.results import (
     FORMAT_VERSION,
@@ -591,3 +591,64 @@ with p.block("work", "x"):
         found.add(target.read_bytes())
     (only,) = found.results().get_track(0).blocks
     assert (only.file, only.hit_count) == ("shop.py", 2)
+
+
+# Results that are no bytes
+
+
+def shop(folder: str, *durations: int, worker: int = 0) -> ProfilerResults:
+    """What one process recorded of a program that lies in a folder."""
+    return part(worker, (*durations,), names=NAMES, track="io", folder=folder)
+
+
+def figures_of(results: ProfilerResults | ThreadResults) -> list[tuple[str, str, int, int]]:
+    """File, name, hits and time of each block."""
+    return sorted(
+        (block.file, block.name, block.hit_count, block.total_time_ns)
+        for track in results.tracks.values()
+        for block in track.blocks
+    )
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_one_file_of_several_machines_is_one_in_a_merge(as_file: bool, tmp_path: Path) -> None:
+    """In blocks, tree and threads, as a merge of bytes has it; it stands as the first part has it."""
+    one, other = shop("/srv", 10, 20, worker=1), shop("/home/b/lib", 5, worker=2)
+    if as_file:
+        for number, results in enumerate((one, other)):
+            results.save(tmp_path / f"{number}.json")
+        one, other = (ProfilerResults.load(tmp_path / f"{number}.json") for number in (0, 1))
+    whole = one.merge(other)
+    assert figures_of(whole) == [(f"/srv/app/{name}.py", name, 3, 35) for name in sorted(NAMES)]
+    assert len(whole.tree.children) == len(NAMES)
+    files = {node.file for tree in (whole, *whole.threads) for node, _ in tree.tree.walk()}
+    assert {file for file in files if file} == {block[0] for block in figures_of(whole)}
+    for share in whole.threads:
+        assert {block[0] for block in figures_of(share)} <= {row[0] for row in figures_of(whole)}
+    third = shop("C:\\lib", 7, worker=3)
+    for again in (whole.merge(third), one.merge(other.merge(third)), one.merge(other, third)):
+        assert figures_of(again) == [(f"/srv/app/{name}.py", name, 4, 42) for name in sorted(NAMES)]
+    bytes_of_all = Snapshots([one.to_bytes(), other.to_bytes(), third.to_bytes()]).results()
+    assert figures_of(bytes_of_all) == [(f"app/{name}.py", name, 4, 42) for name in sorted(NAMES)]
+    assert figures_of(bytes_of_all.merge(one.merge(other))) == figures_of(bytes_of_all)
+    stranger = shop("/srv", 1, worker=4)
+    stranger.metadata["roots"] = ["/elsewhere"]
+    assert len(figures_of(other.merge(stranger))) == 2 * len(NAMES)
+
+
+def test_files_of_one_name_below_several_roots_of_a_run_are_several() -> None:
+    """What is one file must be known; a path as it is always says so."""
+    run = single(block("a", (1,), file="/a/x.py"), block("a", (2,), idx=1, file="/b/x.py"))
+    run.metadata["roots"] = ["/a", "/b"]
+    alone = [single(block("a", (4,), file=f"/{folder}/x.py")) for folder in "abc"]
+    for results, folder in zip(alone, "abc", strict=True):
+        results.metadata["roots"] = [f"/{folder}"]
+    first, second, third = figures_of(run.merge(*alone))
+    assert first == ("/a/x.py", "a", 2, 5)
+    assert second == ("/b/x.py", "a", 2, 6)
+    assert third == ("/c/x.py", "a", 1, 4)
+    script = single(block("a", (3,), file="/w/lib/x.py"))
+    script.metadata["roots"] = ["/w/lib"]
+    module = single(block("a", (4,), file="/w/lib/x.py"))
+    module.metadata["roots"] = ["/w"]
+    assert figures_of(script.merge(module)) == [("/w/lib/x.py", "a", 2, 7)]

@@ -14,6 +14,7 @@ from .model import (
     default_track_name,
 )
 from .newest import SELECTED, newest, runs_of
+from .places import known_roots, relative
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -33,9 +34,15 @@ OF_ONE = (
 class _Numbering:
     """Gives the blocks of all results their place: per track, dense, in order of appearance."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: _Files) -> None:
+        self._files = files
         self._numbers: dict[Identity, int] = {}
         self._members: dict[int, list[Identity]] = {}
+
+    def placed(self, one: ProfileBlock | CallNode, places: dict[int, int]) -> Identity:
+        """Return what a block or a node is known by in the whole."""
+        idx, file, line, name = one.identity
+        return places.get(idx, idx), self._files.of(file), line, name
 
     def number(self, identity: Identity) -> int:
         """Return a block's number; one that is new gets the next free number of its track."""
@@ -90,6 +97,47 @@ class _Places:
         return self._names.get(place) or default_track_name(place)
 
 
+class _Files:
+    """Gives the files of all results their path in the whole.
+
+    A file is known by its path below the root of its module, as every machine has it, and by its
+    path as it is: in the whole it stands as in the first part that has it.
+    """
+
+    def __init__(self, parts: Iterable[ProfilerResults]) -> None:
+        self._first: dict[str, str] = {}  # file → one that is the same, itself for the first
+        portable: dict[str, str] = {}
+        found = [_portable(part) for part in parts]
+        # Where one part has several files of one path, below several roots, the path tells nothing.
+        unclear = {path for paths in found for path, files in paths.items() if len(files) > 1}
+        for paths in found:
+            for path, (file, *_) in paths.items():
+                if path not in unclear:
+                    self._join(portable.setdefault(path, file), file)
+
+    def of(self, file: str) -> str:
+        """Return the path in the whole."""
+        while file != (first := self._first.get(file, file)):
+            file = first
+        return file
+
+    def _join(self, one: str, other: str) -> None:
+        first, second = self.of(one), self.of(other)
+        if first != second:
+            self._first[second] = first
+
+
+def _portable(part: ProfilerResults) -> dict[str, list[str]]:
+    """Return the files of a part by their paths below the roots of each of its runs."""
+    files = {block.file: None for track in part.tracks.values() for block in track.blocks}
+    runs = [run for run in runs_of(part.metadata) if isinstance(run, dict)]
+    found: dict[str, dict[str, None]] = {}
+    for roots in {tuple(known_roots(run)): None for run in runs} or {(): None}:
+        for file in files:
+            found.setdefault(relative(file, roots), {})[file] = None
+    return {path: list(files) for path, files in found.items()}
+
+
 def _given_name(track: ProfileTrack) -> str | None:
     name = track.track_name
     return None if name == default_track_name(track.track_idx) else name
@@ -110,7 +158,7 @@ def merged(parts: list[ProfilerResults]) -> ProfilerResults:
 
 
 def _added(parts: list[ProfilerResults]) -> ProfilerResults:
-    numbering, indices = _Numbering(), _Places()
+    numbering, indices = _Numbering(_Files(parts)), _Places()
     placed = [(part, indices.of(part.tracks)) for part in parts]
     processes = _merged_processes(parts)
     tracks: dict[int, ProfileTrack] = {}
@@ -160,15 +208,9 @@ def _add_tracks(
         into[idx].total_time_ns += track.total_time_ns
         blocks = into[idx].blocks
         for block in track.blocks:
-            number = numbering.number(_placed(block, places))
+            number = numbering.number(numbering.placed(block, places))
             blocks.extend(numbering.unhit(idx, len(blocks), number + 1))
             blocks[number].add(block)
-
-
-def _placed(one: ProfileBlock | CallNode, places: dict[int, int]) -> Identity:
-    """Return what a block or a node is known by in the whole."""
-    idx, file, line, name = one.identity
-    return places.get(idx, idx), file, line, name
 
 
 def _add_tree(
@@ -180,10 +222,10 @@ def _add_tree(
         target.add(source)
         below = {child.identity: child for child in target.children}
         for child in source.children:
-            identity = _placed(child, places)
+            identity = numbering.placed(child, places)
             if identity not in below:
                 number = numbering.known(identity, child.block_idx)
-                node = CallNode(child.name, identity[0], number, child.file, child.line)
+                node = CallNode(child.name, identity[0], number, identity[1], child.line)
                 below[identity] = node
                 target.children.append(node)
             stack.append((below[identity], child))

@@ -738,11 +738,13 @@ class ProfilerResults(Record, Figures):
     def merge(self, *others: ProfilerResults) -> ProfilerResults:
         """Return new results that hold the passes of these and of others.
 
-        Blocks are the same when track, file, line and name are. Tracks are the same when their
-        names are, or their indices where one of them was given no name; a track of another name
-        whose index is taken gets the next that is free. Where two threads have the same key, the
-        later one gets a new one, and each knows its process. The metadata is that of these results,
-        with that of each under ``merged``.
+        Blocks are the same when track, file, line and name are; files, when their paths are, or
+        their paths below the roots of their modules, which the metadata tell. Where they lie
+        differs from machine to machine: the first one's path stands for all. Tracks are the same
+        when their names are, or their indices where one of them was given no name; a track of
+        another name whose index is taken gets the next that is free. Where two threads have the
+        same key, the later one gets a new one, and each knows its process. The metadata is that of
+        these results, with that of each under ``merged``.
 
         A pass counts once: of several snapshots of one recording (what a profiler recorded in a
         process since it was made or cleared), only the one that holds the others is taken. Where
