@@ -72,6 +72,7 @@ OUTSIDE: dict[str, set[str]] = {
     "cli": {"argcomplete", "rich"},
     "config": {"tomllib"},
     "integrations": {
+        "cloudpickle",
         "IPython",
         "asgiref",
         "celery",

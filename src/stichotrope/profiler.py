@@ -1132,6 +1132,11 @@ class Profiler(_core.Recorder):
         """The directory of the store that what is recorded is kept in, or None."""
         return self._store_directory
 
+    @property
+    def store_file(self) -> str | None:
+        """The path that the store's file of this process was made under, or None."""
+        return self._store_path
+
     def keep_in(self, store: StrPath, *, limit_bytes: int | None = None) -> None:
         """Keep what is recorded in a mapped file, as `Profiler(…, store=…)` does.
 

@@ -103,12 +103,12 @@ def _keep_store(profiler: Profiler, folder: str, worker: str) -> None:
         return
     number, _, _ = str(results.metadata["recording"]).partition("-")
     directory = os.path.join(folder, _STORES, quote(worker, safe="") or "-", number)
-    if profiler._store_path is None:
+    if profiler.store_file is None:
         profiler.keep_in(directory)
-        if profiler._store_path is not None and not _has_all(profiler._store_path, results):
-            _remove(profiler._store_path)
-    if profiler._store_path is not None:
-        _name_also(profiler._store_path, directory)
+        if profiler.store_file is not None and not _has_all(profiler.store_file, results):
+            _remove(profiler.store_file)
+    if profiler.store_file is not None:
+        _name_also(profiler.store_file, directory)
 
 
 def _has_all(path: str, results: ProfilerResults) -> bool:
