@@ -376,6 +376,20 @@ def test_a_session_shows_nobody_its_password() -> None:
     assert ended(p) == {"GET api.example.com:81": (1, 0, 0), "orders": (1, 0, 0)}
 
 
+@pytest.mark.parametrize("door", [httpx, requests])
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_client_is_instrumented_once(door: Any, kind: Any) -> None:
+    """A second time would count each call twice; another client is another one."""
+    p = Profiler("calls")
+    client = door.instrument(kind(), p)
+    send = client.send
+    for other in (p, Profiler("other")):
+        with pytest.raises(ValueError, match=r"Client object at .* is instrumented already"):
+            door.instrument(client, other)
+    assert client.send == send
+    door.instrument(kind(), p)
+
+
 # Names
 
 

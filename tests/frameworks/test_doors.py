@@ -342,6 +342,36 @@ def test_sqlalchemy_has_a_block_for_each_shape_of_a_statement() -> None:
     assert "unit of work > INSERT INTO t VALUES (?)" in paths(p)
 
 
+def test_a_statement_is_recorded_once_by_whatever_engine_is_listened_to() -> None:
+    """The same engine is refused; one that was derived from it is not, and records what it did before."""
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    from stichotrope.integrations.sqlalchemy import instrument
+
+    p = Profiler("once")
+    engine = instrument(sqlalchemy.create_engine("sqlite://"), p)
+    with pytest.raises(ValueError, match=r"Engine\(sqlite://\) is instrumented already"):
+        instrument(engine, p)
+    derived = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(derived), "_stichotrope", False, raising=False)
+        instrument(derived, p)
+    with derived.connect() as connection:
+        for number in range(3):
+            connection.execute(sqlalchemy.text("SELECT :a"), {"a": number})
+        with pytest.raises(sqlalchemy.exc.OperationalError):
+            connection.exec_driver_sql("SELECT nothing")
+        with pytest.raises(sqlalchemy.exc.OperationalError):
+            connection.exec_driver_sql("SELECT nothing")
+    with engine.connect() as connection, connection.begin_nested():
+        connection.execute(sqlalchemy.text("SELECT :a"), {"a": 1})
+    assert passes(p) == {
+        "SELECT ?": (4, 0),
+        "SELECT nothing": (2, 2),
+        "SAVEPOINT ?": (1, 0),
+        "RELEASE SAVEPOINT ?": (1, 0),
+    }
+
+
 def test_an_asynchronous_engine_has_them_too() -> None:
     """Two tasks at a time, each under what it is called from."""
     pytest.importorskip("aiosqlite")

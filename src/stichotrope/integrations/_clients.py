@@ -19,6 +19,23 @@ if TYPE_CHECKING:
     from ..profiler import Profiler
 
 
+_KEY = "_stichotrope"
+
+
+def instrumented(client: Any, make: Callable[[], Any]) -> Any:
+    """Return a client that sends in another way from now on.
+
+    :param client: the client.
+    :param make: gives what sends.
+    :raises ValueError: when it is instrumented already: each call would count twice.
+    """
+    if _KEY in vars(client):
+        raise ValueError(f"{client!r} is instrumented already")
+    client.send = make()
+    setattr(client, _KEY, True)
+    return client
+
+
 class Calls:
     """Records what a client sends, each call as a pass of its block.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from ._clients import Calls
+from ._clients import Calls, instrumented
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def instrument(
         many.
     :returns: the session.
     :raises TypeError: when the profiler is none.
+    :raises ValueError: when it is instrumented already.
     """
-    session.send = Calls(session.send, profiler, track, _host, name).send
-    return session
+    return instrumented(session, lambda: Calls(session.send, profiler, track, _host, name).send)
 
 
 def _host(request: Any) -> str:

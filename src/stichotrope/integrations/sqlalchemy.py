@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..profiler import Profiler
 
 _KEY = "stichotrope"
+_MARK = "_stichotrope"
 
 
 def instrument(
@@ -24,30 +25,40 @@ def instrument(
     :param track: the track's index or name.
     :returns: the engine.
     :raises TypeError: when the profiler is none.
+    :raises ValueError: when the engine is instrumented already, by itself or by its class.
     """
     from sqlalchemy import event
 
     timed = default_profiler(profiler)
     target = getattr(engine, "sync_engine", engine)
+    if getattr(target, _MARK, False):
+        raise ValueError(f"{engine!r} is instrumented already")
 
-    def before(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+    # An engine and its class, or what it was derived from, may both be listened to: one of them
+    # records a statement, known by its context.
+    def before(connection: Any, _: Any, statement: str, __: Any, context: Any, *___: Any) -> None:
+        under_way = connection.info.setdefault(_KEY, [])
+        if context is not None and any(one is context for one, _ in under_way):
+            return
         block = timed.block(track, shape(statement))
         block.__enter__()
-        connection.info.setdefault(_KEY, []).append(block)
+        under_way.append((context, block))
 
-    def after(connection: Any, *_: Any) -> None:
-        leave(connection, None)
+    def after(connection: Any, _: Any, __: Any, ___: Any, context: Any, *____: Any) -> None:
+        leave(connection, context, None)
 
-    def failed(context: Any) -> None:
-        if context.connection is not None:
-            leave(context.connection, context.original_exception)
+    def failed(error: Any) -> None:
+        if error.connection is not None:
+            leave(error.connection, error.execution_context, error.original_exception)
 
-    def leave(connection: Any, error: BaseException | None) -> None:
+    def leave(connection: Any, context: Any, error: BaseException | None) -> None:
         under_way = connection.info.get(_KEY)
-        if under_way:
-            under_way.pop().__exit__(None if error is None else type(error), error, None)
+        if under_way and under_way[-1][0] is context:
+            block = under_way.pop()[1]
+            block.__exit__(None if error is None else type(error), error, None)
 
     event.listen(target, "before_cursor_execute", before)
     event.listen(target, "after_cursor_execute", after)
     event.listen(target, "handle_error", failed)
+    setattr(target, _MARK, True)
     return engine
