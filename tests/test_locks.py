@@ -257,6 +257,7 @@ PATHS: dict[str, Callable[[Profiler, Path], Any]] = {
     "set_track_cpu": lambda p, tmp_path: p.set_track_cpu("named", False),
     "takes_cpu": lambda p, tmp_path: p.takes_cpu,
     "store": lambda p, tmp_path: p.store,
+    "store_file": lambda p, tmp_path: p.store_file,
     "keep_in": lambda p, tmp_path: Profiler("kept").keep_in(tmp_path / "store"),
     "snapshot_delta": lambda p, tmp_path: p.snapshot_delta("reader"),
     "report_every": lambda p, tmp_path: p.report_every(1000, path=tmp_path / "report.txt").stop(),
