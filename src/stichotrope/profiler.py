@@ -1207,7 +1207,11 @@ class Profiler(_core.Recorder):
         return [*self._store_notes, kept]
 
     def gather(
-        self, directory: StrPath | None = None, *, period_s: float = 1.0, anew: bool = False
+        self,
+        directory: StrPath | None = None,
+        *,
+        period_s: float | None = None,
+        anew: bool | None = None,
     ) -> bool:
         """Keep this process's results in a file of its own, for `ProfilerResults.load_all`.
 
@@ -1220,9 +1224,11 @@ class Profiler(_core.Recorder):
 
         :param directory: where the file is to be, made if it is missing; by default what the
             environment variable ``STICHOTROPE_GATHER`` says. Without either, nothing happens.
-        :param period_s: the time between writes in seconds, more than 0. A write that takes more
-            than a twentieth of it is made less often, so that it never takes more of a core.
-        :param anew: whether to remove first what was gathered in the directory by earlier runs.
+        :param period_s: the time between writes in seconds, more than 0; by default what
+            ``STICHOTROPE_GATHER_PERIOD_S`` says, or 1. A write that takes more than a twentieth of
+            it is made less often, so that it never takes more of a core.
+        :param anew: whether to remove first what was gathered in the directory by earlier runs; by
+            default what ``STICHOTROPE_GATHER_ANEW`` says, or False.
             The first process of a run does so, whatever profiler asks for it; those that it starts
             afterwards leave what they find. Nobody else may be gathering there.
         :returns: whether results are being gathered.

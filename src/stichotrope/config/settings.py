@@ -207,6 +207,23 @@ def load(
     return Settings(values, source, origins)
 
 
+def from_environment(key: str) -> Any:
+    """Return what the environment says of one setting, or its default.
+
+    :param key: the setting.
+    :raises ConfigError: when it is a wrong value.
+    """
+    setting = _SETTINGS[key]
+    variable = setting.variable or PREFIX + key.upper()
+    text = os.environ.get(variable, "")
+    if not text:
+        return setting.default
+    try:
+        return setting.kind.added(setting.kind.read(text), setting.default)
+    except kinds.WrongError as error:
+        raise ConfigError(f"the variable {variable} {error}") from None
+
+
 def _add_file(
     path: str, table: dict[str, Any], values: dict[str, Any], origins: dict[str, str]
 ) -> None:

@@ -56,22 +56,29 @@ _in_multiprocessing = False  # whether its children call back
 
 
 def gather(
-    profiler: _Recording, directory: StrPath | None, period_s: float, anew: bool = False
+    profiler: _Recording, directory: StrPath | None, period_s: float | None, anew: bool | None
 ) -> bool:
     """Begin to gather, or go on elsewhere; see `Profiler.gather`.
 
     :param profiler: whose results.
     :param directory: where the file is to be, or None for what the environment says.
-    :param period_s: the time between writes.
-    :param anew: whether to remove what other processes have gathered there before.
+    :param period_s: the time between writes, or None for what the environment says.
+    :param anew: whether to remove what other processes have gathered there before; likewise.
     """
-    if not isinstance(anew, bool):
+    if anew is not None and not isinstance(anew, bool):
         raise TypeError(f"anew must be True or False, not {anew!r}")
-    period_ns = _checked_period(period_s)
+    if period_s is not None:
+        _checked_period(period_s)
     if directory is None:
         directory = os.environ.get(VARIABLE) or None
     if directory is None:
         return is_gathering(profiler)
+    if period_s is None or anew is None:
+        from ..config.settings import from_environment
+
+        period_s = from_environment("gather_period_s") if period_s is None else period_s
+        anew = from_environment("gather_anew") if anew is None else anew
+    period_ns = _checked_period(period_s)
     folder = made_directory(directory)
     if anew:
         _begin_anew(folder)
