@@ -974,3 +974,46 @@ def test_what_is_lost_is_in_the_scrape_and_in_the_log(
         "Cells of metrics that found no room in the shared file, and are this process's alone: "
         "2 until now",
     ]
+
+
+def test_a_labelled_metric_has_no_value_itself():
+    """A 0 would be wrong: what its labels give has the values."""
+    for metric in (Counter("asked", labelnames=["a"]), Gauge("level", labelnames=["a"])):
+        metric.labels("x").inc(3)
+        with pytest.raises(ValueError, match=f"{metric.name} has labels"):
+            _ = metric.value
+
+
+@pytest.mark.filterwarnings("ignore:.*label sets:RuntimeWarning")
+@pytest.mark.parametrize("first", ["(other)", "a"])
+def test_a_label_set_that_is_called_as_the_overflow_is_the_overflow(first):
+    """However it came to be: no series is there twice."""
+    counter = Counter("few", labelnames=["a"], max_series=1)
+    for value in (first, "b", "c", "(other)"):
+        counter.labels(value).inc()
+    shown = [sample.labels["a"] for family in counter.collect() for sample in family.samples]
+    assert sorted(shown) == sorted({first, "(other)"})
+    assert sum(series.value for series in counter.series()) == 4
+    counter.remove("(other)")
+    assert len(counter.series()) == (0 if first == "(other)" else 1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "says"),
+    [
+        (lambda: Timer(anything(Counter("c"))), TypeError, "times into a histogram, not"),
+        (lambda: Timer(Histogram("h", labelnames=["a"]), anything(5)), TypeError, "labels are a"),
+        (lambda: Counter("c", labelnames=anything(None)), TypeError, "labelnames is a list"),
+        (lambda: Histogram("h", buckets=anything(5)), TypeError, "buckets is a list"),
+        (lambda: Counter("c").inc(10**400), ValueError, "must fit into a double"),
+        (lambda: Counter("c").inc(10**5000), ValueError, "must fit into a double"),
+        (lambda: Gauge("g").set(10**5000), ValueError, "must fit into a double"),
+        (lambda: Counter("c", max_series=anything("x" * 10**6)), TypeError, "must be an int, not"),
+        (lambda: Counter("c", anything(10**5000)), TypeError, "cannot be printed, of type int"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_sentence(wrong, error, says):
+    """Of a length that can be read, whatever was given."""
+    with pytest.raises(error, match=says) as caught:
+        wrong()
+    assert len(str(caught.value)) < 400

@@ -301,3 +301,18 @@ def test_slow_passes_are_spans_under_the_current_one(clock: ManualClock) -> None
     assert by_length[2_000_000].status.status_code.name == "UNSET"
     assert by_length[2_000_000].attributes["stichotrope.track"] == "db"
     assert by_length[2_000_000].attributes["code.filepath"] == __file__
+
+
+@pytest.mark.parametrize(
+    ("exporter", "every_s", "error", "says"),
+    [
+        (None, 60, TypeError, "needs an exporter of metrics, not None"),
+        (Kept(), "5", TypeError, "must be a number of seconds, not '5'"),
+        (Kept(), 0, ValueError, "more than 0 s"),
+        (Kept(), math.nan, ValueError, "more than 0 s"),
+    ],
+)
+def test_a_provider_that_could_not_export_is_refused(exporter, every_s, error, says):
+    """In a sentence, before anything runs."""
+    with pytest.raises(error, match=says):
+        meter_provider(exporter, every_s=every_s)

@@ -33,7 +33,7 @@ from stichotrope.integrations.prometheus import (
     start_metrics_server,
 )
 from stichotrope.metrics import Counter, Gauge, Histogram, MetricRegistry
-from stichotrope.metrics.blocks import BlockCollector
+from stichotrope.metrics.blocks import BlockCollector, StoreCollector
 
 pytestmark = pytest.mark.integration
 
@@ -738,3 +738,30 @@ def test_names_of_readers_that_come_over_the_network_are_few(monkeypatch):
     start, _ = call_asgi(pprof.make_asgi_app([profiler]), query_string=b"reader=98")
     assert start["status"] == 403
     assert call_wsgi(apps[0], QUERY_STRING=f"reader={'x' * 101}")[0] == "400 Bad Request"
+
+
+def test_registries_that_are_exposed_together_have_no_name_in_common(registry):
+    """Each series would be there twice."""
+    other = MetricRegistry()
+    Gauge("level", registry=other)
+    with pytest.raises(ValueError, match="have the name 'level'"):
+        make_wsgi_app(registry, other)
+
+
+def test_the_package_has_the_server_where_it_is_asked_for():
+    """By its name in the package, imported then."""
+    import stichotrope
+
+    assert stichotrope.start_metrics_server is start_metrics_server
+
+
+def test_a_store_without_workers_has_no_blocks(tmp_path):
+    """It is no error that none has recorded yet; that the directory is not there is."""
+    collector = StoreCollector(tmp_path)
+    assert not any(family.samples for family in collector.collect())
+    profiler = Profiler("shop", store=tmp_path)
+    with profiler.block(0, "a"):
+        pass
+    assert sum(len(family.samples) for family in collector.collect()) > 0
+    with pytest.raises(OSError, match="missing"):
+        StoreCollector(tmp_path / "missing").collect()

@@ -13,7 +13,8 @@ cdef double as_double(value) except? -1.0:
     try:
         return float(value)
     except OverflowError:
-        raise ValueError(f"a value must fit into a double, and this one does not: {value!r}") from None
+        raise ValueError("a value must fit into a double, which ends at 1.8e308, and this one of type "
+                         f"{type(value).__name__} does not") from None
 
 cdef int add_slowly(Cell* cell, amount) except -1:
     """Adds to a counter what is no small int and no float."""
@@ -165,7 +166,7 @@ cdef class CounterSeries(Series):
     def inc(self, amount=1):
         """Increases it.
 
-        amount: an int or a float from 0 on. Ints are added exactly.
+        amount: an int or a float from 0 on. Ints are added exactly, as long as those of a thread come to less than 2**64.
 
         Raises ValueError for what is below 0, infinite or no number, TypeError for what is of another kind.
         """
@@ -429,7 +430,11 @@ cdef class Stopwatch:
     """
     cdef HistogramSeries series
 
-    def __init__(self, HistogramSeries histogram not None, labels=None):
+    def __init__(self, histogram, labels=None):
+        if not isinstance(histogram, HistogramSeries):
+            raise TypeError(f"a timer times into a histogram, not {histogram!r} of type {type(histogram).__name__}")
+        if labels is not None and not isinstance(labels, dict):
+            raise TypeError(f"a timer's labels are a dict of them by name, not {labels!r} of type {type(labels).__name__}")
         self.series = histogram if labels is None else histogram.labels(**labels)
         if self.series.series == 0:
             self.series.refuse()

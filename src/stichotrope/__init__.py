@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         export_pstats,
         export_speedscope,
     )
+    from .integrations.prometheus import start_metrics_server
     from .report import export_html, print_results
 
 __all__ = [
@@ -50,13 +51,14 @@ __all__ = [
     "profile",
     "profile_function",
     "set_global_enabled",
+    "start_metrics_server",
 ]
 
 # What a program needs later, or never: the modules of these are imported when they are asked for.
 _EXPORTS = tuple(name for name in __all__ if name.startswith("export_") and name != "export_html")
 _REPORTS = ("export_html", "print_results")
 _EXTENSION = ("load_ipython_extension", "unload_ipython_extension")
-_LATER = (*_EXPORTS, *_REPORTS, *_EXTENSION, "profile", "profile_function")
+_LATER = (*_EXPORTS, *_REPORTS, *_EXTENSION, "profile", "profile_function", "start_metrics_server")
 
 
 def _teach_libraries() -> None:
@@ -80,6 +82,8 @@ def __getattr__(name: str) -> object:
         from . import _default as room
     elif name == "profile_function":
         from . import _log as room
+    elif name == "start_metrics_server":
+        from .integrations import prometheus as room
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
     value: object = getattr(room, name)

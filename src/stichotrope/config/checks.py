@@ -9,6 +9,8 @@ MAX_BLOCKS = (1, 1 << 23)
 TIMELINE = (128, 1 << 22)
 STORE_LIMIT_BYTES = (1 << 20, 1 << 50)
 
+_LONGEST_SHOWN = 200  # characters of what was given
+
 STORE_BYTES = 1 << 30  # how large a store may be, unless somebody says otherwise
 
 
@@ -82,6 +84,18 @@ def plain_text(value: object) -> str:
     return str.__str__(value) if isinstance(value, str) else str(value)
 
 
+def check_iterable(values: object, what: str) -> None:
+    """Refuse what gives no values, with what is expected."""
+    if not hasattr(values, "__iter__") and not hasattr(values, "__getitem__"):
+        raise TypeError(f"{what}, not {shown(values)}")
+
+
 def shown(value: object) -> str:
-    """Return how an error names what was given."""
-    return f"{value!r} of type {type(value).__name__}"
+    """Return how an error names what was given: in a line, however long that is."""
+    try:
+        text = repr(value)
+    except Exception:  # an int of too many digits, for one
+        text = "one that cannot be printed,"
+    if len(text) > _LONGEST_SHOWN:
+        text = f"{text[: _LONGEST_SHOWN // 2]}…{text[-(_LONGEST_SHOWN // 4) :]}"
+    return f"{text} of type {type(value).__name__}"

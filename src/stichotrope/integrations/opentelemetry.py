@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from math import inf
 
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import Counter as SdkCounter
@@ -197,6 +198,14 @@ def meter_provider(
     :raises TypeError: when an argument is of the wrong type.
     :raises ValueError: when a figure makes no sense.
     """
+    if not callable(getattr(exporter, "export", None)):
+        raise TypeError(
+            f"a meter provider needs an exporter of metrics, not {checks.shown(exporter)}"
+        )
+    if isinstance(every_s, bool) or not isinstance(every_s, (int, float)):
+        raise TypeError(f"a period must be a number of seconds, not {checks.shown(every_s)}")
+    if not 0 < every_s < inf:
+        raise ValueError(f"a period must be more than 0 s, and finite, not {every_s!r}")
     reader = PeriodicExportingMetricReader(
         Exporter(exporter, collectors, scale=scale, max_buckets=max_buckets),
         export_interval_millis=every_s * 1000,

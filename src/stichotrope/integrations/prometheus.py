@@ -116,8 +116,16 @@ def _quality(value: str) -> float:
 def _all_of(collectors: tuple[Collector, ...]) -> MetricRegistry:
     """Return one registry of several collectors: the default ones where none is given."""
     registry = MetricRegistry()
+    taken: dict[str, Collector] = {}
     for collector in collectors or (REGISTRY, ProfilerCollector()):
         registry.register(collector)
+        for metric in collector if isinstance(collector, MetricRegistry) else ():
+            for name in getattr(metric, "names", ()):
+                if taken.setdefault(name, collector) is not collector:
+                    raise ValueError(
+                        f"two registries that are to be exposed together have the name {name!r}: "
+                        f"{taken[name]!r} and {collector!r}"
+                    )
     return registry
 
 

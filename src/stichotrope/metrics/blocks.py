@@ -7,6 +7,7 @@ from itertools import accumulate
 from math import inf
 
 from ..results import ProfilerResults
+from ..results.gathered import NothingGatheredError
 from ..results.newest import stretches_of
 from .buckets import DEFAULT_BUCKETS, checked_bounds, native
 from .metric import shown_bound
@@ -16,6 +17,7 @@ TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
 
+    from .._text.files import StrPath
     from ..results import ProfileBlock
 
 _COUNTERS = (
@@ -71,6 +73,31 @@ class BlockCollector:
     def collect(self) -> list[Family]:
         """Return the families of all blocks that were entered."""
         return block_families(self._results(), self._bounds, self._seconds)
+
+
+class StoreCollector(BlockCollector):
+    """Collects the blocks that processes have recorded in a directory: nothing until the first has.
+
+    :param directory: the store of their profilers, or what they gather in.
+    :param name: the name of the profiler, where there are several.
+    :param buckets: upper bounds in seconds of the classic histograms.
+    :raises TypeError: when a bound is no number.
+    :raises ValueError: when the bounds do not rise.
+    """
+
+    def __init__(
+        self,
+        directory: StrPath,
+        name: str | None = None,
+        buckets: Iterable[float] = DEFAULT_BUCKETS,
+    ) -> None:
+        def recorded() -> list[ProfilerResults]:
+            try:
+                return [ProfilerResults.load_all(directory, name=name)]
+            except NothingGatheredError:
+                return []
+
+        super().__init__(recorded, buckets)
 
 
 class _Steady:

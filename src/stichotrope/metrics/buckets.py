@@ -45,6 +45,7 @@ def checked_bounds(bounds: Iterable[object]) -> tuple[float, ...]:
     """
     if isinstance(bounds, (str, bytes)):
         raise TypeError(f"buckets is a list or tuple of upper bounds, not {checks.shown(bounds)}")
+    checks.check_iterable(bounds, "buckets is a list or tuple of upper bounds")
     checked = [_checked_number(bound) for bound in bounds]
     if checked and checked[-1] == float("inf"):
         del checked[-1]

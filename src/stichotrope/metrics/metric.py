@@ -37,7 +37,7 @@ class Metric:
     children: dict[tuple[object, ...], Any]
     _description: str
     _most: int
-    _overflow: list[Any]
+    _overflow: dict[tuple[object, ...], Any]  # of what goes beyond, by its labels
     _told: list[Callable[[Metric, Any], object]]
 
     kind = ""  # as Prometheus calls it
@@ -49,7 +49,7 @@ class Metric:
         checks.check_limit(max_series, "max_series", *_LIMITS)
         self._description = description
         self._most = max_series
-        self._overflow = []
+        self._overflow = {}
         self._told = []
         if registry is not None:
             registry.register(self)
@@ -74,6 +74,8 @@ class Metric:
         known = self.children.get(texts)
         if known is not None:
             return known
+        if texts in self._overflow:
+            return self._overflow[texts]
         if len(self.children) >= self._most:
             return self._overflowing()
         made = self._new_child(dict(zip(self.label_names, texts, strict=True)))
@@ -114,21 +116,30 @@ class Metric:
 
     def _overflowing(self) -> Any:
         """Return what records for all labels beyond the limit."""
-        if not self._overflow:
-            warnings.warn(
-                f"{self.name} has {self._most:,} label sets, as many as it may: what is recorded "
-                f"under further ones is added up under {OVERFLOW!r}; is a label made up at run "
-                "time? max_series allows more",
-                RuntimeWarning,
-                stacklevel=3,  # what calls it in between is in the core
-            )
-            self._overflow.append(self._new_child(dict.fromkeys(self.label_names, OVERFLOW)))
-            self._tell_of(self._overflow[0])
-        return self._overflow[0]
+        other = dict.fromkeys(self.label_names, OVERFLOW)
+        texts = tuple(other.values())
+        known = self._overflow.get(texts)
+        if known is not None:
+            return known
+        warnings.warn(
+            f"{self.name} has {self._most:,} label sets, as many as it may: what is recorded "
+            f"under further ones is added up under {OVERFLOW!r}; is a label made up at run "
+            "time? max_series allows more",
+            RuntimeWarning,
+            stacklevel=3,  # what calls it in between is in the core
+        )
+        there = self.children.get(texts)  # a program may have called one so itself
+        made = self._new_child(other) if there is None else there
+        known = self._overflow.setdefault(texts, made)
+        if known is made and made is not there:
+            self._tell_of(made)
+        return known
 
     def series(self) -> list[Any]:
         """Return what records: itself, or what its labels have given so far."""
-        return [*self.children.values(), *self._overflow] if self.label_names else [self]
+        if not self.label_names:
+            return [self]
+        return list({**self.children, **self._overflow}.values())
 
     def remove(self, *values: object, **named: object) -> None:
         """Forget a label set. What was kept of it records on, and is not collected any more.
@@ -138,7 +149,8 @@ class Metric:
         :raises ValueError: for other labels than the metric has.
         """
         texts = self._texts(values, named)
-        gone = self.children.pop(texts, None)
+        beyond = self._overflow.pop(texts, None)
+        gone = self.children.pop(texts, beyond)
         if gone is None:
             raise KeyError(f"{self.name} has recorded nothing under {texts}")
         gone._withdraw()
@@ -150,6 +162,10 @@ class Metric:
                 one._withdraw()
             self.children.clear()
             self._overflow.clear()
+
+    def _refuse_labels(self) -> None:
+        if self.label_names:
+            raise ValueError(f"{self.name} has labels: figures are of what its labels() gives")
 
     def reset(self) -> None:
         """Begin from zero, in all series: they stay, and what was kept of them."""
@@ -210,6 +226,15 @@ class Counter(Metric, _core.CounterSeries):
     def names(self) -> tuple[str, ...]:
         """The names that are its own: no other metric may have one of them."""
         return self.name, f"{self.name}_total", f"{self.name}_created"
+
+    @property
+    def value(self) -> float:
+        """What it has come to in all threads: an int as long as only ints were added.
+
+        :raises ValueError: when it has labels: what `labels` gives has a value.
+        """
+        self._refuse_labels()
+        return super().value
 
     def _new_child(self, label_values: dict[str, str]) -> _core.CounterSeries:
         return _core.CounterSeries(self.name, label_values)
@@ -281,7 +306,11 @@ class Gauge(Metric, _core.GaugeSeries):
 
     @property
     def value(self) -> float:
-        """What it is now."""
+        """What it is now.
+
+        :raises ValueError: when it has labels: what `labels` gives has a value.
+        """
+        self._refuse_labels()
         return self._read() if self._function is None else float(self._function())
 
     def _new_child(self, label_values: dict[str, str]) -> _core.GaugeSeries:

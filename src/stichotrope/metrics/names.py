@@ -39,6 +39,7 @@ def checked_label_names(names: Iterable[object], reserved: Iterable[str] = ()) -
     """
     if isinstance(names, (str, bytes)):
         raise TypeError(f"labelnames is a list or tuple of names, not one text: {names!r}")
+    checks.check_iterable(names, "labelnames is a list or tuple of names")
     checked = tuple(checks.checked_text(name, "a label's name") for name in names)
     for name in checked:
         if not _LABEL.fullmatch(name):

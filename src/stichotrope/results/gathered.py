@@ -203,6 +203,10 @@ def results_files(directory: str) -> list[str]:
     return found
 
 
+class NothingGatheredError(ValueError):
+    """A directory has no results: maybe, not yet."""
+
+
 def _load_files(folder: str) -> tuple[list[ProfilerResults], list[str]]:
     """Return the results in a directory's files, and a sentence for each that has none."""
     skipped: list[str] = []
@@ -230,7 +234,8 @@ def _chosen(
     if not parts:
         expected = f"results files, named *{GATHERED_SUFFIX}, as Profiler.gather() leaves them"
         found = "none that can be read" if skipped else "none"
-        raise ValueError(f"{folder} should hold {expected}, but there are {found}{reasons}")
+        kind = ValueError if skipped else NothingGatheredError
+        raise kind(f"{folder} should hold {expected}, but there are {found}{reasons}")
     names = list(dict.fromkeys(part.profiler_name for part in parts))
     listed = ", ".join(map(repr, names))
     if name is None and len(names) > 1:
