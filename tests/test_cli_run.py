@@ -23,6 +23,8 @@ from clihelp import environment, python, recorded_hits, stichotrope, write
 from conftest import WATCHDOG_SECONDS
 from stichotrope import Profiler, ProfilerResults
 from stichotrope.cli import _limit
+from stichotrope.cli._own import targets as own_targets
+from stichotrope.cli._program import MODULE, Program
 from stichotrope.instrumentation.patterns import Instrumentation, Pattern
 
 pytestmark = pytest.mark.integration
@@ -263,6 +265,19 @@ def test_auto_times_the_package_that_is_run(folder):
     assert {"work": 1} in hits.values()
     assert {"go": 1} in hits.values()
     assert "shop" not in hits
+
+
+@pytest.mark.parametrize("name", ["app", "app.__main__", "app.core"])
+def test_auto_times_an_installed_package_that_is_run(tmp_path, monkeypatch, name):
+    """Wherever that lies; nothing of it is imported to find it, and a mere module has no package."""
+    elsewhere = write(tmp_path / "elsewhere", app__core="", alone="")
+    (elsewhere / "app" / "__init__.py").write_text("raise AssertionError('imported')")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    monkeypatch.syspath_prepend(elsewhere)
+    assert own_targets(Program(MODULE, name, [])) == ["__main__:*", "app.*"]
+    assert own_targets(Program(MODULE, "alone", [])) == ["__main__:*"]
+    assert own_targets(Program(MODULE, "not_there", [])) == ["__main__:*"]
 
 
 def test_auto_and_patterns_go_together(folder):

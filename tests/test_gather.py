@@ -720,12 +720,39 @@ if __name__ == "__main__":
 
 def test_a_run_begins_anew_and_its_children_take_nothing_away(tmp_path: Path) -> None:
     """However they are started; what a run before has left is gone, and no more than that."""
-    (tmp_path / "squares.py").write_text(ANEW)
+    _runs_twice(tmp_path, ANEW)
+
+
+def test_the_environment_lets_a_run_begin_anew(tmp_path: Path) -> None:
+    """Where the program does not say itself what is to be."""
+    program = ANEW.replace(", anew=True", "")
+    assert program != ANEW
+    _runs_twice(tmp_path, program, STICHOTROPE_GATHER_ANEW="1")
+
+
+def test_what_the_program_says_of_beginning_anew_counts_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Than what the environment does, which has to be understood if it is asked."""
+    (tmp_path / "old.stichotrope.json").write_text("{}")
+    monkeypatch.setenv("STICHOTROPE_GATHER_ANEW", "1")
+    p = Profiler("kept")
+    p.gather(tmp_path, anew=False)
+    p.stop_gathering()
+    assert (tmp_path / "old.stichotrope.json").exists()
+    monkeypatch.setenv("STICHOTROPE_GATHER_ANEW", "perhaps")
+    with pytest.raises(ValueError, match="STICHOTROPE_GATHER_ANEW"):
+        p.gather(tmp_path)
+
+
+def _runs_twice(tmp_path: Path, program: str, **variables: str) -> None:
+    """Run a program that gathers twice, and expect that the second begins anew."""
+    (tmp_path / "squares.py").write_text(program)
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "notes.txt").write_text("mine")
     expected = f"{1 + len(multiprocessing.get_all_start_methods())}\n"
     for _ in range(2):
-        assert python("squares.py", cwd=tmp_path).stdout == expected
+        assert python("squares.py", cwd=tmp_path, **variables).stdout == expected
     assert (tmp_path / "there" / "notes.txt").read_text() == "mine"
 
 

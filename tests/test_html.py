@@ -23,6 +23,7 @@ from stichotrope.report._source import excerpts
 from stichotrope.results import (
     OVERHEAD_FACTOR,
     CallNode,
+    ProcessorTime,
     ProcessResults,
     ProfilerResults,
     ProfileTrack,
@@ -423,6 +424,21 @@ def test_a_mean_within_a_few_times_of_the_cost_is_mostly_overhead(
     """Less than five times the measured cost per pass; without a measured cost, none is."""
     assert OVERHEAD_FACTOR == 5
     assert is_mostly_overhead(block("a", (mean,)), {"overhead_ns_per_pass": cost}) is expected
+
+
+def test_waiting_that_is_unsure_is_marked() -> None:
+    """Of blocks and of paths, where there is a column of it."""
+    assert "unsure" not in page_of(sample()).data["scopes"][0]["rows"]
+    results = sample()
+    short, long = (ProcessorTime(1, 5, 5, ns, 5, 5) for ns in (1999, 2000))
+    first, second = results.tree.children[:2]
+    first.cpu, second.cpu = short, long
+    blocks = [one for track in results.tracks.values() for one in track.blocks]
+    blocks[0].cpu, blocks[1].cpu = short, long
+    results.metadata["cpu"] = {"overhead_ns_per_pass": 100}
+    page = page_of(results)
+    assert everything(page, "unsure")[:3] == [1, 0, 0]
+    assert sum(page.data["scopes"][0]["tree"]["unsure"]) == 1
 
 
 def test_blocks_of_mostly_overhead_are_marked() -> None:

@@ -154,8 +154,9 @@ def test_a_cell_is_timed(shell: Shell) -> None:
     assert shell.names["_"] == 6
     report = text(shell)
     assert report.startswith("%%stichotrope\n")
-    for name in ("all of it", "Order.count", "Order.price"):
+    for name in ("all of it", "Order.count"):
         assert f"\n{name} " in report
+    assert "Order.price" not in report  # it was not called
     assert "\nadd " not in report
     assert (shell.names["add"], dict(vars(shell.names["Order"]))) == before
 
@@ -168,7 +169,7 @@ def test_modules_and_patterns_are_timed(shell: Shell, monkeypatch: pytest.Monkey
     shell("import shop\nfrom shop import add")
     add = shell.names["add"]
     by_module = shell("%stichotrope -r -t shop shop.Order().price(); add(2)")
-    assert {"add": 2, "Order.price": 1, "Order.count": 0}.items() <= hits(by_module).items()
+    assert {"add": 2, "Order.price": 1}.items() <= hits(by_module).items()
     by_pattern = shell("%stichotrope -r -t 'shop:Order.p*' shop.Order().price(); add(2)")
     assert hits(by_pattern) == {"shop.Order().price(); add(2)": 1, "Order.price": 1}
     assert shell.names["add"] is add is vars(shop)["add"]
@@ -197,6 +198,26 @@ def test_an_error_in_the_code_is_raised_and_reported_so_far(
     traceback = capsys.readouterr().out
     assert "1 / 0" in traceback
     assert os.sep + "ipython.py" not in traceback
+
+
+@pytest.mark.parametrize(
+    "magic", ["%stichotrope -r -t {} add(1)", "%%stichotrope -r -t {}\nadd(1)"]
+)
+def test_what_is_never_called_is_in_no_report(
+    shell: Shell, capsys: pytest.CaptureFixture[str], magic: str
+) -> None:
+    """A pattern may choose thousands of functions; that none of it was called is a sentence."""
+    shell(FUNCTIONS)
+    assert 0 not in hits(shell(magic.format("__main__:*"))).values()
+    assert capsys.readouterr().err == ""
+    shell(magic.format("Order"))
+    assert "none of it was called" in capsys.readouterr().err
+    shell.shown.clear()
+    shell(magic.format("'__main__:*'").replace("-r ", ""))
+    (shown,) = shell.shown
+    assert "add" in shown["text/html"]
+    assert "Order.price" not in re.sub("<details>.*?</details>", "", shown["text/html"], flags=re.S)
+    assert "Order.price" not in shown["text/plain"]
 
 
 def test_a_pattern_that_fits_nothing_is_told(

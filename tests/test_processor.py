@@ -20,7 +20,7 @@ from conftest import ManualClock, Threads
 from stichotrope import ProfileBlock, Profiler, ProfilerResults, _core, config, print_results
 from stichotrope.report import print_tree
 from stichotrope.report.html import render
-from stichotrope.results import ProcessorTime
+from stichotrope.results import ProcessorTime, is_mostly_overhead, is_waiting_unsure
 from stichotrope.results.frames import columns
 from stichotrope.results.select import selected
 from stichotrope.results.snapshots import Snapshots
@@ -203,6 +203,76 @@ def test_a_real_clock_says_what_the_system_says() -> None:
     said = p.get_results().metadata["cpu"]
     assert said["source"]
     assert said["overhead_ns_per_pass"] > 0
+
+
+# What taking it costs looks like waiting in short passes
+
+
+def costly(p: Profiler) -> ProfilerResults:
+    """Return results that say that a pass costs 10 ns, and 100 with processor time."""
+    results = p.get_results()
+    results.metadata["overhead_ns_per_pass"] = 10
+    results.metadata["cpu"]["overhead_ns_per_pass"] = 100
+    return results
+
+
+def shown(show: Callable[..., None], results: ProfilerResults) -> str:
+    """Return a report."""
+    text = io.StringIO()
+    show(results, file=text, width=200)
+    return text.getvalue()
+
+
+@pytest.mark.parametrize("show", [print_results, print_tree])
+def test_waiting_of_passes_that_are_too_short_for_it_is_marked(
+    p: Profiler, processor: Processor, show: Callable[..., None]
+) -> None:
+    """Those that take less than 20 times its cost in the mean; a footer says so."""
+    for name, ns in (("short", 999), ("long", 1000)):
+        for _ in range(2):
+            with p.block(0, name):
+                processor.run(ns)
+                processor.wait(ns)
+    text = shown(show, costly(p))
+    (short,) = (line for line in text.splitlines() if "short" in line)
+    (long,) = (line for line in text.splitlines() if "long" in line)
+    assert "≈50.0 %" in short
+    assert "50.0 %" in long
+    assert "≈" not in long
+    assert "≈ before Waiting: passes of less than 20 times" in " ".join(text.split())
+
+
+def test_waiting_that_is_sure_has_no_mark_and_no_footer(p: Profiler, processor: Processor) -> None:
+    """Nor where the cost is not told, nor in what takes no processor time."""
+    with p.block(0, "work"):
+        processor.run(5000)
+    assert "≈" not in shown(print_results, costly(p))
+    results = costly(p)
+    results.metadata["cpu"] = []
+    assert not is_waiting_unsure(block(results, "work"), results.metadata)
+    assert not is_waiting_unsure(ProfileBlock("none", "", 1, 0, 0), costly(p).metadata)
+
+
+def test_a_mean_is_held_against_what_its_own_passes_cost(processor: Processor) -> None:
+    """Five times 10 ns without processor time, 100 with it, 55 where half of the passes took it."""
+    p = Profiler("mixed")
+    half = p.block(0, "half")
+    for name, cpu in (("bare", False), ("taken", True)):
+        p.set_cpu(cpu)
+        with p.block(0, name):
+            processor.run(300)
+    for cpu in (True, False):
+        p.set_cpu(cpu)
+        with half:
+            processor.run(300)
+    results = costly(p)
+    about = {b.name: is_mostly_overhead(b, results.metadata) for t in results for b in t}
+    assert about == {"bare": False, "taken": True, "half": False}
+    p.set_cpu(True)
+    with half:
+        processor.run(300)  # two of three: 70 ns
+    results = costly(p)
+    assert is_mostly_overhead(block(results, "half"), results.metadata)
 
 
 # Who takes it

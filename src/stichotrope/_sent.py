@@ -184,7 +184,7 @@ def profiler_named(about: dict[str, Any]) -> Profiler:
         from .store.gather import has_gathered
 
         if not has_gathered(profiler):
-            profiler.gather(about["gather"])
+            profiler.gather(about["gather"], anew=False)  # others of this run are there already
     return profiler
 
 

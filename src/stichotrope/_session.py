@@ -153,7 +153,8 @@ class Session:
             return
         # `contextlib` takes longer to import than this module.
         try:  # noqa: SIM105
-            one.gather(self._directory, period_s=self._settings.gather_period_s)
+            # What is there already is of this run.
+            one.gather(self._directory, period_s=self._settings.gather_period_s, anew=False)
         except (OSError, RuntimeError):
             pass  # the directory or the process is near its end
 

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
         def set_cpu(self, cpu: bool) -> None: ...
         def stop(self) -> None: ...
         def gather(
-            self, directory: StrPath | None = None, *, period_s: float = 1.0, anew: bool = False
+            self,
+            directory: StrPath | None = None,
+            *,
+            period_s: float = 1.0,
+            anew: bool | None = None,
         ) -> bool: ...
 
     P = TypeVar("P", bound=_Profiler)

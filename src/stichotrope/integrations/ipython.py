@@ -17,6 +17,7 @@ from ..instrumentation.patterns import Instrumentation, Pattern
 from ..profiler import Profiler
 from ..report import print_results
 from ..results import ProfilerResults
+from ..results.select import without_idle
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
@@ -231,25 +232,36 @@ class _Timed:
     def __exit__(self, *error: Any) -> None:
         self._block.__exit__(*error)
         self._instrumentation.remove()
-        for sentence in [*self._instrumentation.failures(), *self._instrumentation.unmatched()]:
+        results = self._results()
+        called = {block.name for track in results for block in track}
+        for sentence in [
+            *self._instrumentation.failures(),
+            *self._instrumentation.unmatched(),
+            *self._instrumentation.uncalled(called),
+        ]:
             print(f"stichotrope: {sentence}", file=sys.stderr)
         if self._options.returns:
             return
-        report = self._report()
+        report = self._report(results)
         if self._live is not None:
             self._live.end(report)
         elif report.results.was_entered:
             display(report)
 
-    def _report(self) -> Report:
+    def _results(self) -> ProfilerResults:
+        # A pattern may choose thousands of functions that are never called.
+        return without_idle(self._profiler.get_results())
+
+    def _report(self, results: ProfilerResults | None = None) -> Report:
         options = self._options
-        return Report(self._profiler.get_results(), options.sort, options.limit, source=True)
+        found = self._results() if results is None else results
+        return Report(found, options.sort, options.limit, source=True)
 
     def result(self) -> ProfilerResults | None:
         """Show the value of a cell, as IPython does; return the results if that was asked for."""
         if self._options.is_cell:
             sys.displayhook(self.value)
-        return self._profiler.get_results() if self._options.returns else None
+        return self._results() if self._options.returns else None
 
 
 class _Live:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .._text.columns import FIGURES, OF_PASSES, OF_PATHS
 from .._text.format import format_count, format_rate, format_time_ns, printable
-from ..results import ProfilerResults, is_mostly_overhead
+from ..results import ProfilerResults, is_mostly_overhead, is_waiting_unsure
 from ..statistics.skew import skews, stragglers
 from . import _passes, _timeline
 from ._source import excerpts
@@ -401,6 +401,13 @@ def _figures(
     return {key: [_rounded(row[name]) for row in rows] for key, name in shown.items()}
 
 
+def _unsure(them: Sequence[ProfileBlock | CallNode], book: _Book) -> dict[str, list[int]]:
+    """Return of which the share that was waited is unsure, where there is a column of it."""
+    if "waiting" not in book.columns:
+        return {}
+    return {"unsure": [int(is_waiting_unsure(one, book.metadata)) for one in them]}
+
+
 def _rounded(figure: float) -> float:
     return round(figure, 3) if isinstance(figure, float) else figure
 
@@ -414,6 +421,7 @@ def _rows(blocks: Sequence[ProfileBlock], book: _Book) -> dict[str, list[Any]]:
     return {
         "block": [book.block(block) for block in blocks],
         **_figures(blocks, book.columns, {**FIGURES, **_IN_DETAILS}),
+        **_unsure(blocks, book),
         **_work(blocks, book.columns),
         "overhead": [int(is_mostly_overhead(block, book.metadata)) for block in blocks],
         "histogram": [_histogram(block.histogram, book) for block in blocks],
@@ -461,6 +469,7 @@ def _tree(nodes: Sequence[tuple[CallNode, int]], book: _Book) -> dict[str, list[
         "parent": [place.get(nodes[number][1], -1) for number in kept],
         "block": [book.block(node) for node in chosen],
         **_figures(chosen, book.columns, {key: FIGURES[key] for key in _OF_PATHS}),
+        **_unsure(chosen, book),
     }
 
 

@@ -13,7 +13,13 @@ from .._text.format import (
     printable,
     shorten,
 )
-from ..results import OVERHEAD_FACTOR, is_mostly_overhead, results_of
+from ..results import (
+    OVERHEAD_FACTOR,
+    WAITING_FACTOR,
+    is_mostly_overhead,
+    is_waiting_unsure,
+    results_of,
+)
 from . import _passes
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -258,6 +264,8 @@ class _Row:
             self.cells.update(_of_ended_passes(block, glyphs))
             if is_mostly_overhead(block, results.metadata):
                 self.cells["mean"] = glyphs.about + self.cells["mean"]
+            if is_waiting_unsure(block, results.metadata):
+                self.cells["waiting"] = glyphs.about + self.cells["waiting"]
 
     def style(self, key: str) -> str:
         """Return the style of a cell."""
@@ -439,6 +447,12 @@ class _Page:
         if any(is_mostly_overhead(block, metadata) for block in _blocks(self._results)):
             lines += self._paragraph(
                 f"{glyphs.about} less than {OVERHEAD_FACTOR} times that: mostly the recording",
+                "dim",
+            )
+        if any(is_waiting_unsure(block, metadata) for block in _blocks(self._results)):
+            lines += self._paragraph(
+                f"{glyphs.about} before Waiting: passes of less than {WAITING_FACTOR} times what "
+                "one with processor time costs, a part of which looks like waiting",
                 "dim",
             )
         warnings = metadata.get("warnings")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._text.columns import HEADINGS, OF_PATHS
 from .._text.format import format_count, format_percent
-from ..results import is_mostly_overhead, results_of
+from ..results import is_mostly_overhead, is_waiting_unsure, results_of
 from . import _passes, console
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -55,16 +55,19 @@ class _Row:
         guide: str,
         whole_ns: int,
         about: str,
+        about_waiting: str,
         glyphs: console._Glyphs,
     ) -> None:
         self.guide = guide
         self.name = glyphs.clean(node.name)
         self.where = f"{glyphs.clean(node.file)}:{node.line}" if node.file else ""
         self.heat = console._heat(node.total_time_ns, whole_ns)
+        of_passes = {key: _passes.cell(node, key, glyphs.at_least, glyphs.time) for key in OF_PATHS}
+        of_passes["waiting"] = about_waiting + of_passes["waiting"]
         self.cells = {
             "hits": format_count(node.hit_count),
             "each": _passes.per_parent(node, parent),
-            **{key: _passes.cell(node, key, glyphs.at_least, glyphs.time) for key in OF_PATHS},
+            **of_passes,
             "total": about + glyphs.time(node.total_time_ns),
             "self": glyphs.time(node.self_time_ns),
             "share": format_percent(node.total_time_ns, whole_ns),
@@ -104,6 +107,11 @@ class _Page:
             for block in console._blocks(results)
             if is_mostly_overhead(block, results.metadata)
         }
+        self._unsure = {
+            block.identity
+            for block in console._blocks(results)
+            if is_waiting_unsure(block, results.metadata)
+        }
         is_plain = self._glyphs.rule == "-"
         self._guides = ("|  ", "   ", "|- ", "`- ") if is_plain else ("│  ", "   ", "├─ ", "└─ ")
 
@@ -135,7 +143,9 @@ class _Page:
                 continue
             if node is not root:
                 about = self._glyphs.about if node.identity in self._overhead else ""
-                yield _Row(node, parent, guide, whole_ns, about, self._glyphs)
+                is_unsure = node.identity in self._unsure and node.cpu is not None
+                about_waiting = self._glyphs.about if is_unsure else ""
+                yield _Row(node, parent, guide, whole_ns, about, about_waiting, self._glyphs)
             shown: list[CallNode | int] = [*_passes.sorted_by(node.children, sort)[:limit]]
             if len(shown) < len(node.children):
                 shown.append(len(node.children) - len(shown))

@@ -14,6 +14,7 @@ from .model import (
     OTHER_KINDS,
     OTHER_PATHS,
     OVERHEAD_FACTOR,
+    WAITING_FACTOR,
     CallNode,
     Figures,
     ProcessorTime,
@@ -24,6 +25,7 @@ from .model import (
     ThreadResults,
     default_track_name,
     is_mostly_overhead,
+    is_waiting_unsure,
     results_of,
 )
 from .plain import ResultsFormatError
@@ -37,6 +39,7 @@ __all__ = [
     "OTHER_KINDS",
     "OTHER_PATHS",
     "OVERHEAD_FACTOR",
+    "WAITING_FACTOR",
     "CallNode",
     "Figures",
     "ProcessResults",
@@ -49,5 +52,6 @@ __all__ = [
     "ThreadResults",
     "default_track_name",
     "is_mostly_overhead",
+    "is_waiting_unsure",
     "results_of",
 ]

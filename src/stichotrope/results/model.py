@@ -37,6 +37,7 @@ OTHER_BLOCKS = "(other blocks)"
 # Suffix → what reads such files, besides those of results: set by who writes them.
 OTHER_KINDS: dict[str, OtherKind] = {}
 OVERHEAD_FACTOR = 5  # see `is_mostly_overhead`
+WAITING_FACTOR = 20  # see `is_waiting_unsure`
 PERCENTILES = (50, 95, 99)  # those that documents and reports tell
 
 # What a block is known by, in every run: track index, file, line, name.
@@ -962,17 +963,42 @@ def is_mostly_overhead(block: ProfileBlock, metadata: dict[str, Any]) -> bool:
     """Return whether a block's passes take only a few times of what recording one costs.
 
     Such figures say more of the recording than of the program. The cost is the measured
-    ``overhead_ns_per_pass``; a few times are less than `OVERHEAD_FACTOR` times it, in the mean or
-    the median: on a busy machine, single passes that were interrupted lift the mean.
+    ``overhead_ns_per_pass``, for passes that took processor time that of ``cpu``; a few times are
+    less than `OVERHEAD_FACTOR` times it, in the mean or the median: on a busy machine, single
+    passes that were interrupted lift the mean.
 
     :param block: the block.
     :param metadata: that of the results; False where it does not tell the cost.
     """
-    overhead = metadata.get("overhead_ns_per_pass")
-    if isinstance(overhead, bool) or not isinstance(overhead, (int, float)):
+    overhead = _cost_ns(metadata)
+    if overhead is None or not block.hit_count:
         return False
-    usual_ns = min(block.avg_time_ns, block.percentile(50))
-    return block.hit_count > 0 and usual_ns < OVERHEAD_FACTOR * overhead
+    dearer = _cost_ns(metadata.get("cpu"))
+    if dearer is not None:
+        overhead += (dearer - overhead) * block.cpu_count / block.hit_count
+    return min(block.avg_time_ns, block.percentile(50)) < OVERHEAD_FACTOR * overhead
+
+
+def is_waiting_unsure(one: ProfileBlock | CallNode, metadata: dict[str, Any]) -> bool:
+    """Return whether passes are so short that taking their processor time looks like waiting.
+
+    A part of what it costs lies in the pass, but not in the processor time. So the share that was
+    waited is told to about 1 ÷ `WAITING_FACTOR` only where the passes take that many times the
+    cost, in the mean: the measured ``overhead_ns_per_pass`` of ``cpu``.
+
+    :param one: the block or the path.
+    :param metadata: that of the results; False where it does not tell the cost.
+    """
+    overhead = _cost_ns(metadata.get("cpu"))
+    if overhead is None or one.cpu is None:
+        return False
+    return one.cpu.wall_ns < WAITING_FACTOR * overhead * one.cpu.count
+
+
+def _cost_ns(said: object) -> float | None:
+    """Return what metadata, or a part of it, says that a pass costs; None where it says nothing."""
+    cost = said.get("overhead_ns_per_pass") if isinstance(said, dict) else None
+    return cost if isinstance(cost, (int, float)) and not isinstance(cost, bool) else None
 
 
 def _listed(tracks: Iterable[int] | Iterable[str]) -> str:

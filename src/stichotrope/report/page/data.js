@@ -49,7 +49,7 @@ const PASS_COLUMNS = [
   ["cancelled", "Cancelled", "Passes that were cancelled", "5.8rem"],
   ["concurrency", "At a time", "How many passes were open at a time, on average; ≥ while some are open", "5.5rem"],
   ["cpu", "CPU", "For how long their threads ran on a processor", "6rem"],
-  ["waiting", "Waiting", "The share of their time in which their threads did not run", "5.5rem"],
+  ["waiting", "Waiting", "The share of their time in which their threads did not run; ≈ where passes are so short that taking it looks like waiting", "5.5rem"],
   ["bytes", "Bytes/s", "The bytes that went through, over the time in which any pass was open", "6rem"],
   ["items", "Items/s", "The items that went through, over the time in which any pass was open", "6rem"],
 ].filter(([key]) => data.columns.includes(key));
@@ -62,7 +62,7 @@ function passCell(key, figures, place) {
   if (key === "running") return value && value < figures.total[place] ? time(value) : "";
   if (key === "bytes") return value ? throughput(value) : "";
   if (key === "items") return value ? rate(value) : "";
-  if (key === "waiting") return value || figures.cpu[place] ? percent(value, 1) : "";
+  if (key === "waiting") return value || figures.cpu[place] ? `${figures.unsure?.[place] ? "≈" : ""}${percent(value, 1)}` : "";
   if (key !== "concurrency") return value ? count(value) : "";
   const text = decimal(value);
   return text === decimal(1) ? "" : `${figures.open?.[place] ? "≥" : ""}${text}`;
