@@ -277,10 +277,29 @@ def test_add_takes_the_commit_that_is_checked_out(folder, capfd):
     commit = done.stdout.strip()
     status, out, err = history(capfd, "add", "h.jsonl", "run.json", "run.json")
     assert (status, err) == (0, "")
-    assert out == f"{commit[:12]}: 2 runs, 1 blocks added to h.jsonl\n"
-    history(capfd, "add", "h.jsonl", "run.json", "--commit", "given")
-    assert [one.commit for one in load_history("h.jsonl")] == [commit, "given"]
+    assert out == f"{commit[:12]}: 2 runs, 1 block added to h.jsonl\n"
+    status, out, err = history(capfd, "add", "h.jsonl", "run.json", "--commit", "HEAD")
+    assert (status, out) == (0, f"{commit[:12]}: 1 run, 1 block added to h.jsonl\n")
+    assert f"h.jsonl has 2 entries of {commit[:12]} now" in err
+    assert [one.commit for one in load_history("h.jsonl")] == [commit, commit]
     assert json.loads(Path("h.jsonl").read_text().splitlines()[0])["format_version"] == 1
+
+
+@pytest.mark.parametrize("name", ["deadbeef", "--all", "HEAD:x", "x\0y"])
+def test_a_commit_that_is_not_there_is_not_added(folder, capfd, name):
+    """Where git can tell; elsewhere any name will do but an empty one."""
+    if "\0" not in name:
+        status, out, err = history(capfd, "add", "h.jsonl", "run.json", f"--commit={name}")
+        assert (status, err) == (0, "")
+        assert load_history("h.jsonl")[0].commit == name
+        Path("h.jsonl").unlink()
+    subprocess.run(["git", "init", "-q"], check=True)
+    status, out, err = history(capfd, "add", "h.jsonl", "run.json", f"--commit={name}")
+    assert status != 0
+    assert out == ""
+    assert "git knows no commit" in err
+    assert not Path("h.jsonl").exists()
+    assert "--commit takes the name" in history(capfd, "add", "h", "run.json", "--commit=")[2]
 
 
 def written(entries: list[HistoryEntry]) -> None:

@@ -89,32 +89,67 @@ def main(options: Any) -> int:
 def _add(options: Any) -> int:
     from datetime import datetime
 
-    from ..statistics import Runs, add_to_history, entry_of, load_runs
+    from .._text.format import printable
+    from ..statistics import Runs, add_to_history, entry_of, load_history, load_runs
 
     if not options.results:
         raise CommandError("add takes the results of one run or more: files or directories")
     runs = [run for path in options.results for run in load_runs(path)]
-    commit = options.commit or _checked_out()
+    commit = _checked_out() if options.commit is None else _given(options.commit)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     entry = entry_of(Runs(runs, ", ".join(options.results)), commit, now)
     add_to_history(options.file, entry)
-    print(f"{commit[:12]}: {len(runs)} runs, {len(entry.blocks)} blocks added to {options.file}")
+    added = f"{_counted(len(runs), 'run')}, {_counted(len(entry.blocks), 'block')} added"
+    print(f"{printable(commit[:12])}: {added} to {options.file}")
+    entries = sum(one.commit == commit for one in load_history(options.file))
+    if entries > 1:
+        say(
+            f"stichotrope history: {options.file} has {entries} entries of {printable(commit[:12])}"
+            " now, each shown and checked as one of its own"
+        )
     return 0
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _given(name: str) -> str:
+    """Return the commit of a name: in full where this is a checkout, else the name itself."""
+    from .._text.format import printable
+
+    if not name.strip():
+        raise CommandError("--commit takes the name of a commit, not an empty one")
+    if _git("rev-parse", "--git-dir") is None:
+        return name
+    found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    if found is None:
+        raise CommandError(
+            f"git knows no commit {printable(name)} here; give one of this repository, or add "
+            "from outside of it"
+        )
+    return found
 
 
 def _checked_out() -> str:
     """Return the commit that is checked out here."""
+    found = _git("rev-parse", "HEAD")
+    if found is None:
+        raise CommandError(
+            "git says of no commit that it is checked out here; give one with --commit"
+        )
+    return found
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git says; None where there is no git, no repository, or no answer."""
     import subprocess
 
     try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        raise CommandError(
-            "git says of no commit that it is checked out here; give one with --commit"
-        ) from None
-    return done.stdout.strip()
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    except (OSError, ValueError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip().rpartition("\n")[2]
 
 
 def _entries(options: Any) -> list[HistoryEntry]:
