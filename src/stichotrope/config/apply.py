@@ -23,7 +23,7 @@ if TYPE_CHECKING:
             self,
             directory: StrPath | None = None,
             *,
-            period_s: float = 1.0,
+            period_s: float | None = None,
             anew: bool | None = None,
         ) -> bool: ...
 
