@@ -39,7 +39,6 @@ CHECKOUT_SOURCES = TESTS.parent / "src"
 
 # Far beyond what any wait in a test takes: reaching it means that somebody waits for ever.
 WATCHDOG_SECONDS = 300.0
-_ENDING = 30.0  # seconds for threads that are about to end as a test does
 
 _failed = pytest.StashKey[bool]()
 
@@ -166,7 +165,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         assert _core.memory()["stores"] <= stores, "the test left what a profiler recorded"
     left = [thread for thread in threading.enumerate() if thread not in threads]
     for thread in left:
-        thread.join(_ENDING)
+        thread.join(WATCHDOG_SECONDS / 2)  # it may be about to end
     left = [thread for thread in left if thread.is_alive()]
     assert not left, f"the test left threads running: {left}"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conftest import WATCHDOG_SECONDS, run_program
+from conftest import WATCHDOG_SECONDS, ManualClock, run_program
 from stichotrope import Profiler
 from stichotrope._slow import finish, wait_until_told
 from stichotrope.store.timeline import load_timeline, timelines_in
@@ -47,13 +47,14 @@ def files(directory: Path) -> list[Path]:
 
 
 def test_a_slow_pass_has_the_last_seconds_written(
-    p: Profiler, tmp_path: Path, eventually: Eventually
+    clock: ManualClock, tmp_path: Path, eventually: Eventually
 ) -> None:
     """Of a block that is there, or is made later; quick ones have nothing written."""
+    p = Profiler("shop", timeline=1024)
     watch = p.on_slow("request", over="200ms", to=tmp_path, every="1ns")
-    for pause in (0, 0.21):
+    for ns in (199_999_999, 200_000_000):
         with p.block("web", "request", tag="r1"), p.block("db", "query"):
-            time.sleep(pause)
+            clock.advance(ns)
     eventually(lambda: len(files(tmp_path)) == 1)
     (path,) = files(tmp_path)
     assert path.name.startswith("shop-2")
@@ -63,7 +64,7 @@ def test_a_slow_pass_has_the_last_seconds_written(
     assert [each.name for each in found if each.notes] == ["request", "request"]
     watch.stop()
     with p.block("web", "request"):
-        time.sleep(0.21)
+        clock.advance(210_000_000)
     wait_until_told()
     assert len(files(tmp_path)) == 1
 
