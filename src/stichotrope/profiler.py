@@ -517,8 +517,8 @@ class Profiler(_core.Recorder):
     def untrack_code(self, *patterns: str) -> None:
         """Track no more what `track_code` does; what is open will still be recorded.
 
-        Where functions are replaced (CPython 3.11, and callables of C) and other profilers have chosen
-        the same one later, it is recorded until they, too, have left it.
+        Where functions are replaced (CPython 3.11, and callables of C) and other profilers have
+        chosen the same one later, it is recorded until they, too, have left it.
 
         :param patterns: those that were given to it at once; by default all that ever were.
         :raises ValueError: when they were not given, or are not tracked any more.
