@@ -33,6 +33,7 @@ from stichotrope import (
 )
 from stichotrope.config import clock as clocks
 from stichotrope.results import Figures
+from stichotrope.snapshot import take
 
 TESTS = Path(__file__).resolve().parent
 CHECKOUT_SOURCES = TESTS.parent / "src"
@@ -147,6 +148,8 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         # pytest keeps the last failure's frames there until the next test is called.
         sys.last_value = sys.last_traceback = sys.last_exc = None  # type: ignore[attr-defined]
         gc.collect()
+    # What a pass costs is measured once, by the clock of that moment: in each test anew, by its own.
+    take._overhead_ns.clear()
     profilers, stores = _profilers(), _core.memory()["stores"]
     threads = set(threading.enumerate())
     source, interval = _core.clock_source(), sys.getswitchinterval()
