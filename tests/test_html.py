@@ -772,6 +772,8 @@ def test_of_a_long_timeline_the_newest_passes_are_shown(
 
 def test_what_is_no_timeline_is_refused(tmp_path: Path) -> None:
     """With a sentence, before anything is written."""
-    with pytest.raises(TypeError, match="timeline must be a Timeline or None, not 3"):
+    with pytest.raises(
+        TypeError, match="timeline must be a Timeline, a list of them or None, not 3"
+    ):
         export_html(ProfilerResults("x"), tmp_path / "x.html", timeline=3)  # type: ignore[arg-type]
     assert not (tmp_path / "x.html").exists()

@@ -104,6 +104,45 @@ def test_a_process_that_is_killed_has_left_its_store(tmp_path: Path) -> None:
     assert "was killed" in warning
 
 
+def test_the_newest_passes_travel_with_the_figures(tmp_path: Path, keeper: Keeper) -> None:
+    """Of a run, those that ended in it."""
+    p = Profiler("p", timeline=128)
+    passes(p, 3)
+    run = Run(lambda: ask(str(tmp_path), 0.0), "")
+    assert run.timelines() == []
+    passes(p, 2)
+    with run.lasting():
+        passes(p, 4)
+    passes(p, 1)
+    (found,) = run.timelines()
+    assert [each.block.name for each in found] == ["x"] * 6
+    assert found.thread_list[0].lost == 0
+    assert run.timelines("other") == []
+
+
+def test_the_newest_passes_of_who_was_killed_are_in_its_store(tmp_path: Path) -> None:
+    """With what the engine calls it; they count once, though it had sent some."""
+    program = """
+        import os
+        from stichotrope import Profiler
+        from stichotrope.integrations import _node
+
+        kept = _node.keep_file(os.environ["FOLDER"], "worker 7")
+        p = Profiler("p", timeline=128)
+        for _ in range(50):
+            with p.block(0, "x"):
+                pass
+        kept._sender._send_if_changed()
+        with p.block(0, "last"):
+            pass
+        os.kill(os.getpid(), 9)
+    """
+    assert run_program(program, FOLDER=str(tmp_path)).returncode == -9
+    (found,) = ask(str(tmp_path), 0.0).timelines()
+    assert [each.block.name for each in found] == ["x"] * 50 + ["last"]
+    assert found.metadata["worker"] == "worker 7"
+
+
 def test_a_store_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """And left out."""
     folder = tmp_path / "stores" / "w%201" / "1"

@@ -11,7 +11,7 @@ from itertools import count
 from weakref import WeakValueDictionary
 
 from . import _core
-from .config import checks
+from .config import checks, clock
 from .instrumentation import wrapping
 from .results import OTHER_BLOCKS, OTHER_KINDS, ProfilerResults, default_track_name
 from .snapshot.aggregate import Site
@@ -232,6 +232,7 @@ class Profiler(_core.Recorder):
         "_readers",
         "_sites",
         "_slow",
+        "_start_apart_ns",
         "_start_monotonic_ns",
         "_start_ns",
         "_store_directory",
@@ -865,8 +866,7 @@ class Profiler(_core.Recorder):
         self._new_session()
 
     def _begin(self) -> None:
-        self._start_ns = time.time_ns()
-        self._start_monotonic_ns = time.monotonic_ns()
+        self._start_ns, self._start_monotonic_ns, self._start_apart_ns = clock.origin()
 
     # Results
 
@@ -1061,7 +1061,8 @@ class Profiler(_core.Recorder):
             raw,
             sites,
             names,
-            (self._start_ns, self._start_monotonic_ns),
+            (self._start_ns, self._start_monotonic_ns, self._start_apart_ns),
+            self._profiler_id,
             self._tags(),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from .. import _core
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 CHOICES = ("counter", "monotonic")
 _SETTLED_NS = 50_000_000  # of observing, after which the rate is known to 1e-4 at least
 _TRUSTED_SOURCES = {"tsc": ("tsc",), "cntvct": ("arch_sys_counter",)}
+_ATTEMPTS = 8  # at reading two clocks together, of which the closest counts
+_BOOT = "/proc/sys/kernel/random/boot_id"
+_NAMESPACE = "/proc/self/ns/time"
 _CURRENT_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
 
@@ -107,6 +111,41 @@ def places() -> dict[int, int]:
     if _core.clock_source() in ("monotonic", "manual"):
         return {}
     return _Calibration.places if _Calibration.rate[0] > _SETTLED_NS else {}
+
+
+def origin() -> tuple[int, int, int]:
+    """Return one moment by the wall clock and by the monotonic one, and how well that is known.
+
+    The wall clock is read between two readings of the monotonic one, several times; the closest of
+    these counts, and the moment lies within half of what they are apart.
+
+    :returns: ns since the epoch, ns of the monotonic clock, and by how many ns they may be wrong.
+    """
+    best = (0, 0, -1)
+    for _ in range(_ATTEMPTS):
+        before = time.monotonic_ns()
+        wall = time.time_ns()
+        after = time.monotonic_ns()
+        half = (after - before + 1) // 2
+        if best[2] < 0 or half < best[2]:
+            best = (wall, before + (after - before) // 2, half)
+    return best
+
+
+def machine() -> str:
+    """Return what all processes have in common whose monotonic clock is this one; "" if unknown.
+
+    It is one clock from when a machine starts, but for processes to which the system shows another.
+    """
+    try:
+        with open(_BOOT, encoding="ascii") as file:
+            boot = file.read().strip()
+    except (OSError, ValueError):
+        return ""
+    try:
+        return f"{boot} {os.readlink(_NAMESPACE)}"
+    except OSError:
+        return boot
 
 
 def description() -> dict[str, object]:

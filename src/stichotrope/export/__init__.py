@@ -90,19 +90,20 @@ def export_collapsed(results: object, path: StrPath) -> None:
 def export_perfetto(timeline: object, path: StrPath) -> None:
     """Write single passes to a file for https://ui.perfetto.dev, whole or not at all.
 
-    Each thread is a track, with its tasks and generators below it; tags are annotations.
+    Each thread is a track, with its tasks and generators below it; tags are annotations. Several
+    timelines are processes beside each other, those of one machine on its one clock.
 
-    :param timeline: a `Timeline`, or a `Profiler` that keeps one.
+    :param timeline: a `Timeline`, or a `Profiler` that keeps one; or a list of `Timeline`.
     :param path: the target; Perfetto's own end in ``.pftrace``.
     :raises TypeError: when either is of the wrong type.
     :raises ValueError: when the profiler keeps no timeline.
     :raises OSError: when the target cannot be written.
     """
-    from ..results.timeline import timeline_of
+    from ..results.timeline import timelines_of
     from .perfetto import render
 
     checked_path(path)
-    write_bytes_whole(path, render([timeline_of(timeline)]))
+    write_bytes_whole(path, render(timelines_of(timeline)))
 
 
 def export_chrome(timeline: object, path: StrPath) -> None:
@@ -110,17 +111,17 @@ def export_chrome(timeline: object, path: StrPath) -> None:
 
     It takes three times the room of `export_perfetto`, and more programs read it.
 
-    :param timeline: a `Timeline`, or a `Profiler` that keeps one.
+    :param timeline: as for `export_perfetto`.
     :param path: the target.
     :raises TypeError: when either is of the wrong type.
     :raises ValueError: when the profiler keeps no timeline.
     :raises OSError: when the target cannot be written.
     """
-    from ..results.timeline import timeline_of
+    from ..results.timeline import timelines_of
     from .chrome import render
 
     checked_path(path)
-    write_whole(path, render([timeline_of(timeline)]))
+    write_whole(path, render(timelines_of(timeline)))
 
 
 def export_pstats(results: object, path: StrPath) -> None:

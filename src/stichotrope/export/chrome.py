@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from json import dumps
 
+from ..results.beside import aligned, labels, process_numbers, said_of_clocks
 from ..results.timeline import CANCELLED, FAILED, THREAD
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -21,21 +22,27 @@ _OUTCOMES = {FAILED: "error", CANCELLED: "cancelled"}
 
 
 def render(timelines: Iterable[Timeline]) -> str:
-    """Return timelines as one JSON object, each as a process.
+    """Return timelines as one JSON object, each process's as one, on one clock as far as there is.
 
     :param timelines: the timelines.
     """
-    events = ",\n".join(
-        event for number, timeline in enumerate(timelines, 1) for event in _events(timeline, number)
-    )
+    beside = aligned(timelines)
+    said = said_of_clocks(beside)
+    lanes: dict[int, int] = {}  # of each process, as far as they are written
+    parts: list[str] = []
+    for timeline, pid, label in zip(beside, process_numbers(beside), labels(beside), strict=True):
+        parts += _events(timeline, pid, lanes.get(pid, 0), (label, said))
+        lanes[pid] = lanes.get(pid, 0) + len(timeline.lane_list)
+    events = ",\n".join(parts)
     return f'{{"displayTimeUnit":"ns","traceEvents":[\n{events}\n]}}\n'
 
 
-def _events(timeline: Timeline, number: int) -> Iterator[str]:
-    process = timeline.metadata.get("process")
-    pid = process if isinstance(process, int) else number
-    yield _said("process_name", pid, 0, timeline.profiler_name)
-    for lane, one in enumerate(timeline.lane_list, 1):
+def _events(timeline: Timeline, pid: int, lanes: int, whose: tuple[str, str]) -> Iterator[str]:
+    label, said = whose
+    yield _said("process_name", pid, 0, label)
+    if said:
+        yield _said("process_labels", pid, 0, said, "labels")
+    for lane, one in enumerate(timeline.lane_list, lanes + 1):
         yield _said("thread_name", pid, lane, _lane_name(timeline, one))
     names = [f'{{"ph":"X","name":{dumps(each.name)},"cat":{dumps(each.track_name)}'
              for each in timeline.block_list]  # fmt: skip
@@ -43,7 +50,7 @@ def _events(timeline: Timeline, number: int) -> Iterator[str]:
         start, lasted = timeline.start_ns + timeline.starts[i], timeline.durations[i]
         # Microseconds, and the rest as decimals: a float would not hold them.
         yield (
-            f'{names[block]},"pid":{pid},"tid":{timeline.lanes[i] + 1}'
+            f'{names[block]},"pid":{pid},"tid":{lanes + timeline.lanes[i] + 1}'
             f',"ts":{_microseconds(start)},"dur":{_microseconds(lasted)}{_more(timeline, i)}}}'
         )
 
@@ -63,8 +70,8 @@ def _more(timeline: Timeline, i: int) -> str:
     return f',"args":{dumps(said)}' if said else ""
 
 
-def _said(what: str, pid: int, tid: int, name: str) -> str:
-    return dumps({"ph": "M", "name": what, "pid": pid, "tid": tid, "args": {"name": name}})
+def _said(what: str, pid: int, tid: int, name: str, key: str = "name") -> str:
+    return dumps({"ph": "M", "name": what, "pid": pid, "tid": tid, "args": {key: name}})
 
 
 def _lane_name(timeline: Timeline, lane: TimelineLane) -> str:

@@ -13,6 +13,7 @@ from array import array
 from .. import _core
 from .._text.format import printable
 from .._text.protobuf import integer, sized
+from ..results.beside import aligned, labels, process_numbers, said_of_clocks
 from ..results.timeline import CANCELLED, FAILED, THREAD
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -39,14 +40,17 @@ _TAG, _OUTCOME = 1, 2  # what annotations are called, by number
 
 
 def render(timelines: Iterable[Timeline]) -> bytes:
-    """Return timelines as a trace, each as a process.
+    """Return timelines as a trace, each as a process, on one clock as far as there is one.
 
     :param timelines: the timelines.
     """
     parts: list[bytes] = []
     sequences = 0
-    for number, timeline in enumerate(timelines, 1):
-        parts += _Process(timeline, number, sequences).packets()
+    beside = aligned(timelines)
+    said = said_of_clocks(beside)
+    whose = zip(beside, process_numbers(beside), labels(beside), strict=True)
+    for number, (timeline, pid, label) in enumerate(whose, 1):
+        parts += _Process(timeline, number, sequences, (pid, label, said)).packets()
         sequences += len(timeline.lane_list)
     return b"".join(parts)
 
@@ -57,14 +61,16 @@ class _Process:
     :param timeline: the timeline.
     :param number: its own, from 1 on.
     :param sequences: how many lanes have been written before.
+    :param whose: the number and the name of its process, and what is said of its clock.
     """
 
-    def __init__(self, timeline: Timeline, number: int, sequences: int) -> None:
+    def __init__(
+        self, timeline: Timeline, number: int, sequences: int, whose: tuple[int, str, str]
+    ) -> None:
         self._timeline = timeline
         self._process = number << 48
         self._sequences = sequences
-        pid = timeline.metadata.get("process")
-        self._pid = pid if isinstance(pid, int) and 0 < pid < 1 << 31 else number
+        self._pid, self._label, self._said = whose
         names = {block.track_name for block in timeline.block_list}
         self._categories = {name: i for i, name in enumerate(sorted(names), 1)}
         self._begins: list[bytes] = []
@@ -174,9 +180,10 @@ class _Process:
         command = metadata.get("command")
         said = [str(part) for part in command] if isinstance(command, list) else []
         process = integer(1, self._pid) + b"".join(_text(2, part) for part in said)
-        return self._described(
-            self._process, sized(3, process + _text(6, self._timeline.profiler_name))
-        )
+        process += _text(6, self._label)
+        if self._said:
+            process += _text(8, self._said)
+        return self._described(self._process, sized(3, process))
 
     def _described_thread(self, thread: int) -> bytes:
         known = self._timeline.thread_list[thread]

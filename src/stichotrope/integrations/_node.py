@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..results import ProfilerResults
+    from ..results.timeline import Timeline
 
 SUFFIX = ".stcb"
 _STORES = "stores"  # below it a directory for each process's name, and each of its profilers
@@ -43,13 +44,16 @@ _kept_in: dict[str, str] = {}  # directories of stores, and what this process is
 _lasting: list[tuple[int, str]] = []  # the names of this process's stores that outlive runs
 
 
-def recorded_here(worker: str) -> Snapshots:
+def recorded_here(worker: str, *, timelines: bool = True) -> Snapshots:
     """Return what all profilers of this process have recorded.
 
     :param worker: what the engine calls this process.
+    :param timelines: whether to have the newest passes of those that keep a timeline.
     """
     found = Snapshots()
     for profiler in profilers():
+        if timelines and profiler.timeline_size:
+            _add_timeline(profiler.timeline(), worker, found)
         results = profiler.get_results()
         if not results.was_entered:
             continue
@@ -58,6 +62,12 @@ def recorded_here(worker: str) -> Snapshots:
             process.worker = worker
         found.add(results.to_bytes())
     return found
+
+
+def _add_timeline(timeline: Timeline, worker: str, into: Snapshots) -> None:
+    if len(timeline):
+        timeline.metadata["worker"] = worker
+        into.add_timeline(timeline)
 
 
 def has_changed_since(state: object) -> tuple[bool, object]:
@@ -212,7 +222,7 @@ def _add_left(path: str, worker: str, left: Snapshots) -> None:
         with KeptRecords(path) as kept:
             if kept.lives:
                 return
-            results = kept.results()
+            results, timeline = kept.results(), kept.timeline()
     except (OSError, ResultsFormatError) as error:
         left.warn(f"the store of {worker or 'a process'} was left out: {error}")
         return
@@ -223,6 +233,7 @@ def _add_left(path: str, worker: str, left: Snapshots) -> None:
         process.worker = worker
     if results.was_entered:
         left.add(results.to_bytes())
+    _add_timeline(timeline, worker, left)
 
 
 class Sender:
@@ -231,6 +242,7 @@ class Sender:
     :param send: what is called with it, on that thread.
     :param worker: what the engine calls this process.
     :param is_asked: whether somebody waits for it, and it is to be sent at once.
+    :param timelines: whether the newest passes are sent, too.
     """
 
     def __init__(
@@ -238,10 +250,13 @@ class Sender:
         send: Callable[[Snapshots], None],
         worker: str,
         is_asked: Callable[[], bool] = lambda: False,
+        *,
+        timelines: bool = True,
     ) -> None:
         self._send = send
         self._worker = worker
         self._is_asked = is_asked
+        self._timelines = timelines
         self._state: object = None
         self._awake = threading.Event()
         self._stopping = False
@@ -286,7 +301,7 @@ class Sender:
         began_s = time.thread_time()
         changed, state = has_changed_since(self._state)
         if changed or self._is_asked():
-            self._send(recorded_here(self._worker))
+            self._send(recorded_here(self._worker, timelines=self._timelines))
             self._state = state
         self._due_s = time.monotonic() + _REST * (time.thread_time() - began_s)
 

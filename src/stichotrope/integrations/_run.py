@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..results import ProfilerResults
+    from ..results.timeline import Timeline
 
 TIMEOUT_S = 10.0  # for workers' answers
 
@@ -57,6 +58,16 @@ class Run:
                 + "".join(f"; {sentence}" for sentence in snapshots.warnings)
             )
         return snapshots.results(name)
+
+    def timelines(self, name: str | None = None) -> list[Timeline]:
+        """Return the newest passes one by one, of each process a timeline; none where none is kept.
+
+        Those of one machine lie on its one clock. Of each profiler of a process, the newest 32,768
+        passes travel; what is left out counts as lost.
+
+        :param name: the name of a profiler; by default those of all.
+        """
+        return self.snapshots().timelines(name)
 
     @contextmanager
     def lasting(self) -> Iterator[Self]:

@@ -39,7 +39,8 @@ def _sending(send: Any, label: str) -> Any:
     def send_accumulator_updates(outfile: Any) -> None:
         is_asked = spark.is_asked_for_left() and _folder is not None
         left = left_in_stores(str(_folder)) if is_asked else Snapshots()
-        sent = recorded_here(label).to_bytes(), left.to_bytes()
+        # Single passes only when a run begins or ends, else they would go with each task.
+        sent = recorded_here(label, timelines=is_asked).to_bytes(), left.to_bytes()
         Accumulator(spark.ACCUMULATOR, sent, spark.Newest())
         try:
             send(outfile)

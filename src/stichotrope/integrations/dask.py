@@ -59,7 +59,8 @@ class Reporter(WorkerPlugin):
         if self._folder is not None:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
             keep_stores(self._folder, self._label)
-        self._sender = Sender(self._send, self._label)
+        # Single passes only when they are asked for: they are many, and nobody looks before.
+        self._sender = Sender(self._send, self._label, timelines=False)
         self._sender.start()
 
     def teardown(self, worker: Any) -> None:

@@ -23,13 +23,26 @@ def reduce(comm: Any = None, *, root: int = 0, name: str | None = None) -> Profi
     :param name: the name of a profiler; by default all are taken together.
     :raises ValueError: on the root, when nothing was recorded, or nothing by that profiler.
     """
+    found = snapshots(comm, root=root)
+    return None if found is None else found.results(name)
+
+
+def snapshots(comm: Any = None, *, root: int = 0) -> Snapshots | None:
+    """Return what all ranks have recorded until now, unmerged, on the root; None on the others.
+
+    It has the timelines of ranks that keep one, too: ``snapshots().timelines()``. It is collective,
+    as `reduce` is.
+
+    :param comm: a communicator of mpi4py; ``MPI.COMM_WORLD`` unless given.
+    :param root: the rank that gets them.
+    """
     if comm is None:
         from mpi4py import MPI
 
         comm = MPI.COMM_WORLD
     own = recorded_here(f"rank {comm.Get_rank()}").to_bytes()
     reduced = comm.reduce(own, op=_union, root=root)
-    return Snapshots.from_bytes(reduced).results(name) if comm.Get_rank() == root else None
+    return Snapshots.from_bytes(reduced) if comm.Get_rank() == root else None
 
 
 def _union(one: bytes, other: bytes) -> bytes:

@@ -6,6 +6,7 @@ from .console import print_results
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TextIO
 
     from .._text.files import StrPath
@@ -15,7 +16,11 @@ __all__ = ["export_html", "print_results", "print_tree", "print_workers"]
 
 
 def export_html(
-    results: object, path: StrPath, *, source: bool = True, timeline: Timeline | None = None
+    results: object,
+    path: StrPath,
+    *,
+    source: bool = True,
+    timeline: Timeline | Sequence[Timeline] | None = None,
 ) -> None:
     """Write a report to look at in a browser, one HTML file, whole or not at all.
 
@@ -24,22 +29,24 @@ def export_html(
     :param source: whether to include the source lines around each block, as far as their files can
         be read now; leave them out of a report for people who are not to see them.
     :param timeline: passes one by one, for a view of their own, of which the newest 250,000 are
-        shown; by default those of the profiler, if it is one that keeps a timeline.
+        shown; by default those of the profiler, if it is one that keeps a timeline. A list of those
+        of several processes shows them one below the other.
     :raises TypeError: when one of them is of the wrong type.
     :raises OSError: when the target cannot be written.
     """
     from .._text.files import checked_path, write_whole
     from ..results import results_of
-    from ..results.timeline import Timeline
+    from ..results.timeline import Timeline, timelines_of
     from .html import render
 
     checked_path(path)
     found = results_of(results)
     if timeline is None and getattr(results, "timeline_size", False):
         timeline = results.timeline()  # type: ignore[attr-defined]
-    if not isinstance(timeline, (Timeline, type(None))):
-        raise TypeError(f"timeline must be a Timeline or None, not {timeline!r}")
-    write_whole(path, render(found, source=source, timeline=timeline))
+    if not isinstance(timeline, (Timeline, list, tuple, type(None))):
+        raise TypeError(f"timeline must be a Timeline, a list of them or None, not {timeline!r}")
+    timelines = [] if timeline is None else timelines_of(timeline)
+    write_whole(path, render(found, source=source, timelines=timelines))
 
 
 def print_tree(

@@ -54,13 +54,13 @@ _SUB_BITS = 4  # of a bucket that is drawn: 16 in each octave, as the core has t
 
 
 def contents(
-    results: ProfilerResults, source: bool, timeline: Timeline | None = None
+    results: ProfilerResults, source: bool, timelines: Sequence[Timeline] = ()
 ) -> dict[str, Any]:
     """Return all that the page shows, in the shape that JSON can hold.
 
     :param results: the results.
     :param source: whether to read the source lines around the blocks.
-    :param timeline: passes one by one, or None.
+    :param timelines: passes one by one, of each process.
     """
     book = _Book(results)
     scopes = _Scopes(book)
@@ -86,7 +86,7 @@ def contents(
         "blocks": book.blocks(found),
         "buckets": book.buckets(),
         "files": _files(results, book, found),
-        "timeline": None if timeline is None else _timeline.contents(timeline, book.places),
+        "timeline": _timeline.contents(timelines, book.places) if timelines else None,
     }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..results import ProfilerResults
     from ..results.timeline import Timeline
 
@@ -15,7 +17,7 @@ _SCRIPTS = (
 
 
 def render(
-    results: ProfilerResults, *, source: bool = True, timeline: Timeline | None = None
+    results: ProfilerResults, *, source: bool = True, timelines: Sequence[Timeline] = ()
 ) -> str:
     """Return results as a page of HTML that holds its style, its script and its data.
 
@@ -25,7 +27,7 @@ def render(
     :param results: the results.
     :param source: whether to include the source lines around each block, as far as their files can
         be read now.
-    :param timeline: passes one by one, for a view of their own.
+    :param timelines: passes one by one, of each process, for a view of their own.
     :raises TypeError: when ``source`` is not True or False.
     """
     from html import escape
@@ -44,7 +46,7 @@ def render(
         policy=_policy(style, script),
         style=style,
         script=script,
-        data=_json(contents(results, source, timeline)),
+        data=_json(contents(results, source, timelines)),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._text.format import format_count, format_percent
 from ..results import results_of
+from ..results.beside import called
 from ..statistics.skew import ratio, skews, stragglers
 from . import console
 
@@ -48,9 +49,7 @@ def label(process: ProcessResults) -> str:
 
     :param process: the worker.
     """
-    if process.worker.isdigit():  # as Dask numbers those of one machine
-        return f"worker {process.worker}"
-    return process.worker or f"process {process.pid}"
+    return called(process.worker, process.pid)
 
 
 def sentences(results: ProfilerResults, glyphs: console._Glyphs, most: int) -> list[str]:

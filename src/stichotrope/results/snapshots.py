@@ -12,6 +12,8 @@ from __future__ import annotations
 from .difference import difference
 from .newest import lie_within, overlaps, stretches_of
 from .packed import PACKED_VERSION, Packed, pack, unpack
+from .packed_timeline import MAGIC as OF_TIMELINES
+from .packed_timeline import PackedTimeline, pack_timeline
 from .plain import ResultsFormatError
 from .sums import Sums, shares_of
 
@@ -23,11 +25,16 @@ if TYPE_CHECKING:
     from .model import ProfilerResults
     from .packed import Head
     from .shares import Share
+    from .timeline import Timeline
 
     # What a recording is known by: the profiler, and the identity of each process.
     Recording = tuple[Any, ...]
 
-_BUNDLE = b"stcb"  # a collection: this, the version (u8), then the length (u32) and bytes of each
+# A collection: this, the version (u8), how many results there are (u32) and how many parts in all
+# (u32), then the length (u32) and bytes of each: results, then sentences. In version 2, timelines
+# come first, and count as results; only those have it that hold some.
+_BUNDLE = b"stcb"
+_WITH_TIMELINES = 2
 
 
 class Snapshots:
@@ -36,12 +43,15 @@ class Snapshots:
     A recording is what one profiler recorded in one process since it was made or cleared; results
     hold a stretch of it, from its beginning on unless they are a difference.
 
+    Beside results, it holds timelines: of each profiler of a process the newest.
+
     :param parts: packed results, as `ProfilerResults.to_bytes` gives them, or collections of them.
     :raises ResultsFormatError: when one is neither, or of a newer version.
     """
 
     def __init__(self, parts: Iterable[bytes] = ()) -> None:
         self._newest: dict[Recording, list[Packed]] = {}  # none of one holds another
+        self._timelines: dict[tuple[str, ...], PackedTimeline] = {}
         self._sentences: dict[str, None] = {}
         for part in parts:
             self.add(part)
@@ -64,7 +74,7 @@ class Snapshots:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Snapshots):
             return NotImplemented
-        return list(self) == list(other) and self.warnings == other.warnings
+        return self.to_bytes() == other.to_bytes()
 
     def __repr__(self) -> str:
         return f"<Snapshots of {len(self)} recordings>"
@@ -94,6 +104,9 @@ class Snapshots:
         if part[:4] == _BUNDLE:
             self._add_bundle(part)
             return
+        if part[:4] == OF_TIMELINES:
+            self._take_timeline(PackedTimeline(part))
+            return
         packed = Packed(part)
         self._take(_recording_of(packed), packed)
 
@@ -102,6 +115,29 @@ class Snapshots:
         if not any(_holds(one, packed) for one in known):
             known[:] = [one for one in known if not _holds(packed, one)]
             known.append(packed)
+
+    def add_timeline(self, timeline: Timeline) -> None:
+        """Take in the newest passes of a timeline, unless newer ones are here already.
+
+        :param timeline: the timeline.
+        """
+        self._take_timeline(PackedTimeline(pack_timeline(timeline)))
+
+    def _take_timeline(self, one: PackedTimeline) -> None:
+        known = self._timelines.get(one.source)
+        if known is None or known.age < one.age:
+            self._timelines[one.source] = one
+
+    def _take_after(self, one: PackedTimeline, earlier: PackedTimeline) -> None:
+        """Take in the passes of a timeline that an earlier one of its profiler does not have."""
+        try:
+            self.add_timeline(one.timeline.after(earlier.timeline))
+        except ResultsFormatError as error:
+            self.warn(f"the timeline of {one.whose} was left out: {error}")
+
+    def _take_timelines(self, other: Snapshots) -> None:
+        for one in other._timelines.values():
+            self._take_timeline(one)
 
     def add_or_name(self, part: bytes, sender: str) -> None:
         """Take in what somebody sent; what cannot be read is named in the warnings instead.
@@ -120,6 +156,7 @@ class Snapshots:
         :param other: the collection; it stays as it is.
         """
         self._sentences.update(other._sentences)
+        self._take_timelines(other)
         for recording, parts in other._newest.items():
             for packed in parts:
                 self._take(recording, packed)
@@ -130,6 +167,7 @@ class Snapshots:
         :param left: results from their stores, which do not tell when a recording began.
         """
         self._sentences.update(left._sentences)
+        self._take_timelines(left)
         for _, packed in left._in_order():
             results = unpack(packed.data)
             known = self._newest_like(packed)
@@ -157,10 +195,13 @@ class Snapshots:
 
     def to_bytes(self) -> bytes:
         """Return the collection as bytes that `from_bytes` and `add` read."""
-        parts = [*self, *(sentence.encode() for sentence in self.warnings)]
-        counts = (len(self).to_bytes(4, "little"), len(parts).to_bytes(4, "little"))
+        timelines = [one.data for _, one in sorted(self._timelines.items())]
+        parts = [*timelines, *self, *(sentence.encode() for sentence in self.warnings)]
+        version = _WITH_TIMELINES if timelines else PACKED_VERSION
+        counts = len(timelines) + len(self), len(parts)
+        numbers = [count.to_bytes(4, "little") for count in counts]
         framed = [len(part).to_bytes(4, "little") + part for part in parts]
-        return b"".join([_BUNDLE, bytes((PACKED_VERSION,)), *counts, *framed])
+        return b"".join([_BUNDLE, bytes((version,)), *numbers, *framed])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Snapshots:
@@ -174,10 +215,10 @@ class Snapshots:
         return cls([data])
 
     def _add_bundle(self, data: bytes) -> None:
-        if data[4:5] != bytes((PACKED_VERSION,)):
+        if data[4:5] not in (bytes((PACKED_VERSION,)), bytes((_WITH_TIMELINES,))):
             raise ResultsFormatError(
                 f"a collection of version {data[4:5].hex() or '?'}; this version reads "
-                f"{PACKED_VERSION}; update stichotrope"
+                f"{PACKED_VERSION} and {_WITH_TIMELINES}; update stichotrope"
             )
         results, total = (int.from_bytes(data[at : at + 4], "little") for at in (5, 9))
         at = 13
@@ -222,6 +263,25 @@ class Snapshots:
         """
         return list(shares_of(self._chosen(name)))
 
+    def timelines(self, name: str | None = None) -> list[Timeline]:
+        """Return the timelines, by host and worker, on one clock as far as their machines have one.
+
+        One that is damaged is left out, and named in the warnings.
+
+        :param name: the name of a profiler; by default those of all.
+        """
+        from .beside import aligned
+
+        found = []
+        for _, one in sorted(self._timelines.items()):
+            if name not in (None, one.profiler_name):
+                continue
+            try:
+                found.append(one.timeline)
+            except ResultsFormatError as error:
+                self.warn(f"the timeline of {one.whose} was left out: {error}")
+        return aligned(one for one in found if len(one))
+
     def since(self, earlier: Snapshots) -> Snapshots:
         """Return what was recorded after another collection was taken.
 
@@ -230,6 +290,12 @@ class Snapshots:
         """
         later = Snapshots()
         later._sentences.update(self._sentences)
+        for source, one in self._timelines.items():
+            known = earlier._timelines.get(source)
+            if known is None or not one.goes_on(known):
+                later._take_timeline(one)
+            elif known.data != one.data:
+                later._take_after(one, known)
         for recording, packed in self._in_order():
             before = earlier._beginning(recording, packed)
             if before is None:

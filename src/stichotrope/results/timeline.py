@@ -15,7 +15,7 @@ RETURNED, FAILED, CANCELLED = range(3)  # how a pass ended
 THREAD, TASKS, GENERATORS, CROSSING = "thread", "tasks", "generators", "crossing"
 KINDS = (THREAD, TASKS, GENERATORS, CROSSING)
 
-_COLUMNS = {
+COLUMNS = {
     "starts": "q",
     "durations": "q",
     "blocks": "I",
@@ -143,7 +143,7 @@ class Timeline:
     tags: array[int]
 
     __slots__ = (
-        *_COLUMNS,
+        *COLUMNS,
         *("profiler_name", "start_ns", "block_list", "thread_list", "lane_list"),
         *("tag_texts", "metadata"),
     )
@@ -161,7 +161,7 @@ class Timeline:
     ) -> None:
         self.profiler_name = profiler_name
         self.start_ns = start_ns
-        for (name, kind), data in zip(_COLUMNS.items(), columns, strict=True):
+        for (name, kind), data in zip(COLUMNS.items(), columns, strict=True):
             column = array(kind)
             column.frombytes(data)
             setattr(self, name, column)
@@ -246,16 +246,72 @@ class Timeline:
         """
         return self.since(self.end_ns - round(seconds * 1e9))
 
+    def newest(self, passes: int) -> Timeline:
+        """Return the timeline of so many passes, those that ended last.
+
+        :param passes: how many at most.
+        """
+        if len(self) <= passes:
+            return self
+        ends = list(map(int.__add__, self.starts, self.durations))
+        order = sorted(range(len(self)), key=lambda i: (ends[i], -i))
+        chosen = set(order[len(order) - passes :])
+        return self._chosen([i in chosen for i in range(len(self))])
+
+    def after(self, earlier: Timeline) -> Timeline:
+        """Return the timeline of the passes that ended after another one was taken.
+
+        :param earlier: of the same recording.
+        """
+        had = {each.key: each.passes + each.lost for each in earlier.thread_list}
+        new = []
+        for each in self.thread_list:
+            total, before = each.passes + each.lost, had.get(each.key, 0)
+            new.append(total - before if before <= total else total)  # else it was cleared since
+        ends = list(map(int.__add__, self.starts, self.durations))
+        kept, left = [False] * len(self), new.copy()
+        # A thread's passes go in as they end; of those that end together, the inner one first.
+        for i in sorted(range(len(self)), key=lambda i: (-ends[i], i)):
+            thread = self.threads[i]
+            kept[i] = left[thread] > 0
+            left[thread] -= kept[i]
+        made = self._chosen(kept)
+        made.thread_list = [
+            TimelineThread(
+                each.key, each.os_id, each.name, each.alive, each.passes, count - each.passes
+            )
+            for each, count in zip(made.thread_list, new, strict=True)
+        ]
+        return made
+
+    def with_start(self, start_ns: int, metadata: dict[str, Any]) -> Timeline:
+        """Return the same passes, from another moment on.
+
+        :param start_ns: what their starts count from, in ns since the epoch.
+        :param metadata: what is known of the process.
+        """
+        return self._made(start_ns, [getattr(self, name) for name in COLUMNS], metadata)
+
+    def with_columns(self, columns: list[array[int]]) -> Timeline:
+        """Return a timeline of the same process, of other passes.
+
+        :param columns: of each kind one, in the order in which the class lists them.
+        """
+        return self._made(self.start_ns, columns, self.metadata)
+
+    def _made(self, start_ns: int, columns: list[Any], metadata: dict[str, Any]) -> Timeline:
+        return Timeline(
+            self.profiler_name, start_ns, tuple(one.tobytes() for one in columns),
+            self.block_list, self.thread_list, self.lane_list, self.tag_texts, metadata,
+        )  # fmt: skip
+
     def _chosen(self, kept: list[bool]) -> Timeline:
         from itertools import compress
 
-        columns = []
-        for name, kind in _COLUMNS.items():
-            columns.append(memoryview(array(kind, compress(getattr(self, name), kept))).cast("B"))
-        made = Timeline(
-            self.profiler_name, self.start_ns, tuple(columns),
-            self.block_list, self.thread_list, self.lane_list, self.tag_texts, self.metadata,
-        )  # fmt: skip
+        columns = [
+            array(kind, compress(getattr(self, name), kept)) for name, kind in COLUMNS.items()
+        ]
+        made = self.with_columns(columns)
         made._count_anew()
         return made
 
@@ -278,7 +334,18 @@ class Timeline:
         ]
 
 
+ORIGIN = "origin"  # in metadata: what is known of when it begins
 FORGOTTEN = "(forgotten)"  # a tag's text that newer ones have taken the place of
+
+
+def origin_of(monotonic_ns: int, uncertainty_ns: int, clock: str) -> dict[str, Any]:
+    """Return what a timeline's metadata say, as "origin", of when it begins.
+
+    :param monotonic_ns: that moment by the monotonic clock of the machine.
+    :param uncertainty_ns: by how much `Timeline.start_ns` may be wrong against it.
+    :param clock: what processes have in common that have the same monotonic clock; "" if unknown.
+    """
+    return {"monotonic_ns": monotonic_ns, "uncertainty_ns": uncertainty_ns, "clock": clock}
 
 
 def number_lanes(lanes: list[tuple[int, int]]) -> list[TimelineLane]:
@@ -293,6 +360,20 @@ def number_lanes(lanes: list[tuple[int, int]]) -> list[TimelineLane]:
         thread, kind = lane
         found.append(TimelineLane(thread, KINDS[kind], counts[lane]))
     return found
+
+
+def timelines_of(source: object) -> list[Timeline]:
+    """Return timelines, of whatever has some.
+
+    :param source: what `timeline_of` takes, or a list or tuple of `Timeline`.
+    :raises TypeError: when it is something else.
+    """
+    if isinstance(source, (list, tuple)):
+        for one in source:
+            if not isinstance(one, Timeline):
+                raise TypeError(f"a list of Timeline is expected, not one of {one!r}")
+        return list(source)
+    return [timeline_of(source)]
 
 
 def timeline_of(source: object) -> Timeline:

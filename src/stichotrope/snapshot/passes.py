@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from .. import _core
 from ..config import clock
-from ..results.timeline import Timeline, TimelineBlock, TimelineThread, number_lanes
+from ..results.timeline import (
+    ORIGIN,
+    Timeline,
+    TimelineBlock,
+    TimelineThread,
+    number_lanes,
+    origin_of,
+)
 from .take import live_labels, process_facts
 
 TYPE_CHECKING = False
@@ -74,7 +81,8 @@ def timeline_here(
     raw: _core.RawTimeline,
     sites: Sequence[Site],
     track_names: Mapping[int, str],
-    times: tuple[int, int],
+    times: tuple[int, int, int],
+    number: int,
     texts: dict[int, str],
 ) -> Timeline:
     """Return the timeline of a profiler of this process.
@@ -83,18 +91,22 @@ def timeline_here(
     :param raw: what the rings held.
     :param sites: every site, in the order of its number in the core.
     :param track_names: track index → name.
-    :param times: when recording began, in ns since the epoch, and by the monotonic clock.
+    :param times: when recording began, in ns since the epoch, by the monotonic clock, and by how
+        much these may be wrong.
+    :param number: the profiler's, which no other of this process has.
     :param texts: what the values of tags stand for that are texts.
     """
     from .aggregate import Rate
 
-    start_ns, start_monotonic_ns = times
+    start_ns, start_monotonic_ns, apart_ns = times
+    facts = {**process_facts(), "recording": f"{number}-{start_ns}"}
     if _core.clock_source() == "manual":
         then = 0, 0
     else:
         ticks, ns, _ = _core.read_clocks()
         then = ticks, ns - start_monotonic_ns
+        facts[ORIGIN] = origin_of(start_monotonic_ns, apart_ns, clock.machine())
     rate = Rate(*clock.rate())
     return timeline_of(
-        name, raw, sites, track_names, start_ns, then, rate, process_facts(), live_labels(), texts
+        name, raw, sites, track_names, start_ns, then, rate, facts, live_labels(), texts
     )

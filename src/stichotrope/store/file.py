@@ -131,6 +131,7 @@ def _about(name: str, number: int, limit_bytes: int) -> bytes:
         "command": list(getattr(sys, "orig_argv", sys.argv)),
         "opened_ns": time.time_ns(),
         "rate": clock.rate(),
+        "origin": [*clock.origin(), clock.machine()],
         "facts": process_facts(),
     }
     return json.dumps(facts).encode()

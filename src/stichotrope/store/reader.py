@@ -10,6 +10,7 @@ from .. import _core
 from .._text.files import files_in
 from .._text.format import format_time_ns
 from ..results import ProfilerResults, ResultsFormatError
+from ..results.timeline import ORIGIN, origin_of
 from ..snapshot.aggregate import Rate
 from ..snapshot.inflight import OpenBlock, open_blocks
 from ..snapshot.take import Origin, View
@@ -262,6 +263,19 @@ class KeptRecords:
         """Return what is recorded until now, or was until the process ended."""
         return self.view().results()
 
+    def _start(self, facts: dict[str, Any], rate: Rate) -> tuple[int, dict[str, Any]]:
+        """Return when recording began, in ns since the epoch, and what is known of that moment."""
+        told = self.about.get("origin")
+        if not isinstance(told, list) or facts["clock"] == "manual":
+            return facts["began_ns"], {}
+        if [type(part) for part in told] != [int, int, int, str]:
+            return facts["began_ns"], {}
+        wall_ns, monotonic_ns, apart_ns, machine = told
+        ticks = facts["began_ticks"] - facts["origin_ticks"]
+        began_ns = facts["origin_ns"] + (rate.time(ticks) if ticks >= 0 else -rate.time(-ticks))
+        start_ns = wall_ns + began_ns - monotonic_ns
+        return start_ns, {ORIGIN: origin_of(began_ns, apart_ns, machine)}
+
     def timeline(self) -> Timeline:
         """Return the newest passes one by one, until now, or until the process ended.
 
@@ -278,15 +292,18 @@ class KeptRecords:
         facts = self._kept.head_facts()
         if self.lives:
             self._understand()
+        rate = self._rate(facts)
+        start_ns, origin = self._start(facts, rate)
+        about = {**self._facts(facts), **origin, "command": self.command}
         made = timeline_of(
             self.name,
             raw,
             [*self.names.sites, self.names.unknown],
             {index: name for index, name, _ in self.names.tracks},
-            facts["began_ns"],
+            start_ns,
             (0 if facts["clock"] == "manual" else facts["began_ticks"], 0),
-            self._rate(facts),
-            {**self._facts(facts), "command": self.command},
+            rate,
+            {**about, "recording": f"{self.number}-0"},  # not when it began, by its own clock
             {} if self.lives else None,
             self._kept.texts(),
         )

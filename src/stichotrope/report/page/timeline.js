@@ -1,4 +1,4 @@
-// The timeline: passes one by one, in lanes of each thread, drawn on a canvas.
+// The timeline: passes one by one, in lanes of each thread of each process, drawn on a canvas.
 //
 // A row holds the passes of one lane and depth, which never overlap, in the order of their begin. So what is in sight is
 // found by halving, and of passes narrower than a pixel only one for each pixel is looked at: what is drawn depends on the
@@ -6,6 +6,7 @@
 
 const ROW_HEIGHT = 17; // px, with the line between
 const HEAD_HEIGHT = 22; // px, of a thread's name
+const PROCESS_HEIGHT = 28; // px, of a process's
 const AXIS_HEIGHT = 20; // px
 const LEAST_SPAN = 20; // ns in sight
 const ZOOM_STEP = 1.25;
@@ -39,7 +40,8 @@ function laidTimeline(raw) {
   });
 }
 
-// Each row's passes, and where it is; each thread's name stands above its lanes.
+// Each row's passes, and where it is; each thread's name stands above its lanes, and that of its process above those,
+// where there are several.
 function rowsOf({ lanes, depths, count: passes, raw }) {
   const deepest = new Int32Array(raw.laneList.length).fill(-1);
   for (let i = 0; i < passes; i += 1) if (depths[i] > deepest[lanes[i]]) deepest[lanes[i]] = depths[i];
@@ -50,7 +52,14 @@ function rowsOf({ lanes, depths, count: passes, raw }) {
   const firstRow = new Int32Array(raw.laneList.length);
   let y = 0;
   let thread = -1;
+  let process = raw.processList.length > 1 ? -1 : 0;
   for (const lane of order) {
+    const { process: own } = raw.threadList[raw.laneList[lane].thread];
+    if (own !== process) {
+      process = own;
+      heads.push({ y, text: raw.processList[own], isProcess: true });
+      y += PROCESS_HEIGHT;
+    }
     if (raw.laneList[lane].thread !== thread) {
       thread = raw.laneList[lane].thread;
       heads.push({ y, text: raw.threadList[thread].name, thread });
@@ -122,7 +131,8 @@ function sayTimelineCount() {
   const found = timeline.wanted ? `${count(timeline.wantedCount)} of ${all}` : all;
   const older = timeline.raw.leftOut ? `, ${count(timeline.raw.leftOut)} older ones left out` : "";
   const span = `${time(timeline.to - timeline.from)} of ${time(timeline.total)}`;
-  byId("timeline-count").textContent = `${found}${older}; in sight: ${span}`;
+  const clocks = timeline.raw.clocks ? `; ${timeline.raw.clocks}` : "";
+  byId("timeline-count").textContent = `${found}${older}; in sight: ${span}${clocks}`;
   byId("timeline-previous").disabled = byId("timeline-next").disabled = !timeline.wantedCount;
   byId("timeline-all").disabled = timeline.from === 0 && timeline.to === timeline.total;
 }
@@ -272,10 +282,13 @@ function drawPass(pen, pass, left, right, y) {
 
 function drawHeads(pen) {
   pen.fillStyle = timeline.look.text;
-  pen.font = "600 12px system-ui, sans-serif";
   for (const head of timeline.heads) {
+    const height = head.isProcess ? PROCESS_HEIGHT : HEAD_HEIGHT;
     const y = AXIS_HEIGHT + head.y - timeline.top;
-    if (y > -HEAD_HEIGHT && y < timeline.height) pen.fillText(head.text, 4, y + HEAD_HEIGHT / 2 + 2);
+    if (y < -height || y > timeline.height) continue;
+    if (head.isProcess) pen.fillRect(0, Math.round(y) + 5, timeline.width, 1);
+    pen.font = head.isProcess ? "700 13px system-ui, sans-serif" : "600 12px system-ui, sans-serif";
+    pen.fillText(head.text, 4, y + height / 2 + (head.isProcess ? 4 : 2));
   }
   pen.font = "11px system-ui, sans-serif";
 }
@@ -385,9 +398,11 @@ function sayPass(pass) {
   const lane = timeline.raw.laneList[timeline.lanes[pass]];
   const kind = LANE_KINDS[lane.kind] ? `, ${LANE_KINDS[lane.kind]} ${lane.number}` : "";
   const tag = timeline.tags.get(pass);
+  const thread = timeline.raw.threadList[lane.thread];
+  const process = timeline.raw.processList.length > 1 ? `${timeline.raw.processList[thread.process]}, ` : "";
   const facts = [
     `${time(timeline.durations[pass])}, from ${momentLabel(timeline.starts[pass], 1e3)} on`,
-    `${timeline.raw.threadList[lane.thread].name}${kind}`,
+    `${process}${thread.name}${kind}`,
     tag === undefined ? "" : `tag ${tag}`,
     OUTCOMES[timeline.outcomes[pass]],
     block.file ? `${block.file.split(/[\\/]/).pop()}:${block.line}` : "",
