@@ -183,6 +183,24 @@ def test_what_may_be_meant_by_a_mere_name_is_suggested(tmp_path, name, hint):
     assert done.stderr == f"{sentence}{'; ' if end else ''}{end}\n"
 
 
+@pytest.mark.parametrize("runs_as_module", [True, False])
+def test_a_command_that_is_no_script_here_is_suggested_as_a_module(tmp_path, runs_as_module):
+    """As sqlformat, of a package that is installed elsewhere than beside the interpreter, or for another system."""
+    write(tmp_path, tillroll__="", tillroll__shell="def main():\n    pass\n")
+    if runs_as_module:
+        (tmp_path / "tillroll" / "__main__.py").write_text("import tillroll.shell\n")
+    installed = tmp_path / "tillroll-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: tillroll\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(
+        "[console_scripts]\nprint-till = tillroll.shell:main\n"
+    )
+    done = stichotrope("run", "print-till", cwd=tmp_path)
+    sentence = "stichotrope run: the script print-till cannot be read: No such file or directory"
+    hint = "; try stichotrope run -m tillroll" if runs_as_module else ""
+    assert (done.returncode, done.stderr) == (2, f"{sentence}{hint}\n")
+
+
 def test_a_failing_module_has_the_usual_traceback(tmp_path):
     """A module that another imports and that fails has no line of ours in its traceback."""
     write(tmp_path, outer="import inner", inner="def f():\n    1/0\nf()\n")

@@ -800,6 +800,28 @@ def test_blocks_beyond_the_limit_share_one_of_each_track() -> None:
     ]
 
 
+@pytest.mark.extended
+def test_of_very_many_blocks_none_is_lost_and_an_older_one_counts() -> None:
+    """Nothing is said to be missing for want of memory, and what was kept before has its pass."""
+    p = Profiler("very many")
+    kept = p.block(0, "kept")
+    for number in range(170_392):
+        with p.block(0, f"user {number}"):
+            pass
+    with kept:
+        pass
+    results = p.get_results()
+    found = hits(results)
+    assert (found["kept"], found["user 0"], sum(found.values())) == (1, 1, 170_393)
+    shared = found["(other blocks)"]
+    assert shared == 170_393 - (len(found) - 1)
+    path, block = results.metadata["warnings"]
+    assert path.endswith("because their thread's call tree was full")
+    assert block == (
+        f'{shared:,} passes are under "(other blocks)" because there were more than max_blocks allows'
+    )
+
+
 def test_what_says_whether_anything_was_recorded_changes_only_then() -> None:
     """Asking twice gives the same, until a pass is open or has ended, a block is made, or all is cleared."""
     p = Profiler("marks")

@@ -44,15 +44,28 @@ class Package(NamedTuple):
 # In them are abstract classes, metaclasses, enumerations, overloads, generators, coroutines.
 PACKAGES = {
     "attrs": Package("26.1.0", "src/attr", "tests", ("hypothesis", "cloudpickle", "pympler")),
+    "boltons": Package("26.2.0", "boltons", "tests"),
     "cachetools": Package("8.0.2", "src/cachetools", "tests"),
     "click": Package("8.5.1", "src/click", "tests"),
     "h11": Package("0.16.0", "h11", "h11"),
     "itsdangerous": Package("2.2.0", "src/itsdangerous", "tests", ("freezegun",)),
     "jinja2": Package("3.1.6", "src/jinja2", "tests", ("markupsafe", "trio")),
+    "lark": Package("1.3.1", "lark", "tests", ("regex", "interegular", "atomicwrites")),
+    "marshmallow": Package("4.4.0", "src/marshmallow", "tests", ("simplejson", "tzdata")),
     "more_itertools": Package("11.2.1", "more_itertools", "tests"),
+    "parso": Package("0.8.7", "parso", "test"),
     "pluggy": Package("1.7.0", "src/pluggy", "testing"),
+    "pyparsing": Package("3.3.3", "pyparsing", "tests", ("jinja2", "railroad-diagrams")),
+    "structlog": Package(
+        "26.1.0",
+        "src/structlog",
+        "tests",
+        ("freezegun", "pretend", "pytest-asyncio", "rich", "time-machine", "twisted"),
+    ),
     "tenacity": Package("9.2.1", "tenacity", "tests", ("tornado", "typeguard", "trio")),
+    "toolz": Package("1.0.0", "toolz", "toolz"),
     "tomlkit": Package("0.15.2", "tomlkit", "tests", ("pyyaml",)),
+    "transitions": Package("0.9.3", "transitions", "tests", ("six", "dill", "mock", "graphviz")),
 }
 
 # Further ones, which are run by code alone.

@@ -48,7 +48,7 @@ def case(*needs: str, hits: dict[str, int] | None = None) -> Callable[[Any], Any
 
 def all_cases() -> dict[str, Case]:
     """Return the programs of all rooms of the gallery."""
-    for room in ("concurrency", "data", "language", "tooling", "web"):
+    for room in ("concurrency", "data", "language", "odd", "tooling", "web"):
         importlib.import_module(f"frameworks.{room}")
     return CASES
 
