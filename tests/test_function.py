@@ -434,6 +434,120 @@ def test_types_coroutine_takes_it(p: Profiler) -> None:
     assert hits(p) == {"step": 1, "main": 1}
 
 
+# What is documented to differ, at the end of docs/troubleshooting.md
+
+
+def test_its_exact_type_is_another_one(p: Profiler) -> None:
+    """Which has the same name, and a size of its own."""
+
+    def plain() -> None: ...
+
+    marked = p.track(0)(plain)
+    assert (type(plain), type(marked)) == (types.FunctionType, _core.TrackedFunction)
+    assert type(plain).__name__ == type(marked).__name__
+    assert sys.getsizeof(plain) != sys.getsizeof(marked)
+
+
+def test_unwrapping_leads_past_the_mark(p: Profiler) -> None:
+    """Unless a decorator below it has said what it wraps."""
+
+    def plain() -> None: ...
+
+    @p.track(0, "wrapping")
+    @functools.wraps(plain)
+    def wrapping() -> None: ...
+
+    assert inspect.unwrap(p.track(0, "plain")(plain)) is plain
+    assert inspect.unwrap(wrapping) is plain
+    inspect.unwrap(p.track(0, "plain")(plain))()
+    assert hits(p) == {"wrapping": 0, "plain": 0}
+
+
+def test_what_is_written_past_its_attributes_has_no_effect(p: Profiler) -> None:
+    """On the next call; what is written to them has."""
+
+    @p.track(0)
+    def function(a: int = 1) -> int:
+        return a
+
+    vars(types.FunctionType)["__defaults__"].__set__(function, (2,))
+    assert function() == 1
+    function.__defaults__ = (3,)
+    assert function() == 3
+
+
+def test_arguments_are_lent(p: Profiler) -> None:
+    """What only the call refers to lives until it returns; where the code is tracked, until the function lets go of it."""
+
+    class Thing: ...
+
+    def dropped(argument: object) -> bool:
+        reference = weakref.ref(argument)
+        del argument
+        gc.collect()
+        return reference() is None
+
+    assert not p.track(0)(dropped)(Thing())
+    assert not functools.partial(dropped)(Thing())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring is new in 3.12")
+def test_monitoring_is_told_of_a_call_of_c(p: Profiler) -> None:
+    """At the call of a marked function, besides what it is told of the function."""
+    monitoring = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
+    events = monitoring.events
+    told: list[tuple[str, str]] = []
+
+    def function() -> int:
+        return 1
+
+    def call(each: Any) -> None:
+        each()
+
+    code = {function.__code__: "function", call.__code__: "call"}
+    tool = next(n for n in range(6) if monitoring.get_tool(n) is None)
+    monitoring.use_tool_id(tool, "test")
+    try:
+        for name in ("PY_START", "C_RETURN"):
+            monitoring.register_callback(
+                tool,
+                getattr(events, name),
+                lambda where, *_, name=name: told.append((name, code.get(where, ""))),
+            )
+        for each in code:
+            monitoring.set_local_events(tool, each, events.PY_START | events.CALL)
+        call(function)
+        bare, told[:] = list(told), []
+        call(p.track(0)(function))
+    finally:
+        monitoring.free_tool_id(tool)
+    assert bare == [("PY_START", "call"), ("PY_START", "function")]
+    assert told == [*bare, ("C_RETURN", "call")]
+
+
+def test_next_goes_on_with_a_coroutine_that_is_awaited(p: Profiler) -> None:
+    """Once it has been suspended; before, it is refused like the bare one."""
+
+    @types.coroutine
+    def pause() -> Any:
+        yield 1
+        yield 2
+
+    @p.track(0)
+    async def awaited() -> None:
+        await pause()
+
+    async def waits(coroutine: Any) -> None:
+        await coroutine
+
+    coroutine: Any = awaited()
+    with pytest.raises(TypeError, match="'coroutine' object is not an iterator"):
+        next(coroutine)
+    waiting = waits(coroutine)
+    assert (waiting.send(None), next(coroutine)) == (1, 2)
+    waiting.close()
+
+
 # Its life
 
 

@@ -74,6 +74,57 @@ def joblib_processes(mark: Mark) -> Any:
     return Parallel(n_jobs=2, backend="loky")(delayed(work)(n) for n in range(4))
 
 
+@case("sklearn", hits={"__init__": 7, "fit": 1, "predict": 1, "widened": 2})
+def sklearn(mark: Mark) -> Any:
+    """A search over an estimator whose class, scorer and step are sent by value; its last fit, and what is asked of it, are here."""
+    import numpy
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    class Nearest(ClassifierMixin, BaseEstimator):
+        @mark
+        def __init__(self, shift: float = 0.0) -> None:
+            self.shift = shift
+
+        @mark
+        def fit(self, x: Any, y: Any) -> Any:
+            self.classes_ = numpy.unique(y)
+            self.centres_ = [x[y == each].mean() + self.shift for each in self.classes_]
+            return self
+
+        @mark
+        def predict(self, x: Any) -> Any:
+            distances = [numpy.abs(x[:, 0] - centre) for centre in self.centres_]
+            return self.classes_[numpy.argmin(distances, axis=0)]
+
+    @mark
+    def scored(estimator: Any, x: Any, y: Any) -> float:
+        return float((estimator.predict(x) == y).mean())
+
+    @mark
+    def widened(x: Any) -> Any:
+        return x * 2
+
+    x = numpy.arange(20.0)[:, None]
+    y = (x[:, 0] > 9).astype(int)
+    search = GridSearchCV(
+        make_pipeline(FunctionTransformer(widened), Nearest()),
+        {"nearest__shift": [0.0, 30.0]},
+        scoring=scored,
+        n_jobs=2,
+        cv=2,
+    )
+    search.fit(x, y)
+    return (
+        search.best_params_,
+        [round(float(each), 6) for each in search.cv_results_["mean_test_score"]],
+        search.predict(x[:3]).tolist(),
+        repr(search.best_estimator_),
+    )
+
+
 @case("dask", hits={"double": 3, "total": 1})
 def dask(mark: Mark) -> Any:
     """Delayed calls; how they are named is no matter."""
