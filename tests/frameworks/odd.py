@@ -202,7 +202,7 @@ def callable_instances(mark: Mark) -> Any:
     return (
         [add(1), add(1, 2, by=3), Adder.__call__(add), list(map(add, [4]))],
         [repr(add), add == Adder(5), len({add}), len(add), bool(add)],
-        [str(inspect.signature(add)), callable(add), inspect.isroutine(Adder.__call__)],
+        [str(inspect.signature(Adder.__call__)), callable(add), inspect.isroutine(Adder.__call__)],
     )
 
 
