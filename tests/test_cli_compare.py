@@ -54,12 +54,12 @@ def test_each_block_has_a_change_and_a_verdict(versions, capfd):
     assert "1.00 µs" in cells["work"]
     assert "1.20 µs" in cells["work"]
     assert "+20.0 %" in cells["work"]
-    assert "+19.7 % … +20.2 %" in cells["work"]
+    assert "+19.6 % … +20.3 %" in cells["work"]
     assert cells["work"].endswith("slower")
     assert cells["same"].endswith("no difference shown")
     assert cells["gone"].endswith("missing")
     assert cells["added"].endswith("new")
-    assert "mean of each block; 5 runs against 5 runs; intervals of 95%" in out
+    assert "typical of each block; 5 runs against 5 runs; intervals of 99%" in out
 
 
 def test_one_run_of_each_is_said_to_tell_little(versions, capfd):
@@ -69,6 +69,31 @@ def test_one_run_of_each_is_said_to_tell_little(versions, capfd):
     assert "One run of each tells nothing of how times vary from run to run" in out
     assert "too little data" in out
     assert "it takes 30 passes on each side" in " ".join(out.split())
+
+
+def test_a_gate_on_times_with_one_run_of_each_says_what_it_stands_on(versions, capfd):
+    """It may fail for what differs from run to run; one on counts may not."""
+    one_of_each = "old/0.json", "new/0.json"
+    _, _, err = compared(capfd, *one_of_each, "--fail-on", "slower")
+    assert err == (
+        "stichotrope compare: one run of each does not tell how times vary from run to run, and "
+        "--fail-on may fail for that alone: give several, or let stichotrope ab make them in turns\n"
+    )
+    assert compared(capfd, *one_of_each, "--fail-on", "hits-per-parent")[2] == ""
+    assert compared(capfd, "old", "new", "--fail-on", "slower>50%")[2] == ""
+
+
+def test_runs_of_one_version_after_the_other_are_said_to_be_such(versions, capfd):
+    """With what would show smaller changes; so in Markdown."""
+    for side, begin in (("old", 0), ("new", 100)):
+        for path in Path(side).iterdir():
+            results = json.loads(path.read_text("utf-8"))
+            results["metadata"]["start_ns"] = begin + int(path.stem)
+            path.write_text(json.dumps(results), "utf-8")
+    for form in ("table", "markdown"):
+        _, out, _ = compared(capfd, "old", "new", "-f", form)
+        assert "one version were made after those of the other" in " ".join(out.split())
+        assert "stichotrope ab makes them in turns" in " ".join(out.split())
 
 
 def test_what_has_not_ended_is_said_not_to_be_compared(tmp_path, capfd):

@@ -6,7 +6,7 @@ import json
 import random
 import re
 from collections.abc import Callable
-from math import exp, isclose, log, sqrt
+from math import exp, hypot, isclose, log, sqrt
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -25,6 +25,7 @@ from stichotrope.statistics import (
     compare,
     load_runs,
 )
+from stichotrope.statistics.student import tail_begin
 
 pytestmark = pytest.mark.unit
 
@@ -88,12 +89,12 @@ def test_a_change_must_be_beyond_the_threshold_for_sure():
     found = only(compare(old, new, threshold=0.09))
     assert found.low > 1
     assert found.verdict == "no difference shown"
-    assert only(compare(old, new, threshold=0.05)).verdict == "slower"
+    assert only(compare(old, new, threshold=0.03)).verdict == "slower"
 
 
 def test_the_interval_of_the_ratio_is_welchs():
     """Computed by hand: variances 1 and 4 of three runs each, at means 100 and 200."""
-    found = only(compare(runs(99, 100, 101), runs(198, 200, 202)))
+    found = only(compare(runs(99, 100, 101), runs(198, 200, 202), confidence=0.95))
     error = sqrt((1 / 100) ** 2 / 3 + (2 / 200) ** 2 / 3)  # equal, so four degrees of freedom
     half = 2.7764451051977987 * error
     assert found.low == pytest.approx(exp(log(2) - half), rel=1e-9)
@@ -124,8 +125,8 @@ def test_a_single_run_is_taken_to_vary_as_those_of_the_other_side_do():
     history = runs(99, 100, 101)
     half = 4.302652729749462 * 0.01 * sqrt(1 + 1 / 3)
     for one, found in (
-        (1, only(compare(history, runs(130)))),
-        (-1, only(compare(runs(130), history))),
+        (1, only(compare(history, runs(130), confidence=0.95))),
+        (-1, only(compare(runs(130), history, confidence=0.95))),
     ):
         assert found.low == pytest.approx(exp(one * log(1.3) - half), rel=1e-9)
         assert found.high == pytest.approx(exp(one * log(1.3) + half), rel=1e-9)
@@ -149,7 +150,7 @@ def around(middle: int) -> tuple[int, ...]:
 
 def test_with_one_run_of_each_the_passes_are_compared():
     """The result says so, and the threshold is 5 %."""
-    found = compare(passes(*around(1000)), passes(*around(1100)))
+    found = compare(passes(*around(1000)), passes(*around(1100)), confidence=0.95)
     assert found.basis == "passes of one run"
     assert found.threshold == 0.05
     assert only(found).basis == "passes of one run"
@@ -278,20 +279,21 @@ def test_of_many_blocks_one_that_moves_by_chance_is_no_difference():
     """Its own interval would show it; among as many it is to be expected, and the note says so."""
     rng = random.Random(7)
     steady: dict[str, list[float]] = {f"steady {i}": [1000 + rng.random()] for i in range(200)}
-    old = Runs.of_samples(*({**steady, "one": [float(time)]} for time in (100, 103, 97)))
-    new = Runs.of_samples(*({**steady, "one": [float(time)]} for time in (112, 109, 115)))
+    old = Runs.of_samples(*({**steady, "one": [float(time)]} for time in (1000, 1010, 990)))
+    new = Runs.of_samples(*({**steady, "one": [float(time)]} for time in (1120, 1110, 1130)))
     found: Any = {one.name: one for one in compare(old, new)}["one"]
     assert found.low > 1.02
     assert found.verdict == "no difference shown"
     assert found.note.startswith("its interval alone would show it")
-    assert only(compare(runs(100, 103, 97, name="one"), runs(112, 109, 115, name="one"))).verdict == "slower"  # fmt: skip
+    alone = [runs(*times, name="one") for times in ((1000, 1010, 990), (1120, 1110, 1130))]
+    assert only(compare(*alone)).verdict == "slower"
 
 
 def false_alarms(draw: Callable[[], Runs | ProfilerResults], tries: int) -> float:
     """How often comparing a program with itself finds any change at all, without a threshold."""
     wrong = 0
     for _ in range(tries):
-        found = compare(draw(), draw(), threshold=0)
+        found = compare(draw(), draw(), threshold=0, confidence=0.95)
         wrong += any(one.verdict in ("slower", "faster") for one in found)
     return wrong / tries
 
@@ -342,9 +344,75 @@ def test_the_interval_holds_the_ratio_as_often_as_it_says():
     for _ in range(1000):
         old = runs(*(rng.gauss(1000, 10) for _ in range(6)))
         new = runs(*(rng.gauss(1300, 60) for _ in range(4)))
-        found = only(compare(old, new))
+        found = only(compare(old, new, confidence=0.95))
         held += found.low <= 1.3 <= found.high
     assert 0.925 <= held / 1000 <= 0.975
+
+
+# When runs were made
+
+
+def at(times: dict[int, int]) -> list[ProfilerResults]:
+    """A run for each moment in seconds, in which a block took a time in ns."""
+    found = []
+    for moment, time in times.items():
+        found.append(passes(time))
+        found[-1].metadata["start_ns"] = moment * 10**9
+    return found
+
+
+OLD_TIMES, NEW_TIMES = (100, 101, 99, 100), (110, 111, 109, 110)
+
+
+def test_runs_of_one_version_after_the_other_tell_no_more_than_one():
+    """What the machine did between them is no less for there being many; so it is computed."""
+    in_sequence = compare(
+        at(dict(enumerate(OLD_TIMES))), at(dict(enumerate(NEW_TIMES, 4))), confidence=0.95
+    )
+    assert in_sequence.in_turns is False
+    error = 0.01 * sqrt(2 / 3) * sqrt(1 / 4 + 1)  # of each side, relative to its mean
+    new_error = error * 100 / 110
+    found = only(in_sequence)
+    freedom = (error**2 + new_error**2) ** 2 / (error**4 / 3 + new_error**4 / 3)
+    half = tail_begin(0.025, freedom) * hypot(error, new_error)
+    assert found.low == pytest.approx(exp(log(1.1) - half), rel=1e-9)
+    assert found.high == pytest.approx(exp(log(1.1) + half), rel=1e-9)
+
+
+def test_runs_in_turns_are_taken_for_independent():
+    """As are those that do not say when they were made, in whatever order they are given."""
+    moments = (0, 3, 4, 7), (1, 2, 5, 6)
+    old, new = (
+        at(dict(zip(when, times, strict=True)))
+        for when, times in zip(moments, (OLD_TIMES, NEW_TIMES), strict=True)
+    )
+    in_turns, unsaid = compare(old[::-1], new), compare(runs(*OLD_TIMES), runs(*NEW_TIMES))
+    assert (in_turns.in_turns, unsaid.in_turns) == (True, None)
+    assert only(in_turns).low == pytest.approx(only(unsaid).low)
+    assert only(in_turns).verdict == "slower"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "in_turns"),
+    [
+        ((0, 1, 2), (3, 4, 5), False),
+        ((3, 4, 5), (0, 1, 2), False),
+        ((0, 1, 2, 6, 7, 8), (3, 4, 5, 9, 10, 11), False),
+        ((0, 2, 4), (1, 3, 5), True),
+        ((0, 3, 4), (1, 2, 5), True),
+        ((0, 1, 2), (3,), False),
+        ((0, 1, 3), (2,), True),
+    ],
+)
+def test_runs_are_in_turns_if_the_versions_take_over_as_often_as_there_are_runs(old, new, in_turns):
+    """Of the side that has fewer: batches that take turns are none."""
+    found = compare(at(dict.fromkeys(old, 5)), at(dict.fromkeys(new, 5)))
+    assert found.in_turns is in_turns
+
+
+def test_one_run_of_each_is_in_no_turns():
+    """Its passes are compared, not runs."""
+    assert compare(*at({0: 5}), *at({1: 5})).in_turns is None
 
 
 # Which blocks are the same
@@ -581,7 +649,7 @@ def test_a_comparison_becomes_a_document():
     assert document == {
         "format": "stichotrope-comparison",
         "format_version": 1,
-        "metric": "mean",
+        "metric": "typical",
         "confidence": 0.9,
         "threshold": 0.1,
         "basis": "runs",
@@ -594,6 +662,7 @@ def test_a_comparison_becomes_a_document():
         "paths_only_old": [],
         "paths_only_new": [],
         "unfinished": [],
+        "in_turns": None,
     }
     expected = {
         "track": "track 0",
@@ -617,7 +686,7 @@ def test_a_comparison_becomes_a_document():
         "verdict": "slower",
         "basis": "runs",
         "note": "",
-        "figure": "mean",
+        "figure": "typical",
     }
     assert blocks == [expected]
     lone = compare(single(block("a", (1,)), block("b", (2,))), passes(1, name="a")).to_dict()
@@ -669,7 +738,7 @@ def test_a_side_is_made_of_results(given):
     ("options", "error", "message"),
     [
         ({"metric": "p99"}, ValueError, "metric must be one of mean, typical, median, min"),
-        ({"metric": None}, ValueError, "metric must be one of"),
+        ({"metric": 5}, ValueError, "metric must be one of"),
         ({"confidence": 95}, ValueError, "a confidence must lie between 0 and 1"),
         ({"threshold": 1}, ValueError, r"a threshold is a share from 0 on and below 1 \(5 % is"),
         ({"threshold": -0.1}, ValueError, "a threshold is a share"),

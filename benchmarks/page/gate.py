@@ -15,8 +15,10 @@ _INTRODUCTION = """\
 `stichotrope ab` runs a program beside neighbours whose load drifts: against itself, and against
 itself with one of its three inner blocks {injected} slower. A comparison of the program with itself
 takes the runs of one time that `ab` was run, and draws by lot anew which of each pair is called the
-old one, as `ab` did: it is all that its promise rests on. The other rows are what the usual way,
-Welch's interval of means, makes of the same runs."""
+old one, as `ab` did: it is all that its promise rests on. The other rows are what `stichotrope
+compare` makes of the same runs, by Welch's interval: of those in turns, and of such as followed
+each other, as if all of one version had been made before those of the other.
+`python -m benchmarks.gate.judging FILE` judges the stored runs."""
 
 
 def sections(views: list[_store.Run]) -> list[Section]:

@@ -32,6 +32,15 @@ _HEADINGS = ("Track", "Block", "Old", "New", "Change", "Interval", "Verdict")
 _NUMBERS = ("Old", "New", "Change", "Interval")  # of these
 _ALIKE = "no difference shown"
 _STYLES = {"faster": "green", "slower": "red", "too little data": "dim", _ALIKE: ""}
+_IN_SEQUENCE = (
+    "The runs of one version were made after those of the other, so the intervals allow for what "
+    "the machine may have done meanwhile; stichotrope ab makes them in turns, and finds smaller "
+    "changes."
+)
+_ONE_OF_EACH = (
+    "one run of each does not tell how times vary from run to run, and --fail-on may fail for that "
+    "alone: give several, or let stichotrope ab make them in turns"
+)
 # What a comparison of pairs calls the figure that it tells of a block.
 _FIGURES = {"typical": "typical pass", "mean": "all passes", "self-mean": "own time"}
 
@@ -96,6 +105,8 @@ class Gate:
         if comparison.notes and self._is_of_times:
             differences = "; ".join(comparison.notes)
             say(f"{self._command}: times may not compare: different {differences}")
+        if not comparison.is_of_runs and self._is_of_times:
+            say(f"{self._command}: {_ONE_OF_EACH}")
         for condition, blocks in met.items():
             if blocks:
                 said = f"failed, as --fail-on {condition} says: {', '.join(blocks)}"
@@ -198,6 +209,8 @@ def _remarks(comparison: Comparison, hidden: int) -> list[str]:
         remarks.append(
             "One run of each tells nothing of how times vary from run to run: several are better."
         )
+    if comparison.in_turns is False:
+        remarks.append(_IN_SEQUENCE)
     notes: dict[str, list[str]] = {}
     for block in comparison:
         if block.note:

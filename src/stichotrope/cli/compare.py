@@ -34,9 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("old", metavar="OLD", help="results of the old version")
     add("new", metavar="NEW", help="results of the new version")
-    figures = "mean, typical, median, min, total, self, self-mean, cpu (mean)"
-    add("--metric", metavar="FIGURE", default="mean", help=figures)
-    _changes.configure(parser, 0.95)
+    figures = "typical, mean, median, min, total, self, self-mean, cpu (typical; of one run: mean)"
+    add("--metric", metavar="FIGURE", help=figures)
+    _changes.configure(parser, 0.99)
 
 
 def main(options: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from math import exp, fsum, hypot, inf, log, log1p, sqrt
@@ -50,6 +51,11 @@ _WITH_OPEN = ("total", "self", "self-mean")  # those that passes are part of bef
 LEAST_RUNS = 3  # on one side at least
 LEAST_PASSES = 30  # on each side, where there is one run
 _HALF = Fraction(1, 2)
+# Between runs that are made one version after the other lies whatever the machine did meanwhile,
+# which is no less for there being many of them: so all runs of a side tell as much as one whose
+# spread is known. Without that, beside a load that drifts, from a tenth to two thirds of the
+# comparisons of a program with itself call something changed, the more the more runs there are.
+_BETWEEN = 1.0  # times the variance of a run
 
 _MORE_RUNS = "it takes {} runs on one side, with the block in them"
 _MORE_PASSES = "it takes {} passes on each side where there is one run of each"
@@ -182,6 +188,8 @@ class Comparison:
     :ivar paths_only_new: the same of the new version.
     :ivar unfinished: the names of blocks that are in both and not compared, as no pass of them had
         ended on one side.
+    :ivar in_turns: whether old and new runs were made in turns, True in pairs; False for those of
+        one version after those of the other, None where runs do not say when they were made.
     """
 
     blocks: list[BlockComparison]
@@ -200,6 +208,7 @@ class Comparison:
     paths_only_old: list[tuple[str, ...]]
     paths_only_new: list[tuple[str, ...]]
     unfinished: list[str]
+    in_turns: bool | None
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -249,6 +258,7 @@ class Comparison:
             "paths_only_old": [list(path) for path in self.paths_only_old],
             "paths_only_new": [list(path) for path in self.paths_only_new],
             "unfinished": list(self.unfinished),
+            "in_turns": self.in_turns,
         }
 
 
@@ -256,8 +266,8 @@ def compare(
     old: Source,
     new: Source,
     *,
-    metric: str = "mean",
-    confidence: float = 0.95,
+    metric: str | None = None,
+    confidence: float = 0.99,
     threshold: float | None = None,
 ) -> Comparison:
     """Return what changed between two versions of a program, block by block.
@@ -267,6 +277,11 @@ def compare(
     Welch's, on a logarithmic scale (B. L. Welch, Biometrika 34, 1947; the standard errors of the
     logarithms by the delta method). Three runs on one side are needed; a single run on the other is
     taken to vary as much as these do.
+
+    That takes runs for independent, which they are only if those of the two versions were made in
+    turns, or on a machine that does nothing else. Where their times say that they were made one
+    version after the other, those of a side tell no more than one whose spread is known: then an
+    interval is never narrower than what single runs vary by.
 
     With one run of each, the passes are the samples (``basis`` says so). Such an interval tells
     nothing of how times vary from run to run, which is often more than all else. It has to be 30
@@ -283,28 +298,30 @@ def compare(
     :param old: what the old version measured: `ProfilerResults`, `Runs`, or several of them, each
         a run.
     :param new: the same of the new version.
-    :param metric: the figure to compare: the ``mean``, ``median`` or ``min`` of the passes; what a
-        pass takes that is ``typical``, which is the mean of those up to one and a half times the
-        median; the ``total`` or ``self`` time of the block; ``self-mean``, its self time by pass;
-        or ``cpu``, the processor time of the mean pass, where it was taken.
+    :param metric: the figure to compare: what a pass takes that is ``typical``, which is the mean
+        of those up to one and a half times the median, and the default for several runs; the
+        ``mean``, which is the default for one run of each, ``median`` or ``min`` of the passes; the
+        ``total`` or ``self`` time of the block; ``self-mean``, its self time by pass; or ``cpu``,
+        the processor time of the mean pass, where it was taken.
     :param confidence: how often an interval holds the ratio, more than 0 and less than 1.
     :param threshold: the change, as a share from 0 on, below 1, that must be exceeded for a
         verdict; 0.02 for several runs and 0.05 for one run of each unless given.
     :raises TypeError: when an argument is of the wrong type.
     :raises ValueError: when one makes no sense, or the two have no block in common.
     """
-    _check_metric(metric)
     check_confidence(confidence)
     sides = runs_of(old, "old"), runs_of(new, "new")
     basis = PASSES if len(sides[0]) == len(sides[1]) == 1 else RUNS
+    metric = _checked_metric(metric, basis)
+    in_turns = None if basis == PASSES else made_in_turns(*sides)
     threshold = checked_threshold(threshold, basis)
     known = Sides(*sides)
-    blocks = _Test(metric, confidence, threshold, basis).blocks(known.pairs)
+    blocks = _Test(metric, confidence, threshold, basis, in_turns).blocks(known.pairs)
     # Single samples have no self time, and no paths.
     if metric in _WITH_NESTED and all(run.counts for side in sides for run in side):
-        own = _Test("self", confidence, threshold, basis).blocks(known.pairs)
+        own = _Test("self", confidence, threshold, basis, in_turns).blocks(known.pairs)
         blocks = _told_apart(blocks, own, nested_in(run.counts for run in sides[1]))
-    return known.comparison(blocks, metric, confidence, threshold, basis)
+    return known.comparison(blocks, metric, confidence, threshold, basis, in_turns)
 
 
 def _told_apart(
@@ -368,9 +385,25 @@ def _whence(runs: Runs) -> str:
     return f" ({runs.label})" if runs.label else ""
 
 
-def _check_metric(metric: str) -> None:
+def _checked_metric(metric: str | None, basis: str) -> str:
+    if metric is None:
+        return "mean" if basis == PASSES else "typical"
     if metric not in METRICS:
         raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}")
+    return metric
+
+
+def made_in_turns(old: Runs, new: Runs) -> bool | None:
+    """Return whether runs of the two were made in turns; None where their times are not known."""
+    moments: list[tuple[int, bool]] = []
+    for runs, is_new in ((old, False), (new, True)):
+        for run in runs:
+            if run.start_ns is None:
+                return None
+            moments.append((run.start_ns, is_new))
+    order = [is_new for _, is_new in sorted(moments)]
+    changes = sum(one != other for one, other in itertools.pairwise(order))
+    return changes >= max(2, min(len(old), len(new)))
 
 
 def checked_threshold(threshold: float | None, basis: str) -> float:
@@ -493,6 +526,7 @@ class Sides:
         confidence: float,
         threshold: float,
         basis: str,
+        in_turns: bool | None,
     ) -> Comparison:
         """Return the comparison that has these blocks, with all else that is known of the sides."""
         old, new = self._runs
@@ -514,6 +548,7 @@ class Sides:
             paths_only_old=only_in(counts[0], counts[1]),
             paths_only_new=only_in(counts[1], counts[0]),
             unfinished=self._unfinished,
+            in_turns=in_turns,
         )
 
 
@@ -609,11 +644,14 @@ def _welch(old: _Estimate, new: _Estimate) -> float:
 class _Test:
     """How one comparison is made."""
 
-    def __init__(self, metric: str, confidence: float, threshold: float, basis: str) -> None:
+    def __init__(
+        self, metric: str, confidence: float, threshold: float, basis: str, in_turns: bool | None
+    ) -> None:
         self._metric = metric
         self._confidence = confidence
         self._threshold = threshold
         self._basis = basis
+        self._is_in_sequence = in_turns is False
 
     def blocks(self, pairs: Sequence[tuple[Series, Series]]) -> list[BlockComparison]:
         """Return a comparison for each pair, with verdicts that hold for all of them together."""
@@ -645,7 +683,7 @@ class _Test:
             _Estimate(
                 ns=side.figure(self._metric),
                 error=(spread if shared else _spread(side.figures(self._metric)))
-                / sqrt(len(side.parts)),
+                * self._share_of_spread(len(side.parts)),
                 freedom=(len(many.parts) if shared else len(side.parts)) - 1,
                 bias=_resolution(side.parts[0], side.figure("median"))
                 if self._metric == "median"
@@ -654,6 +692,12 @@ class _Test:
             for side in (old, new)
         ]
         return _Difference(sides[0], sides[1], shared)
+
+    def _share_of_spread(self, runs: int) -> float:
+        """Return which part of what runs vary by their mean does."""
+        if self._is_in_sequence:
+            return sqrt(1 / runs + _BETWEEN)
+        return 1 / sqrt(runs)
 
     def _of_passes(self, old: Figures, new: Figures) -> _Difference | str:
         if self._metric not in ("mean", "median"):

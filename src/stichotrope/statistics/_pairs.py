@@ -102,7 +102,7 @@ def compare_pairs(
         for first, second in zip(judged[::2], judged[1::2], strict=True)
     ]
     blocks = _apart(told, nested_in(run.counts for side in sides for run in side))
-    return known.comparison(blocks, TYPICAL, confidence, threshold, PAIRS)
+    return known.comparison(blocks, TYPICAL, confidence, threshold, PAIRS, True)
 
 
 def pairs_needed(

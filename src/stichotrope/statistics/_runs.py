@@ -179,9 +179,10 @@ class Run:
     :param facts: what it ran on and how, by name, as people read it.
     :param counts: the passes of each path of nested blocks; nothing where no such are known.
     :param unfinished: the blocks that were entered and of which no pass had ended.
+    :param start_ns: when it began, in ns since 1970; None where that is not known.
     """
 
-    __slots__ = ("blocks", "facts", "counts", "unfinished")
+    __slots__ = ("blocks", "facts", "counts", "unfinished", "start_ns")
 
     def __init__(
         self,
@@ -189,11 +190,13 @@ class Run:
         facts: dict[str, str],
         counts: Counts | None = None,
         unfinished: Iterable[Figures] = (),
+        start_ns: int | None = None,
     ) -> None:
         self.blocks = blocks
         self.unfinished = list(unfinished)
         self.facts = facts
         self.counts: Counts = {} if counts is None else counts
+        self.start_ns = start_ns
 
 
 class Runs:
@@ -267,6 +270,7 @@ def _run_of(results: ProfilerResults) -> Run:
         _facts(results.metadata),
         counts_of(results),
         [block for block in entered if not block.hits],
+        _moment(results.metadata),
     )
 
 
@@ -294,6 +298,12 @@ def _facts(metadata: dict[str, Any]) -> dict[str, str]:
     found["GIL"] = {True: "on", False: "off"}.get(gil) if isinstance(gil, bool) else None
     found["clock"] = clock.get("source") if isinstance(clock, dict) else None
     return _texts(found)
+
+
+def _moment(metadata: dict[str, Any]) -> int | None:
+    """Return when a run began, in ns since 1970."""
+    start = metadata.get("start_ns")
+    return start if isinstance(start, int) and not isinstance(start, bool) else None
 
 
 def _texts(found: dict[str, Any]) -> dict[str, str]:
