@@ -21,10 +21,12 @@ from handmade import block, sample, single, thread
 from stichotrope import Profiler, ProfilerResults, print_results
 from stichotrope.results import FORMAT_VERSION, ProcessResults, ResultsFormatError
 from stichotrope.store import gather as gather_module
+from stichotrope.store import mapped, together
 from stichotrope.store.gather import VARIABLE, _safe
 
 pytestmark = pytest.mark.unit
 
+MAPPED = pytest.mark.skipif(sys.platform == "win32", reason="files cannot be mapped there")
 NEVER = 1000.0  # a period in seconds that no test lives to see the end of
 Eventually = Callable[[Callable[[], bool]], None]
 
@@ -37,6 +39,12 @@ def p() -> Any:
     made.stop_gathering()
 
 
+@pytest.fixture
+def unmapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file can be mapped."""
+    monkeypatch.setattr(Profiler, "_map_in", lambda *_: None)
+
+
 def passes(profiler: Profiler, count: int, name: str = "x") -> None:
     """Enter and leave a block that often."""
     for _ in range(count):
@@ -47,6 +55,11 @@ def passes(profiler: Profiler, count: int, name: str = "x") -> None:
 def files(directory: Path) -> list[Path]:
     """Everything in a directory, hidden files too."""
     return sorted(directory.iterdir())
+
+
+def names(directory: Path) -> list[str]:
+    """The kinds of the files in a directory."""
+    return sorted(path.name[path.name.index(".") :] for path in files(directory))
 
 
 def workers() -> list[Any]:
@@ -82,6 +95,7 @@ def test_the_file_holds_what_get_results_gives(
     assert hits(ProfilerResults.load_all(tmp_path)) == {"x": 5}
 
 
+@pytest.mark.usefixtures("unmapped")
 def test_what_is_open_is_in_the_file_as_far_as_it_has_come(
     clock: ManualClock, p: Profiler, tmp_path: Path
 ) -> None:
@@ -113,6 +127,7 @@ def test_a_program_that_is_killed_within_a_block_leaves_its_time(tmp_path: Path)
     program = f"""
         import os, time
         from stichotrope import Profiler, ProfilerResults
+        Profiler._map_in = lambda profiler, directory: None
         p = Profiler("app")
         folder = {str(tmp_path / "results")!r}
 
@@ -165,9 +180,10 @@ def test_what_was_recorded_before_is_written_at_once(p: Profiler, tmp_path: Path
 
 
 def test_a_profiler_that_recorded_nothing_leaves_no_file(p: Profiler, tmp_path: Path) -> None:
-    """Neither at the call nor at the end; and reading says what would be expected."""
+    """At the end; and reading says what would be expected, before it too."""
     p.gather(tmp_path, period_s=NEVER)
-    assert files(tmp_path) == []
+    with pytest.raises(ValueError, match="should hold results files"):
+        ProfilerResults.load_all(tmp_path)
     p.stop_gathering()
     assert files(tmp_path) == []
 
@@ -185,6 +201,7 @@ def test_the_file_is_refreshed_in_each_period(
     eventually(lambda: hits(ProfilerResults.load_all(tmp_path)) == {"x": 0, "y": 0})
 
 
+@pytest.mark.usefixtures("unmapped")
 def test_the_file_stays_untouched_while_nothing_is_recorded(
     p: Profiler, tmp_path: Path, eventually: Eventually
 ) -> None:
@@ -258,6 +275,7 @@ def test_a_relative_directory_is_that_of_the_call(
     assert hits(ProfilerResults.load_all(tmp_path / "results")) == {"x": 1}
 
 
+@pytest.mark.usefixtures("unmapped")
 def test_gathering_again_writes_the_same_file(p: Profiler, tmp_path: Path) -> None:
     """With another period, after stopping, and after moving away and back: nothing counts twice."""
     passes(p, 1)
@@ -314,6 +332,238 @@ def test_any_profilers_name_makes_a_file_in_the_directory(name: str, tmp_path: P
     (path,) = files(tmp_path / "here")
     assert len(path.name) < 255
     assert ProfilerResults.load_all(tmp_path / "here").profiler_name == name
+
+
+# A mapped file
+
+
+@MAPPED
+def test_what_is_recorded_stands_in_a_mapped_file_until_the_end(
+    p: Profiler, tmp_path: Path
+) -> None:
+    """Nobody has to write it on the way; then it is a file of results as ever."""
+    passes(p, 3)
+    assert p.gather(tmp_path) is True
+    assert ([path.suffix for path in files(tmp_path)], workers()) == ([".stichotrope"], [])
+    assert files(tmp_path)[0].stat().st_mode & 0o777 == 0o600
+    passes(p, 4, "y")
+    assert hits(ProfilerResults.load_all(tmp_path)) == {"x": 3, "y": 4}
+    assert ProfilerResults.load_all(tmp_path).processes[0].pid == os.getpid()
+    p.stop_gathering()
+    assert names(tmp_path) == [".stichotrope.json"]
+    assert hits(ProfilerResults.load_all(tmp_path)) == {"x": 3, "y": 4}
+    passes(p, 1)
+    p.gather(tmp_path, period_s=NEVER)
+    p.stop_gathering()
+    assert hits(ProfilerResults.load_all(tmp_path)) == {"x": 4, "y": 4}
+
+
+@MAPPED
+@pytest.mark.parametrize("end", ["os._exit(3)", "os.kill(os.getpid(), 9)", "os.abort()"])
+def test_a_process_that_ends_in_no_order_loses_nothing(tmp_path: Path, end: str) -> None:
+    """Up to its last pass; and what it was in is said."""
+    run_program(f"""
+        import os
+        from stichotrope import Profiler
+        p = Profiler("app")
+        p.gather({str(tmp_path)!r})
+        for _ in range(1234):
+            with p.block("work", "step"):
+                pass
+        with p.block("work", "last"):
+            {end}
+    """)
+    found = ProfilerResults.load_all(tmp_path)
+    assert hits(found) == {"step": 1234, "last": 0}
+    assert found.total_open == 1
+    (said,) = found.metadata["warnings"]
+    assert "was killed, or left without ending; open then: work / last for" in said
+
+
+@MAPPED
+def test_who_asks_for_a_period_has_both_and_each_pass_once(p: Profiler, tmp_path: Path) -> None:
+    """The file that is written each period is for who reads such files on the way."""
+    passes(p, 3)
+    p.gather(tmp_path, period_s=NEVER)
+    assert names(tmp_path) == [".stichotrope", ".stichotrope.json"]
+    passes(p, 4)
+    assert hits(ProfilerResults.load_all(tmp_path)) == {"x": 7}
+    p.clear()
+    passes(p, 2)
+    assert hits(ProfilerResults.load_all(tmp_path)) == {"x": 2}
+    p.stop_gathering()
+    assert names(tmp_path) == [".stichotrope.json"]
+    assert hits(ProfilerResults.load_all(tmp_path)) == {"x": 2}
+
+
+@MAPPED
+def test_what_other_threads_have_recorded_before_is_not_left_out(
+    p: Profiler, tmp_path: Path, threads: Any
+) -> None:
+    """Where they have, results are written on the way: a mapped file would have part of them."""
+    threads.together(lambda: passes(p, 3))
+    passes(p, 4)
+    p.gather(tmp_path)
+    assert (names(tmp_path), len(workers())) == ([".stichotrope.json"], 1)
+    assert hits(ProfilerResults.load_all(tmp_path)) == {"x": 7}
+
+
+@MAPPED
+def test_a_mapped_file_moves_along(
+    p: Profiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To where it is gathered next; to another file system it cannot, and is written there."""
+
+    def refused(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    passes(p, 1)
+    p.gather(tmp_path / "a")
+    passes(p, 1)
+    p.gather(tmp_path / "b")
+    passes(p, 1)
+    assert hits(ProfilerResults.load_all(tmp_path / "a")) == {"x": 2}
+    assert hits(ProfilerResults.load_all(tmp_path / "b")) == {"x": 3}
+    p.gather(tmp_path / "a")
+    assert hits(ProfilerResults.load_all(tmp_path / "a")) == {"x": 3}
+    monkeypatch.setattr(os, "rename", refused)
+    p.gather(tmp_path / "c")
+    assert names(tmp_path / "c") == [".stichotrope.json"]
+    passes(p, 1)
+    p.stop_gathering()
+    found = {one: hits(ProfilerResults.load_all(tmp_path / one)) for one in "abc"}
+    assert found == {"a": {"x": 3}, "b": {"x": 3}, "c": {"x": 4}}
+
+
+@MAPPED
+def test_a_store_takes_over_what_is_gathered(p: Profiler, tmp_path: Path) -> None:
+    """It has what was recorded before, too; and what is gathered is written on the way."""
+    passes(p, 3)
+    p.gather(tmp_path / "gathered")
+    p.keep_in(tmp_path / "store")
+    passes(p, 4)
+    assert p.get_results().metadata["warnings"] == []
+    assert hits(ProfilerResults.load_all(tmp_path / "store")) == {"x": 7}
+    p.stop_gathering()
+    assert hits(ProfilerResults.load_all(tmp_path / "gathered")) == {"x": 7}
+    passes(p, 1)
+    assert hits(ProfilerResults.load_all(tmp_path / "store")) == {"x": 8}
+
+
+@MAPPED
+def test_a_store_that_cannot_take_over_is_a_warning(
+    p: Profiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing is lost of what is gathered."""
+
+    def refused(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    passes(p, 3)
+    p.gather(tmp_path / "gathered")
+    monkeypatch.setattr(os, "rename", refused)
+    with pytest.warns(
+        RuntimeWarning, match="was gathered in a mapped file before, which cannot be"
+    ):
+        p.keep_in(tmp_path / "store")
+    passes(p, 4)
+    p.stop_gathering()
+    assert hits(ProfilerResults.load_all(tmp_path / "gathered")) == {"x": 7}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_forked_children_that_leave_at_once_lose_nothing(tmp_path: Path) -> None:
+    """And one that has recorded nothing is none in the results."""
+    done = run_program(f"""
+        import os
+        from stichotrope import Profiler
+        p = Profiler("app")
+        p.gather({str(tmp_path)!r})
+        for number in range(3):
+            pid = os.fork()
+            if not pid:
+                for _ in range(number):
+                    with p.block(0, "x"):
+                        pass
+                os._exit(0)
+            os.waitpid(pid, 0)
+    """)
+    assert outcome(done) == (0, "", "")
+    found = ProfilerResults.load_all(tmp_path)
+    assert (hits(found), len(found.processes)) == ({"x": 3}, 2)
+
+
+@MAPPED
+def test_a_pool_that_is_terminated_loses_nothing(tmp_path: Path) -> None:
+    """As the end of its `with` does it."""
+    (tmp_path / "squares.py").write_text(f"""
+import multiprocessing
+from stichotrope import Profiler
+p = Profiler("squares")
+p.gather({str(tmp_path / "there")!r})
+@p.track("work")
+def square(n): return n * n
+if __name__ == "__main__":
+    for method in ("fork", "spawn"):
+        with multiprocessing.get_context(method).Pool(2) as pool:
+            pool.map(square, range(50))
+""")
+    assert python("squares.py", cwd=tmp_path, PYTHONWARNINGS="ignore").returncode == 0
+    assert ProfilerResults.load_all(tmp_path / "there").total_hits == 100
+
+
+@MAPPED
+def test_what_was_killed_is_removed_where_a_run_begins_anew(tmp_path: Path) -> None:
+    """As what has ended is."""
+    for _ in range(2):
+        run_program(f"""
+            import os
+            from stichotrope import Profiler
+            p = Profiler("app")
+            p.gather({str(tmp_path / "there")!r}, anew=True)
+            with p.block(0, "x"):
+                os._exit(0)
+        """)
+        assert ProfilerResults.load_all(tmp_path / "there").total_open == 1
+
+
+@MAPPED
+def test_a_file_that_goes_while_all_are_read_is_looked_for_again(
+    p: Profiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process has ended just now: what it recorded stands in another file."""
+    load = together.load_kept
+
+    def late(path: str) -> ProfilerResults:
+        p.stop_gathering()
+        return load(path)
+
+    passes(p, 3)
+    p.gather(tmp_path)
+    monkeypatch.setattr(together, "load_kept", late)
+    found = ProfilerResults.load_all(tmp_path)
+    assert (hits(found), found.metadata["warnings"]) == ({"x": 3}, [])
+
+
+def test_where_other_machines_read_nothing_is_mapped(
+    p: Profiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would not see it: it is written on the way there."""
+    monkeypatch.setattr(mapped, "is_shared_by_machines", lambda folder: True)
+    passes(p, 3)
+    p.gather(tmp_path)
+    assert names(tmp_path) == [".stichotrope.json"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("ext4", False), ("nfs4", True), ("fuse.sshfs", True), ("tmpfs", False)]
+)
+def test_the_system_says_what_other_machines_read(kind: str, expected: bool) -> None:
+    """By the kind of the file system that a directory is on."""
+    line = f"36 35 8:1 / /home rw,noatime shared:1 - {kind} /dev/sda1 rw,errors=continue\n"
+    assert mapped._is_of_machines(line, os.makedev(8, 1)) is expected
+    assert mapped._is_of_machines(line, os.makedev(8, 2)) is False
 
 
 # The thread
@@ -523,6 +773,7 @@ def test_a_full_disk_leaves_the_last_good_file(tmp_path: Path) -> None:
         def limit(size):
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        Profiler._map_in = lambda profiler, directory: None
         p = Profiler("app")
         def record():
             with p.block(0, "x"):
@@ -756,6 +1007,7 @@ def _runs_twice(tmp_path: Path, program: str, **variables: str) -> None:
     assert (tmp_path / "there" / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.usefixtures("unmapped")
 def test_what_a_call_does_not_say_of_gathering_the_environment_does(
     p: Profiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

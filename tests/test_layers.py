@@ -100,7 +100,7 @@ SHARED: dict[str, set[str]] = {
     "instrumentation": {"_wrap", "_wrapper"},
     "metrics": {"_describe", "_exemplars", "_is_described", "_restart", "_withdraw"},
     "store": {
-        *("_end_file", "_gathering", "_open_file", "_say_site", "_say_track"),
+        *("_end_file", "_gathering", "_map_in", "_open_file", "_say_site", "_say_track"),
         *("_start_ns", "_state", "_view"),
     },
 }

@@ -8,6 +8,7 @@ from collections import deque
 
 from . import profiler
 from ._ended import Ending
+from .config.apply import period_of
 from .instrumentation.patterns import Instrumentation, Pattern, after_import, watch_files
 from .store.gather import VARIABLE, is_gathering, write_all
 
@@ -154,7 +155,7 @@ class Session:
         # `contextlib` takes longer to import than this module.
         try:  # noqa: SIM105
             # What is there already is of this run.
-            one.gather(self._directory, period_s=self._settings.gather_period_s, anew=False)
+            one.gather(self._directory, period_s=period_of(self._settings), anew=False)
         except (OSError, RuntimeError):
             pass  # the directory or the process is near its end
 
@@ -175,7 +176,11 @@ class Session:
             "targets": self._texts,
             "main": self._main,
             "directory": self._directory,
-            "settings": {key: getattr(self._settings, key) for key in _SENT},
+            "settings": {
+                key: getattr(self._settings, key)
+                for key in _SENT
+                if key != "gather_period_s" or period_of(self._settings) is not None
+            },
         }
 
     # The end
@@ -185,12 +190,12 @@ class Session:
 
         :param left_out: called with the error of each file of another process that cannot be read.
         """
-        from .results.gathered import readable
+        from .results.gathered import all_readable
         from .results.merge import by_profiler
         from .results.select import without_idle
 
         own = [one.get_results() for one in self._profilers()]
-        others = _of_others(readable(self._files_since(), left_out), own)
+        others = _of_others(all_readable(self._files_since, left_out), own)
         merged = by_profiler([*own, *others])
         # A pattern may choose thousands of functions that are never called.
         return [without_idle(merged[0]), *merged[1:]]
@@ -305,10 +310,9 @@ def _temporary_path() -> str:
 
 
 def _files_in(directory: str) -> Iterable[str]:
-    from ._text.files import files_in
-    from .results import GATHERED_SUFFIX
+    from .results.gathered import left_by_processes
 
     try:
-        return files_in(directory, GATHERED_SUFFIX)
+        return left_by_processes(directory)
     except OSError:
         return ()

@@ -1141,6 +1141,11 @@ class Profiler(_core.Recorder):
         """The path that the store's file of this process was made under, or None."""
         return self._store_path
 
+    def _kept_in(self) -> str | None:
+        """Return the directory in which each child makes a file, if there is one."""
+        gathered = None if self._gathering is None else self._gathering.folder
+        return self._store_directory or gathered
+
     def keep_in(self, store: StrPath, *, limit_bytes: int | None = None) -> None:
         """Keep what is recorded in a mapped file, as `Profiler(…, store=…)` does.
 
@@ -1162,23 +1167,67 @@ class Profiler(_core.Recorder):
         self._open_in(directory)
 
     def _open_in(self, directory: str) -> None:
-        from .store.file import StoreError, open_file
+        from .store.file import StoreError
 
         self._store_directory = directory
-        sites, tracks, _ = self._locked(self._known)
-        gates = {track.idx: track.gate for track in list(self._tracks.values())}
         try:
-            self._store_path = open_file(
-                self,
-                directory,
-                [(gates[idx], idx, name) for idx, name, _ in tracks],
-                [(gates[site.track_idx], site.name, site.file, site.line) for site in sites],
-                number=self._profiler_id,
-                limit_bytes=self._store_limit_bytes,
-            )
+            self._store_path = self._gathered_in(directory) or self._new_file(directory)
         except StoreError as error:
             self._store_path, self._store_failure = None, str(error)
             self._warn_of_memory()
+
+    def _new_file(self, directory: str, *, is_gathered: bool = False) -> str:
+        from .store.file import open_file
+
+        sites, tracks, _ = self._locked(self._known)
+        gates = {track.idx: track.gate for track in list(self._tracks.values())}
+        return open_file(
+            self,
+            directory,
+            [(gates[idx], idx, name) for idx, name, _ in tracks],
+            [(gates[site.track_idx], site.name, site.file, site.line) for site in sites],
+            number=self._profiler_id,
+            limit_bytes=self._store_limit_bytes,
+            is_gathered=is_gathered,
+        )
+
+    def _gathered_in(self, directory: str) -> str | None:
+        """Return the path of the file that was gathered in, which is a store's now; None without.
+
+        :raises StoreError: when it cannot become one: the core has no other in this process.
+        """
+        if self._file_error() == 0:
+            return None
+        from .store.file import StoreError, made_private
+
+        made_private(directory)
+        moved = None if self._gathering is None else self._gathering.hand_over(directory)
+        if moved is None:
+            raise StoreError(
+                f"{directory}: what is recorded was gathered in a mapped file before, which cannot "
+                "be moved there; give the store first, or begin with it"
+            )
+        return moved
+
+    def _map_in(self, directory: str) -> str | None:
+        """Return the path of a new mapped file that has all that is recorded, None without."""
+        from .store.file import StoreError
+
+        if self._file_error() != 0 or self._has_others():
+            return None
+        try:
+            path = self._new_file(directory, is_gathered=True)
+        except StoreError:
+            return None
+        if self._has_others():  # they have begun meanwhile
+            os.unlink(path)
+            return None
+        return path
+
+    def _has_others(self) -> bool:
+        """Return whether other threads than the calling one have recorded."""
+        own = threading.get_ident()
+        return any(not share.alive or share.os_id != own for share in self._view().threads())
 
     def _warn_of_memory(self) -> None:
         from warnings import warn
@@ -1219,18 +1268,23 @@ class Profiler(_core.Recorder):
     ) -> bool:
         """Keep this process's results in a file of its own, for `ProfilerResults.load_all`.
 
-        The file is written whole or not at all: once in each period in which something was
-        recorded, when the process ends, and by `stop_gathering`. A process that is killed, or
-        leaves through `os._exit`, loses what it recorded since the last time, and one that recorded
-        nothing leaves no file. Children that are forked from now on gather too, each in its own
-        file, from empty. Gathering again moves on to another directory or period; what was written
-        in the old directory stays there.
+        What is recorded stands in a mapped file there, as in a store: a process that is killed, or
+        leaves through `os._exit`, loses nothing. When it ends in order, and by `stop_gathering`, a
+        file of results takes its place. Where no file can be mapped (on Windows, in a directory of
+        another user or one that other machines read, after other threads have recorded), that file
+        is written once in each period in which something was recorded, whole or not at all, and who
+        is killed loses what came since. One that recorded nothing leaves no file. Children that are
+        forked from now on gather too, each in its own file, from empty. Gathering again moves on to
+        another directory or period; what was written in the old directory stays there.
 
         :param directory: where the file is to be, made if it is missing; by default what the
             environment variable ``STICHOTROPE_GATHER`` says. Without either, nothing happens.
         :param period_s: the time between writes in seconds, more than 0; by default what
-            ``STICHOTROPE_GATHER_PERIOD_S`` says, or 1. A write that takes more than a twentieth of
-            it is made less often, so that it never takes more of a core.
+            ``STICHOTROPE_GATHER_PERIOD_S`` says. Where either says it, the file of results is
+            written though there is a mapped one, for who reads such files on the way; where
+            neither does, it is 1, and there is no such writing beside a mapped file. A write that
+            takes more than a twentieth of it is made less often, so that it never takes more of a
+            core.
         :param anew: whether to remove first what was gathered in the directory by earlier runs; by
             default what ``STICHOTROPE_GATHER_ANEW`` says, or False.
             The first process of a run does so, whatever profiler asks for it; those that it starts
@@ -1568,7 +1622,7 @@ def _after_fork_in_parent() -> None:
     global _forks
     _forks += 1
     if _forks % _MANY_FORKS == 0:
-        for directory, profiler in {p.store: p for p in profilers() if p.store}.items():
+        for directory, profiler in {p._kept_in(): p for p in profilers()}.items():
             if directory is not None:
                 profiler._keep_small(directory)
 

@@ -6,7 +6,7 @@ import os
 
 from .. import profiler  # noqa: F401  # knows of stores' files
 from ..results import GATHERED_SUFFIX, OTHER_KINDS, ProfilerResults
-from ..results.gathered import kept_few, load_any, readable, results_files, without_repeats
+from ..results.gathered import all_readable, kept_few, load_any, results_files
 from ..results.merge import by_profiler
 from . import CommandError, reason, say
 
@@ -38,9 +38,9 @@ def _in_directory(directory: str) -> list[ProfilerResults]:
         say(f"stichotrope: {sentence}")
     try:
         files = results_files(directory)
+        found = all_readable(lambda: results_files(directory), left_out)
     except OSError as error:
         raise CommandError(reason(error)) from None
-    found = without_repeats(readable(files, left_out))
     if not found:
         kinds = ", ".join(f"*{suffix}" for suffix in (GATHERED_SUFFIX, *OTHER_KINDS))
         expected = f"results files, named {kinds} or *.json"

@@ -286,14 +286,12 @@ class _Side:
 
     def _results(self, folder: str) -> ProfilerResults:
         """Return what the processes of one run recorded, of all profilers together."""
-        from .._text.files import files_in
-        from ..results import GATHERED_SUFFIX
-        from ..results.gathered import readable
+        from ..results.gathered import all_readable, left_by_processes
         from ..results.merge import by_profiler, joined
         from ._sources import left_out
 
-        files = files_in(folder, GATHERED_SUFFIX)
-        parts = sorted(readable(files, left_out), key=_profiler_name)
+        found = all_readable(lambda: left_by_processes(folder), left_out)
+        parts = sorted(found, key=_profiler_name)
         recorded = [one for one in by_profiler(parts) if one.total_hits]
         if not recorded:
             raise CommandError(

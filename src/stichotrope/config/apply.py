@@ -93,4 +93,12 @@ def _set_up(profiler: _Profiler, settings: Settings) -> None:
         profiler.stop()
     if settings.gather is not None:
         anew = settings.gather_anew
-        profiler.gather(settings.gather, period_s=settings.gather_period_s, anew=anew)
+        profiler.gather(settings.gather, period_s=period_of(settings), anew=anew)
+
+
+def period_of(settings: Settings) -> float | None:
+    """Return how often results are to be gathered, in seconds; None where nobody said it.
+
+    :param settings: the settings.
+    """
+    return settings.gather_period_s if "gather_period_s" in settings.origins else None

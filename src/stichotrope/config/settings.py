@@ -96,7 +96,8 @@ class Settings:
         `Profiler`.
     :ivar gather: the directory that each process keeps its results in, or None; see
         `Profiler.gather`.
-    :ivar gather_period_s: the time between these writes in seconds.
+    :ivar gather_period_s: the time between these writes in seconds. Where nobody gave it, they are
+        made on the way only where no file can be mapped.
     :ivar gather_anew: whether what earlier runs have left there is removed first.
     :ivar retain_threads: how many ended threads keep a line of their own; None for the default of
         `Profiler`.
@@ -207,6 +208,18 @@ def load(
     return Settings(values, source, origins)
 
 
+def is_in_environment(key: str) -> bool:
+    """Return whether the environment says anything of one setting.
+
+    :param key: the setting.
+    """
+    return bool(os.environ.get(_variable(key)))
+
+
+def _variable(key: str) -> str:
+    return _SETTINGS[key].variable or PREFIX + key.upper()
+
+
 def from_environment(key: str) -> Any:
     """Return what the environment says of one setting, or its default.
 
@@ -214,7 +227,7 @@ def from_environment(key: str) -> Any:
     :raises ConfigError: when it is a wrong value.
     """
     setting = _SETTINGS[key]
-    variable = setting.variable or PREFIX + key.upper()
+    variable = _variable(key)
     text = os.environ.get(variable, "")
     if not text:
         return setting.default

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _JSON = ".json"
 _OVER = ("ended", "killed")
+GATHERED = "gathered"  # in metadata: a mapped file, for as long as its process lives
+_ATTEMPTS = 5
 COMPACTED = "compacted"  # in metadata: the names of the files that were added last
 
 
@@ -82,9 +84,11 @@ def load_any(path: str) -> ProfilerResults:
 def without_repeats(parts: Iterable[ProfilerResults]) -> list[ProfilerResults]:
     """Return results each once: what a process gathered is also in its store, where it has one.
 
+    What is gathered without a pass is none.
+
     :param parts: results of processes.
     """
-    parts = list(parts)
+    parts = [part for part in parts if part.was_entered or GATHERED not in part.metadata]
     kept = {_source(part) for part in parts if "state" in part.metadata}
     return [part for part in parts if "state" in part.metadata or _source(part) not in kept]
 
@@ -127,6 +131,27 @@ def readable(
         if new:
             found += OTHER_KINDS[suffix].read_all(new, left_out)
     return found
+
+
+def all_readable(
+    files: Callable[[], Iterable[str]], left_out: Callable[[Exception], object]
+) -> list[ProfilerResults]:
+    """Return the results in files, each once, leaving out those that cannot be read.
+
+    A file goes while this reads when its process ends, and when several are put together. What was
+    in it stands in another one then, so all are looked for again.
+
+    :param files: returns the paths of the files that there are.
+    :param left_out: called with the error of each file that is left out.
+    """
+    for _ in range(_ATTEMPTS):
+        errors: list[Exception] = []
+        found = readable(files(), errors.append)
+        if not any(isinstance(error, FileNotFoundError) for error in errors):
+            break
+    for error in errors:
+        left_out(error)
+    return without_repeats(found)
 
 
 def kept_few(directory: str) -> list[str]:
@@ -176,7 +201,12 @@ class Followed:
         return without_repeats(results for _, results in read.values())
 
 
-def _left_by_processes(directory: str) -> list[str]:
+def left_by_processes(directory: str) -> list[str]:
+    """Return the paths of the files in which processes keep their results, or kept them.
+
+    :param directory: the directory.
+    :raises OSError: when it cannot be read.
+    """
     kinds = (GATHERED_SUFFIX, *OTHER_KINDS)
     return [path for suffix in kinds for path in files_in(directory, suffix)]
 
@@ -190,14 +220,14 @@ def results_files(directory: str) -> list[str]:
     :param directory: the directory.
     :raises OSError: when it cannot be read, or is none.
     """
-    gathered = _left_by_processes(directory)
+    gathered = left_by_processes(directory)
     if gathered:
         return gathered
     found = []
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
         if os.path.isdir(path):
-            found += _left_by_processes(path)
+            found += left_by_processes(path)
         elif name.endswith(".json") and not name.startswith(".") and os.path.isfile(path):
             found.append(path)
     return found
@@ -217,13 +247,18 @@ def _load_files(folder: str) -> tuple[list[ProfilerResults], list[str]]:
         else:
             skipped.append(str(error))  # it begins with the path
 
-    regular = []
-    for path in _left_by_processes(folder):
-        if os.path.isfile(path):
-            regular.append(path)
-        else:  # reading a named pipe would wait for who writes to it
-            skipped.append(f"{path}: not a regular file")
-    return without_repeats(readable(regular, left_out)), skipped
+    # Reading a named pipe would wait for who writes to it.
+    odd = [path for path in left_by_processes(folder) if _is_odd(path)]
+    skipped += [f"{path}: not a regular file" for path in odd]
+    return (
+        all_readable(lambda: [p for p in left_by_processes(folder) if not _is_odd(p)], left_out),
+        skipped,
+    )
+
+
+def _is_odd(path: str) -> bool:
+    """Return whether a file is there, and none that can be read to its end."""
+    return os.path.lexists(path) and not os.path.isfile(path)
 
 
 def _chosen(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # What the metadata says of one process.
 OF_ONE = (
     *("process", "instance", "recording", "worker", "roots", "threads", "folded_threads"),
+    "gathered",
     SELECTED,
 )
 

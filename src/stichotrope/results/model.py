@@ -893,8 +893,8 @@ class ProfilerResults(Record, Figures):
         span all processes, and its warnings are those of all. A file that cannot be read is left
         out, with a `RuntimeWarning` that names it and says why.
 
-        :param directory: what was given to `Profiler.gather`. Files whose names do not end in
-            ``.stichotrope.json`` are no results.
+        :param directory: what was given to `Profiler.gather`, or a store. Files whose names do not
+            end in ``.stichotrope.json`` or ``.stichotrope`` are no results.
         :param name: the name of the profiler, where several have gathered in the directory.
         :raises TypeError: when an argument is of the wrong type.
         :raises OSError: when the directory cannot be read, or is not there.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from math import sqrt
 
-from .._text.files import checked_path, files_in, read_whole
-from ..results import GATHERED_SUFFIX, ProfilerResults
+from .._text.files import checked_path, read_whole
+from ..results import ProfilerResults
+from ..results.gathered import left_by_processes
 from ..results.plain import Document, ResultsFormatError, parse
 from ._counts import counts_of
 from ._typical import typical_mean
@@ -333,7 +334,7 @@ def load_runs(path: StrPath) -> Runs:
     plain = checked_path(path)
     if not os.path.isdir(plain):
         return Runs(_from_file(plain), plain)
-    if files_in(plain, GATHERED_SUFFIX):
+    if left_by_processes(plain):
         return Runs([_run_of(ProfilerResults.load_all(plain))], plain)
     runs = [run for entry in _entries(plain) for run in load_runs(entry)]
     if not runs:
@@ -349,7 +350,7 @@ def _entries(directory: str) -> list[str]:
     found = []
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
-        gathered = os.path.isdir(path) and files_in(path, GATHERED_SUFFIX)
+        gathered = os.path.isdir(path) and left_by_processes(path)
         if gathered or (name.endswith(_JSON) and not name.startswith(".") and os.path.isfile(path)):
             found.append(path)
     return found

@@ -48,6 +48,8 @@ def compact(
     :param patience_s: how long it may take; the rest is left for the next time. Whoever reads all
         of the store has nothing to gain by a limit.
     """
+    if _is_small(directory, kept_apart, limit_bytes):
+        return []
     with _alone(directory) as is_alone:
         if not is_alone:
             return []
@@ -59,6 +61,15 @@ def compact(
         if surplus > 0:
             _put_together(directory, gone[:surplus], deadline)
         return _shorten(directory, limit, deadline) if beyond > 0 else []
+
+
+def _is_small(directory: str, kept_apart: int, limit_bytes: int | None) -> bool:
+    """Return whether there is nothing to be done, which leaves no trace of having looked."""
+    paths = paths_in(directory)
+    if len(paths) > kept_apart:
+        return False
+    limit = _limit(*by_age(paths)) if limit_bytes is None else limit_bytes
+    return _total(directory) <= limit
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from .._text.files import checked_path
 from ..config import clock
 from ..config.checks import STORE_BYTES
 from ..results import GATHERED_SUFFIX
+from ..results.gathered import GATHERED
 from ..snapshot.take import process_facts
 
 TYPE_CHECKING = False
@@ -62,6 +63,7 @@ def open_file(
     *,
     number: int = 0,
     limit_bytes: int = STORE_BYTES,
+    is_gathered: bool = False,
 ) -> str:
     """Keep what a profiler records in a file of its own from now on, and return the file's path.
 
@@ -71,6 +73,7 @@ def open_file(
     :param sites: (track's number in the core, name, file, line) of the call sites, in order.
     :param number: the profiler's, which no other of this process has.
     :param limit_bytes: how large the store may be, and so each file.
+    :param is_gathered: whether the file goes when its process has ended in order.
     :raises StoreError: when that cannot be.
     """
     if not sys.platform.startswith(("linux", "darwin", "freebsd")):
@@ -83,7 +86,8 @@ def open_file(
     except OSError as error:
         raise StoreError(f"{directory}: {error.strerror or error}") from None
     try:
-        profiler._open_file(descriptor, _about(profiler.name, number, limit_bytes), limit_bytes)
+        about = _about(profiler.name, number, limit_bytes, is_gathered)
+        profiler._open_file(descriptor, about, limit_bytes)
     except OSError as error:
         os.close(descriptor)
         _remove(path)
@@ -98,17 +102,35 @@ def open_file(
     return path
 
 
+def made_private(directory: str) -> None:
+    """Make a directory for this user alone if it is missing.
+
+    :param directory: its path.
+    :raises StoreError: when it cannot be a store.
+    """
+    try:
+        os.close(_folder(directory))
+    except OSError as error:
+        raise StoreError(f"{directory}: {error.strerror or error}") from None
+
+
+def _folder(directory: str) -> int:
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    # Followed nowhere: who can write next to the directory could have it be another one.
+    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    owner = os.fstat(folder).st_uid
+    if owner != os.geteuid():
+        os.close(folder)
+        raise OSError(f"it belongs to user {owner}, and this process is user {os.geteuid()}'s")
+    return folder
+
+
 def _new_descriptor(directory: str, name: str) -> int:
     """Make an empty file that only this user can read, locked for as long as the process lives."""
     import fcntl
 
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    # Followed nowhere: who can write next to the directory could have it be another one.
-    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    folder = _folder(directory)
     try:
-        owner = os.fstat(folder).st_uid
-        if owner != os.geteuid():
-            raise OSError(f"it belongs to user {owner}, and this process is user {os.geteuid()}'s")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(name, flags, 0o600, dir_fd=folder)
     finally:
@@ -121,7 +143,7 @@ def _new_descriptor(directory: str, name: str) -> int:
     return descriptor
 
 
-def _about(name: str, number: int, limit_bytes: int) -> bytes:
+def _about(name: str, number: int, limit_bytes: int, is_gathered: bool) -> bytes:
     import json
 
     facts = {
@@ -132,7 +154,7 @@ def _about(name: str, number: int, limit_bytes: int) -> bytes:
         "opened_ns": time.time_ns(),
         "rate": clock.rate(),
         "origin": [*clock.origin(), clock.machine()],
-        "facts": process_facts(),
+        "facts": {**process_facts(), **({GATHERED: True} if is_gathered else {})},
     }
     return json.dumps(facts).encode()
 

@@ -1,4 +1,4 @@
-"""Each process's results in a file of its own, kept up to date by one thread for all profilers."""
+"""Each process's results in a file of its own: mapped while it runs, or written by a thread."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from .._text.files import files_in, made_directory, write_whole
 from ..results import GATHERED_SUFFIX
 from ..results.document import compact_json
 from ..snapshot.take import host
+from .mapped import MappedFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Protocol
 
     from .._text.files import StrPath
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
         def _state(self) -> tuple[object, ...]: ...
 
         def _view(self) -> View: ...
+
+        def _map_in(self, directory: str) -> str | None: ...
 
 
 VARIABLE = "STICHOTROPE_GATHER"
@@ -62,7 +66,8 @@ def gather(
 
     :param profiler: whose results.
     :param directory: where the file is to be, or None for what the environment says.
-    :param period_s: the time between writes, or None for what the environment says.
+    :param period_s: the time between writes, or None for what the environment says; if that says
+        nothing either, it is written on the way only where no file can be mapped.
     :param anew: whether to remove what other processes have gathered there before; likewise.
     """
     if anew is not None and not isinstance(anew, bool):
@@ -73,9 +78,11 @@ def gather(
         directory = os.environ.get(VARIABLE) or None
     if directory is None:
         return is_gathering(profiler)
+    is_periodic = period_s is not None
     if period_s is None or anew is None:
-        from ..config.settings import from_environment
+        from ..config.settings import from_environment, is_in_environment
 
+        is_periodic = is_periodic or is_in_environment("gather_period_s")
         period_s = from_environment("gather_period_s") if period_s is None else period_s
         anew = from_environment("gather_anew") if anew is None else anew
     period_ns = _checked_period(period_s)
@@ -87,7 +94,7 @@ def gather(
         gathering = profiler._gathering
         if gathering is None:
             gathering = profiler._gathering = Gathering(profiler)
-    gathering.begin(folder, period_ns)
+    gathering.begin(folder, period_ns, is_periodic=is_periodic)
     _call_back_in_multiprocessing()
     _start_worker()
     return True
@@ -102,7 +109,9 @@ def _begin_anew(folder: str) -> None:
     begun = os.environ.get(_ANEW, "").split(os.pathsep)
     if folder in begun:
         return
-    for path in files_in(folder, GATHERED_SUFFIX):
+    from .reader import by_age, paths_in
+
+    for path in [*files_in(folder, GATHERED_SUFFIX), *by_age(paths_in(folder))[1]]:
         try:
             os.unlink(path)
         except FileNotFoundError:
@@ -167,6 +176,8 @@ class Gathering:
         self._name = profiler.name
         self._folder = ""
         self._period_ns = 0
+        self._is_asked = False  # to be written on the way, too
+        self.is_periodic = False
         self.due_ns = 0
         self._forget()
 
@@ -180,6 +191,7 @@ class Gathering:
         self._written: tuple[object, bool] = (None, False)  # what, and whether for the last time
         self._failures = 0
         self._reason = ""
+        self._mapped = MappedFile()
 
     @property
     def folder(self) -> str | None:
@@ -190,22 +202,48 @@ class Gathering:
         """Return whether the profiler is still alive."""
         return self._profiler() is not None
 
-    def begin(self, folder: str, period_ns: int) -> None:
-        """Keep the file in a directory from now on."""
+    def begin(self, folder: str, period_ns: int, *, is_periodic: bool) -> None:
+        """Keep the file in a directory from now on.
+
+        :param folder: the directory.
+        :param period_ns: the time between writes.
+        :param is_periodic: whether it is written on the way though there is a mapped file.
+        """
         if self._pid != os.getpid():  # it was not active at the fork: its files are the parent's
             self._forget()
         if self in _ACTIVE and folder != self._folder:
-            self.stop()
+            self._leave()
         with self._lock:
             if self not in _ACTIVE:
                 self._choose_file(folder)
             self._folder = folder
             self._period_ns = period_ns
             self._failures = 0
+        self._is_asked = is_periodic
+        self._map()
         self.postpone()
         with _LOCK:
             _ACTIVE.add(self)
-        self.refresh()
+        if self.is_periodic:
+            self.refresh()
+
+    def _map(self) -> None:
+        """Have what is recorded stand in a mapped file, if it can."""
+        profiler = self._profiler()
+        is_mapped = profiler is not None and self._mapped.keep(profiler, self._folder)
+        self.is_periodic = self._is_asked or not is_mapped
+
+    def hand_over(self, folder: str) -> str | None:
+        """Let a store have the mapped file; return its path there, None if there is none.
+
+        :param folder: the store.
+        """
+        path = self._mapped.hand_over(folder)
+        if self in _ACTIVE:
+            self.is_periodic = True
+            self.refresh()
+            _start_worker()
+        return path
 
     def _choose_file(self, folder: str) -> None:
         """Take the file that has these figures already, if there is one: else they count twice."""
@@ -218,29 +256,40 @@ class Gathering:
     def begin_in_child(self) -> None:
         """Go on in a forked child, in a file of its own."""
         self._forget()
+        self._map()
         self.postpone()
 
     def stop(self) -> None:
         """Write the file for the last time."""
+        if self._leave():
+            self._mapped.remove()
+        _stop_worker_without_work()
+
+    def _leave(self) -> bool:
+        """Write the file for the last time; return whether all is in it."""
         with _LOCK:
             was_active = self in _ACTIVE
             _ACTIVE.discard(self)
-        if was_active:
-            self.refresh(last=True)
-        _stop_worker_without_work()
+        return was_active and self.refresh(last=True)
+
+    def finish(self) -> None:
+        """Write the file for the last time of this process."""
+        if self.refresh(last=True):
+            self._mapped.remove()
 
     def postpone(self, took_ns: int = 0) -> None:
         """Set the next time that it is due: after a period, or more if a refresh takes long."""
         self.due_ns = time.monotonic_ns() + max(self._period_ns, _REST * took_ns)
 
-    def refresh(self, *, last: bool = False) -> None:
+    def refresh(self, *, last: bool = False) -> bool:
         """Bring the file up to date. A failure is a warning: the program is not to suffer by it.
 
         :param last: whether the process will not write it again.
+        :returns: whether all is in it.
         """
         profiler = self._profiler()
         if profiler is None:
-            return
+            return False
         number = self._number()
         try:
             state = profiler._state()  # first: what comes between the two is written next time
@@ -248,6 +297,8 @@ class Gathering:
                 self._write(profiler._view(), state, number, last)
         except Exception as error:
             self._warn(error)
+            return False
+        return True
 
     def _write(self, view: View, state: object, number: int, last: bool) -> None:
         results = view.results()
@@ -352,10 +403,10 @@ class _Worker:
     def run(self) -> None:
         """Write what is due, and wait for what is due next."""
         while not self._stopping and _has_work(self):
-            for gathering in list(_ACTIVE):
+            for gathering in _periodic():
                 if not self._stopping and gathering.due_ns <= time.monotonic_ns():
                     began_ns = time.thread_time_ns()
-                    _refresh_quietly(gathering)
+                    _quietly(gathering.refresh)
                     gathering.postpone(time.thread_time_ns() - began_ns)
             self._asleep.acquire(timeout=_pause())
 
@@ -366,15 +417,20 @@ def _held_lock() -> _thread.LockType:
     return lock
 
 
-def _refresh_quietly(gathering: Gathering, *, last: bool = False) -> None:
+def _quietly(action: Callable[[], object]) -> None:
     try:  # noqa: SIM105
-        gathering.refresh(last=last)
+        action()
     except Exception:
         pass  # a warning that was made an error, with nobody here to handle it
 
 
+def _periodic() -> list[Gathering]:
+    """Return what is written on the way."""
+    return [gathering for gathering in list(_ACTIVE) if gathering.is_periodic]
+
+
 def _pause() -> float:
-    due_ns = min((gathering.due_ns for gathering in list(_ACTIVE)), default=0)
+    due_ns = min((gathering.due_ns for gathering in _periodic()), default=0)
     return min(max((due_ns - time.monotonic_ns()) / 1e9, 0.0), _LONGEST_PAUSE_S)
 
 
@@ -383,7 +439,7 @@ def _has_work(worker: _Worker) -> bool:
     global _worker
     with _LOCK:
         _ACTIVE.difference_update([one for one in list(_ACTIVE) if not one.is_needed()])
-        if not _ACTIVE and _worker is worker:
+        if not _periodic() and _worker is worker:
             _worker = None
         return _worker is worker
 
@@ -391,7 +447,7 @@ def _has_work(worker: _Worker) -> bool:
 def _start_worker() -> None:
     global _worker
     with _LOCK:
-        if _ACTIVE and (_worker is None or _worker.is_stopping()):
+        if _periodic() and (_worker is None or _worker.is_stopping()):
             worker = _Worker()
             worker.start()
             _worker = worker
@@ -402,7 +458,7 @@ def _start_worker() -> None:
 def _stop_worker_without_work() -> None:
     global _worker
     with _LOCK:
-        if _ACTIVE:
+        if _periodic():
             return
         worker, _worker = _worker, None
     if worker is not None:
@@ -466,7 +522,7 @@ def write_all() -> None:
     if worker is not None:
         worker.stop()
     for gathering in list(_ACTIVE):
-        _refresh_quietly(gathering, last=True)
+        _quietly(gathering.finish)
 
 
 def _call_back_in_multiprocessing() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import _core
 from ..results import ProcessResults, ProfilerResults, ResultsFormatError, default_track_name
+from ..results.gathered import GATHERED
 from ..results.merge import OF_ONE
 from ..snapshot.aggregate import Rate, Site
 from ..snapshot.take import Origin, View
@@ -63,7 +64,9 @@ class Together:
         if one.rate.ns >= self._rate.ns:  # seen for longest, so known best
             self._rate = one.rate
         process = _process(one, sums)
-        self._processes.append(process)
+        is_empty = GATHERED in one.facts and not (process.total_hits or process.total_open)
+        if not (is_empty and self._processes):
+            self._processes.append(process)
         self._facts = one.facts
         self.paths.append(kept.path)
         if is_new:
