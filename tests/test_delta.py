@@ -99,6 +99,36 @@ def test_a_delta_is_what_happened_since_the_same_reader_asked(manual):
         profiler.snapshot_delta(anything(3))
 
 
+def test_what_a_reader_saw_can_be_forgotten(manual):
+    """It gets all there is if it asks again, and others go on."""
+    profiler = Profiler("d")
+    for _ in range(3):
+        with profiler.block(0, "b"):
+            manual(5)
+    for reader in ("", "one", "two"):
+        profiler.snapshot_delta(reader)
+    profiler.forget_reader("one")
+    profiler.forget_reader()
+    profiler.forget_reader("unknown")
+    assert list(profiler._readers) == ["two"]
+    assert [profiler.snapshot_delta(one).total_hits for one in ("", "one", "two")] == [3, 3, 0]
+    with pytest.raises(TypeError, match="a reader is named by a str, not 3"):
+        profiler.forget_reader(anything(3))
+
+
+def test_a_reporter_that_was_stopped_leaves_nothing(tmp_path):
+    """What it saw last is kept no more."""
+    profiler = Profiler("d")
+    for _ in range(3):
+        with profiler.report_every(1e5, path=tmp_path / "lines") as reporter:
+            assert len(profiler._readers) == 1
+        assert profiler._readers == {}
+    with profiler.block(0, "b"):
+        pass
+    assert not reporter.report()
+    assert (tmp_path / "lines").read_bytes() == b""
+
+
 def test_the_deltas_of_a_run_add_up_to_it(manual):
     """Whatever is open when one is taken, deltas add up to the results, on several threads."""
     profiler = Profiler("d")

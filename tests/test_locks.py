@@ -260,6 +260,7 @@ PATHS: dict[str, Callable[[Profiler, Path], Any]] = {
     "store_file": lambda p, tmp_path: p.store_file,
     "keep_in": lambda p, tmp_path: Profiler("kept").keep_in(tmp_path / "store"),
     "snapshot_delta": lambda p, tmp_path: p.snapshot_delta("reader"),
+    "forget_reader": lambda p, tmp_path: p.forget_reader("reader"),
     "report_every": lambda p, tmp_path: p.report_every(1000, path=tmp_path / "report.txt").stop(),
     "disable_track": lambda p, tmp_path: p.disable_track("off"),
     "on_slow": watch_slow_passes,

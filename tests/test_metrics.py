@@ -345,6 +345,25 @@ def test_a_gauge_may_ask_a_function():
         Gauge("h", "", ["a"]).set_function(lambda: 1)
 
 
+def test_a_label_set_of_a_gauge_may_ask_a_function_of_its_own():
+    """Beside others that are set, until it is removed."""
+    registry = MetricRegistry()
+    gauge = Gauge("g", "", ["queue"], registry=registry)
+    items = [1, 2, 3]
+    gauge.labels("a").set_function(lambda: len(items))
+    gauge.labels("b").set(7)
+    assert samples(registry.expose()) == {("g", (("queue", "a"),)): 3, ("g", (("queue", "b"),)): 7}
+    items.clear()
+    assert (gauge.labels("a").value, gauge.labels("b").value) == (0, 7)
+    assert (gauge.labels("a").has_function, gauge.labels("b").has_function) == (True, False)
+    with pytest.raises(TypeError, match="callable"):
+        gauge.labels("a").set_function(anything(3))
+    with pytest.raises(ValueError, match="labels"):
+        gauge.value  # noqa: B018
+    gauge.remove("a")
+    assert samples(registry.expose()) == {("g", (("queue", "b"),)): 7}
+
+
 # Histograms
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import Counter as SdkCounter
 from opentelemetry.sdk.metrics import Histogram as SdkHistogram
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
+    InMemoryMetricReader,
     MetricExporter,
     MetricExportResult,
+    MetricReader,
+    PeriodicExportingMetricReader,
 )
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -22,6 +27,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from conftest import ManualClock
 from stichotrope import Profiler, _slow
 from stichotrope.integrations.opentelemetry import (
+    add_metrics,
     meter_provider,
     points,
     slow_spans,
@@ -222,30 +228,201 @@ def test_an_exponential_histogram_has_no_more_buckets_than_the_sdks_own():
     assert point.count == len(values)
 
 
-@pytest.mark.parametrize(("scale", "most"), [(5, 0.043), (4, 0.054), (0, 1.05)])
-def test_exponential_buckets_are_where_the_values_are(scale, most):
-    """Count, sum, least and greatest are exact, and each value is as near to its bucket as is said."""
+@pytest.mark.parametrize(
+    ("scale", "most"), [(5, 0.0376), (4, 0.0491), (3, 0.0729), (2, 0.0962), (1, 0.2072), (0, 0.5)]
+)
+def test_exponential_buckets_are_as_far_from_the_values_as_is_said_and_no_further(scale, most):
+    """Of each bucket of a power of two, the least and the greatest value: count and sum are exact."""
+    edges = [1 + step / 16 for step in range(17)]
+    errors = []
+    for lower, upper in itertools.pairwise(edges):
+        for value in (math.nextafter(lower, 2), upper):
+            for sign in (1, -1):
+                histogram = Histogram("h")
+                histogram.observe(sign * value)
+                ((point,),) = [one.data.data_points for one in points(histogram.collect(), scale)]
+                assert (point.scale, point.count, point.sum) == (scale, 1, sign * value)
+                assert (point.min, point.max) == (sign * value, sign * value)
+                (middle,) = middles(point.positive if sign > 0 else point.negative, scale)
+                errors.append(abs(middle / value - 1))
+    assert most - 0.0001 < max(errors) <= most + 1e-9
+
+
+@pytest.mark.parametrize(("scale", "most"), [(5, 0.05), (4, 0.06)])
+def test_exponential_buckets_are_near_to_how_long_passes_took(clock, scale, most):
+    """From a microsecond on, whatever the unit makes of the bounds of a block's own buckets."""
+    profiler = Profiler("p")
+    expected = [round(1000 * 1.0173**step) for step in range(600)]
+    for ns in expected:
+        with profiler.block(0, str(ns)):
+            clock.advance(ns)
+    families = points(ProfilerCollector([profiler]).collect(), scale)
+    (metric,) = [one for one in families if one.name.endswith("duration_seconds")]
+    found = {int(point.attributes["block"]): point for point in metric.data.data_points}
+    assert set(found) == set(expected)
+    for ns, point in found.items():
+        assert (point.count, point.sum) == (1, ns / 1e9)
+        (middle,) = middles(point.positive, scale)
+        assert abs(middle / (ns / 1e9) - 1) <= most
+
+
+def middles(buckets: Any, scale: int) -> list[float]:
+    """The middle of the bucket of each value."""
+    base = 2**2**-scale
+    return [
+        base ** (buckets.offset + place) * (1 + base) / 2
+        for place, count in enumerate(buckets.bucket_counts)
+        for _ in range(count)
+    ]
+
+
+def test_exponential_histograms_hold_what_is_0_and_what_lies_on_either_side():
+    """Each value in a bucket of its side, 0 in one of its own."""
     histogram = Histogram("h")
     values = [math.ldexp(1 + step / 97, power) for power in range(-20, 20) for step in range(97)]
     for number, value in enumerate(values):
         histogram.observe(value if number % 3 else -value)
     histogram.observe(0)
-    ((point,),) = [metric.data.data_points for metric in points(histogram.collect(), scale, 1280)]
-    assert (point.scale, point.count, point.zero_count) == (scale, len(values) + 1, 1)
-    positive = [value for number, value in enumerate(values) if number % 3]
-    assert (point.min, point.max) == (-max(values[::3]), max(positive))
-    assert sum(point.positive.bucket_counts) + sum(point.negative.bucket_counts) == len(values)
-    base = 2**2**-scale
-    middles = []
-    for place, count in enumerate(point.positive.bucket_counts):
-        lower = base ** (point.positive.offset + place)
-        middles += [lower * (1 + base) / 2] * count
-    assert (
-        max(
-            abs(middle / value - 1) for middle, value in zip(middles, sorted(positive), strict=True)
-        )
-        <= most
-    )
+    ((point,),) = [metric.data.data_points for metric in points(histogram.collect(), 4, 1280)]
+    assert (point.scale, point.count, point.zero_count) == (4, len(values) + 1, 1)
+    above = [value for number, value in enumerate(values) if number % 3]
+    assert (point.min, point.max) == (-max(values[::3]), max(above))
+    found = middles(point.positive, 4)
+    assert len(found) + len(middles(point.negative, 4)) == len(values)
+    assert max(abs(one / value - 1) for one, value in zip(found, above, strict=True)) <= 0.0491
+
+
+class Asked(MetricReader):  # type: ignore[misc]
+    """A program's own reader: keeps what it is given when it is asked."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.given: list[Any] = []
+
+    def _receive_metrics(
+        self, metrics_data: Any, timeout_millis: float = 10_000, **options: Any
+    ) -> None:
+        self.given.append(metrics_data)
+
+    def shutdown(self, timeout_millis: float = 30_000, **options: Any) -> None:
+        """Nothing to end."""
+
+
+def by_name(data: Any) -> dict[str, Any]:
+    """The metrics of what was read, by their names, of the one resource that there is."""
+    (resource,) = data.resource_metrics
+    assert resource.resource.attributes["service.name"] == "shop"
+    return {metric.name: metric for scope in resource.scope_metrics for metric in scope.metrics}
+
+
+SHOP = Resource.create({"service.name": "shop"})
+
+
+@pytest.mark.parametrize("is_provided", [True, False])
+def test_a_reader_that_is_asked_has_ours_beside_its_providers(is_provided):
+    """The SDK's own in memory, with a provider of ours or of the program's, under its resource."""
+    registry = MetricRegistry()
+    jobs = Counter("jobs", registry=registry)
+    jobs.inc(3)
+    Histogram("wide", registry=registry).observe(1.5)
+    profiler = Profiler("shop")
+    with profiler.block("db", "query"):
+        pass
+    reader = InMemoryMetricReader()
+    collectors = [registry, ProfilerCollector([profiler])]
+    if is_provided:
+        provider = meter_provider(reader, collectors, resource=SHOP)
+    else:
+        assert add_metrics(reader, collectors) is reader
+        provider = MeterProvider(metric_readers=[reader], resource=SHOP)
+    provider.get_meter("own").create_counter("own.counter").add(2)
+    found = by_name(reader.get_metrics_data())
+    assert found["own.counter"].data.data_points[0].value == 2
+    assert found["jobs"].data.data_points[0].value == 3
+    assert found["wide"].data.data_points[0].scale == 4
+    assert found["stichotrope_block_passes"].data.data_points[0].value == 1
+    jobs.inc()
+    assert by_name(reader.get_metrics_data())["jobs"].data.data_points[0].value == 4
+    provider.shutdown()
+
+
+def test_a_reader_that_prefers_differences_gets_each_once():
+    """However many threads ask it: what they get together is what was counted."""
+    registry = MetricRegistry()
+    jobs = Counter("jobs", registry=registry)
+    reader = Asked(preferred_temporality={SdkCounter: AggregationTemporality.DELTA})
+    provider = meter_provider(reader, [registry], resource=SHOP)
+    start = threading.Barrier(4)
+
+    def ask() -> None:
+        start.wait()
+        for _ in range(50):
+            jobs.inc()
+            reader.collect()
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    reader.collect()
+    parts = [by_name(data)["jobs"].data for data in reader.given]
+    assert {part.aggregation_temporality for part in parts} == {AggregationTemporality.DELTA}
+    values = [part.data_points[0].value for part in parts]
+    assert (sum(values), min(values) >= 0) == (200, True)
+    provider.shutdown()
+
+
+def test_a_reader_that_exports_has_what_could_not_be_exported_in_the_next_difference():
+    """As `Exporter` has it: only who exports knows."""
+    registry = MetricRegistry()
+    jobs = Counter("jobs", registry=registry)
+    kept = Kept()
+    kept._preferred_temporality = {SdkCounter: AggregationTemporality.DELTA}
+    reader = PeriodicExportingMetricReader(kept, export_interval_millis=1e8)
+    provider = meter_provider(reader, [registry])
+    found = []
+    for result in (MetricExportResult.FAILURE, MetricExportResult.SUCCESS):
+        kept.result = result
+        jobs.inc()
+        found.append(exported(kept, provider)["jobs"].data_points[0].value)
+    assert found == [1, 2]
+    provider.shutdown()
+
+
+@pytest.mark.parametrize("exponential", [True, False])
+def test_log_linear_histograms_have_classic_buckets_where_nobody_knows_exponential_ones(
+    exponential,
+):
+    """With the same count, sum, least and greatest."""
+    registry = MetricRegistry()
+    sizes = Histogram("sizes", classic_buckets=(1, 10), registry=registry)
+    for value in (0.5, 5, 50, 60):
+        sizes.observe(value)
+    reader = add_metrics(InMemoryMetricReader(), [registry], exponential=exponential)
+    provider = MeterProvider(metric_readers=[reader], resource=SHOP)
+    provider.get_meter("own").create_counter("own.counter").add(2)
+    (point,) = by_name(reader.get_metrics_data())["sizes"].data.data_points
+    assert (point.count, point.sum, point.min, point.max) == (4, 115.5, 0.5, 60)
+    if exponential:
+        assert sum(point.positive.bucket_counts) == 4
+    else:
+        assert (point.explicit_bounds, point.bucket_counts) == ([1, 10], [1, 1, 2])
+    provider.shutdown()
+
+
+def test_a_reader_that_is_none_or_has_ours_already_is_refused():
+    """Each series would be there twice."""
+    with pytest.raises(TypeError, match="a reader of OpenTelemetry's SDK, not 3"):
+        add_metrics(3)
+    periodic = PeriodicExportingMetricReader(Kept(), export_interval_millis=1e8)
+    for reader in (InMemoryMetricReader(), periodic):
+        add_metrics(reader)
+        with pytest.raises(ValueError, match="reads metrics of ours already"):
+            add_metrics(reader)
+        with pytest.raises(ValueError, match="a reader has a period of its own"):
+            meter_provider(reader, every_s=3)
+        reader.shutdown()
 
 
 def test_exemplars_take_the_current_span():
@@ -306,7 +483,7 @@ def test_slow_passes_are_spans_under_the_current_one(clock: ManualClock) -> None
 @pytest.mark.parametrize(
     ("exporter", "every_s", "error", "says"),
     [
-        (None, 60, TypeError, "needs an exporter of metrics, not None"),
+        (None, 60, TypeError, "needs an exporter of metrics, or a reader, not None"),
         (Kept(), "5", TypeError, "must be a number of seconds, not '5'"),
         (Kept(), 0, ValueError, "more than 0 s"),
         (Kept(), math.nan, ValueError, "more than 0 s"),

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
@@ -723,7 +724,7 @@ def test_names_of_readers_that_come_over_the_network_are_few(monkeypatch):
     """What each saw is kept: one too many is refused, and the others go on; so is a name that is too long."""
     from stichotrope.integrations import pprof
 
-    monkeypatch.setattr(pprof, "_READERS", set())
+    monkeypatch.setattr(pprof, "_READERS", {})
     profiler = Profiler("asked")
     with profiler.block(0, "a"):
         pass
@@ -738,6 +739,37 @@ def test_names_of_readers_that_come_over_the_network_are_few(monkeypatch):
     start, _ = call_asgi(pprof.make_asgi_app([profiler]), query_string=b"reader=98")
     assert start["status"] == 403
     assert call_wsgi(apps[0], QUERY_STRING=f"reader={'x' * 101}")[0] == "400 Bad Request"
+
+
+def test_a_reader_that_has_not_asked_for_an_hour_makes_room_and_begins_anew(monkeypatch):
+    """What it saw is kept no more; one that goes on asking keeps its name."""
+    import pprof as reading
+    from stichotrope.integrations import pprof
+
+    now = [0.0]
+    monkeypatch.setattr(pprof, "_READERS", {})
+    monkeypatch.setattr(pprof, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    profiler = Profiler("asked")
+    app = pprof.make_wsgi_app([profiler])
+
+    def asked(name: str) -> tuple[str, int]:
+        with profiler.block(0, "a"):
+            pass
+        status, _, body = call_wsgi(app, QUERY_STRING=f"reader={name}")
+        found = reading.Profile(body).samples() if status == "200 OK" else ()
+        return status, sum(values[0] for _, values, _ in found)
+
+    for number in range(32):
+        assert asked(str(number)) == ("200 OK", number + 1)
+    now[0] = 3000.0
+    assert asked("7") == ("200 OK", 25)
+    assert asked("new")[0] == "403 Forbidden"
+    now[0] = 3601.0
+    assert asked("new") == ("200 OK", 35)
+    assert sorted(pprof._READERS) == ["7", "new"]
+    assert sorted(profiler._readers) == ["pprof 7", "pprof new"]
+    assert asked("7") == ("200 OK", 3)
+    assert asked("8") == ("200 OK", 37)
 
 
 def test_registries_that_are_exposed_together_have_no_name_in_common(registry):

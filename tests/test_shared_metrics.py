@@ -335,6 +335,8 @@ def test_a_gauge_that_asks_a_function_is_not_shared_as_what_it_was(tmp_path):
         level.set(7); level.set_function(lambda: 8)
         asked = Gauge("asked"); asked.set_function(lambda: 9); registry.register(asked)
         most.set(4)
+        by_queue = Gauge("by_queue", "", ["queue"], registry=registry)
+        by_queue.labels("a").set_function(lambda: 9); by_queue.labels("b").set(5)
         print("level 8" in registry.expose(), "asked 9" in registry.expose(), flush=True); input()
         """,
     )
@@ -342,6 +344,7 @@ def test_a_gauge_that_asks_a_function_is_not_shared_as_what_it_was(tmp_path):
     found = values(tmp_path)
     assert found["most"] == 4
     assert {"level", "asked"}.isdisjoint(found)
+    assert {name: found[name] for name in found if "by_queue" in name} == {'by_queue{queue="b"}': 5}
     end(living)
 
 

@@ -150,6 +150,12 @@ class _Reading:
         return found
 
 
+def _checked_reader(reader: object) -> str:
+    if not isinstance(reader, str):
+        raise TypeError(f"a reader is named by a str, not {checks.shown(reader)}")
+    return reader
+
+
 class _Tracking:
     """What tracks functions for a profiler, on one of its tracks."""
 
@@ -891,13 +897,13 @@ class Profiler(_core.Recorder):
         them before. Threads are left out. When nothing was recorded in between, nothing is read:
         asking often costs little. Several threads may ask as one reader: each gets a part.
 
-        :param reader: who asks: each has its own last time.
+        :param reader: who asks: each has its own last time. What it saw is kept, until
+            `forget_reader`.
         :raises TypeError: when the reader is no str.
         """
         from .results.difference import difference, nothing_since
 
-        if not isinstance(reader, str):
-            raise TypeError(f"a reader is named by a str, not {checks.shown(reader)}")
+        _checked_reader(reader)
         while True:
             known = self._last_reading(reader)
             state = self._state()
@@ -909,6 +915,14 @@ class Profiler(_core.Recorder):
             if known.gone_on_by(taken):
                 self._readers[reader] = taken
                 return difference(taken.results, known.results)
+
+    def forget_reader(self, reader: str = "") -> None:
+        """Keep no more what a reader of `snapshot_delta` saw: asking again, it gets all there is.
+
+        :param reader: who asked; one that has not is no error.
+        :raises TypeError: when the reader is no str.
+        """
+        self._readers.pop(_checked_reader(reader), None)
 
     def _last_reading(self, reader: str) -> _Reading:
         known = self._readers.get(reader)

@@ -521,3 +521,43 @@ def test_what_the_guide_says_to_copy_runs(framework: str, tmp_path: Path) -> Non
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_opentelemetrys_reader_for_prometheus_has_ours_under_their_names():
+    """With classic buckets, for it knows no exponential ones."""
+    import prometheus_client
+    from opentelemetry.sdk.resources import Resource
+    from prometheus_client.parser import text_string_to_metric_families
+
+    from stichotrope.integrations.opentelemetry import meter_provider
+    from stichotrope.integrations.prometheus import ProfilerCollector
+    from stichotrope.metrics import Counter, Histogram, MetricRegistry
+
+    prometheus = pytest.importorskip("opentelemetry.exporter.prometheus")
+    registry, theirs = MetricRegistry(), prometheus_client.CollectorRegistry()
+    Counter("jobs", "Jobs.", ["queue"], registry=registry).labels("a").inc(3)
+    latency = Histogram("latency_seconds", classic_buckets=(0.1, 1), registry=registry)
+    for value in (0.05, 0.5, 5):
+        latency.observe(value)
+    profiler = Profiler("shop")
+    with profiler.block("db", "query"):
+        pass
+    reader = prometheus.PrometheusMetricReader(registry=theirs)
+    collectors = [registry, ProfilerCollector([profiler])]
+    provider = meter_provider(
+        reader, collectors, resource=Resource.create({"service.name": "shop"})
+    )
+    text = prometheus_client.generate_latest(theirs).decode()
+    found = {
+        (sample.name, *(sample.labels.get(name) for name in ("queue", "le", "block"))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert found["jobs_total", "a", None, None] == 3
+    buckets = [found["latency_seconds_bucket", None, le, None] for le in ("0.1", "1.0", "+Inf")]
+    assert buckets == [1, 2, 3]
+    assert found["latency_seconds_sum", None, None, None] == 5.55
+    assert found["stichotrope_block_passes_total", None, None, "query"] == 1
+    assert found["stichotrope_block_duration_seconds_count", None, None, "query"] == 1
+    assert 'service_name="shop"' in text
+    provider.shutdown()

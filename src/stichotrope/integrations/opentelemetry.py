@@ -2,8 +2,9 @@
 
 The SDK has no histogram that is observed rather than recorded into, so data points are made here,
 and added to what its own instruments gave when that is exported. Log-linear histograms become
-exponential ones: each of our buckets goes where its middle is. At scale 5 that is off by 4.2 % at
-most, at scale 4 by 5.3 %; count and sum are exact, and so are least and greatest.
+exponential ones: each of our buckets goes where its middle is. At scale 5 a value is off by 3.8 %
+at most, at scale 4 by 4.9 %, and how long a pass took by 5 and 6 %; count and sum are exact, and so
+are least and greatest.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from opentelemetry.sdk.metrics.export import (
     Metric,
     MetricExporter,
     MetricExportResult,
+    MetricReader,
     MetricsData,
     NumberDataPoint,
     PeriodicExportingMetricReader,
@@ -57,6 +59,7 @@ _SCOPE = InstrumentationScope("stichotrope", __version__)
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
 _DELTA = AggregationTemporality.DELTA
 _BUCKETS = (1, 1 << 16)
+_PROMETHEUS = "opentelemetry.exporter.prometheus"
 # Each power of two of 40 in a row, from microseconds to days, at the scale that is chosen.
 _MOST_BUCKETS = 640
 
@@ -122,6 +125,8 @@ class Exporter(MetricExporter):  # type: ignore[misc]
     :param scale: how fine exponential histograms are: each power of two has ``2 ** scale`` buckets.
     :param max_buckets: how many of them a histogram may have, above and below 0 each; where values
         lie further from each other, its scale is coarser. The SDK's own have at most 160.
+    :param exponential: whether log-linear histograms become exponential ones, or have their classic
+        buckets.
     :raises TypeError: when an argument is of the wrong type.
     :raises ValueError: when the scale is not from 0 to 5.
     """
@@ -133,39 +138,26 @@ class Exporter(MetricExporter):  # type: ignore[misc]
         *,
         scale: int = 4,
         max_buckets: int = _MOST_BUCKETS,
+        exponential: bool = True,
     ) -> None:
-        checks.check_limit(scale, "scale", *_SCALES)
-        checks.check_limit(max_buckets, "max_buckets", *_BUCKETS)
+        self._ours = _Ours(exporter, collectors, (scale, max_buckets, exponential))
         super().__init__(
             preferred_temporality=exporter._preferred_temporality,
             preferred_aggregation=exporter._preferred_aggregation,
         )
         self._exporter = exporter
-        self._scale = scale
-        self._max_buckets = max_buckets
-        self._streams = _Streams(exporter._preferred_temporality or {})
-        self._registry = MetricRegistry()
-        for collector in tuple(collectors) or (REGISTRY, ProfilerCollector()):
-            self._registry.register(collector)
 
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **options: Any
     ) -> MetricExportResult:
         """Export what the SDK gives, and what is collected now."""
-        found = list(metrics_data.resource_metrics)
-        metrics = points(self._registry.collect(), self._scale, self._max_buckets)
-        streams = self._streams.copy()
-        metrics = [streams.continued(metric) for metric in metrics]
-        if metrics and found:
-            first = found[0]
-            scopes = [*first.scope_metrics, ScopeMetrics(_SCOPE, metrics, "")]
-            found[0] = ResourceMetrics(first.resource, scopes, first.schema_url)
-        data = MetricsData(found)
+        before = self._ours.streams.newest()
+        data, streams = self._ours.beside(metrics_data, before)
         result: MetricExportResult = self._exporter.export(
             data, timeout_millis=timeout_millis, **options
         )
-        if result is MetricExportResult.SUCCESS and found:  # else the next one has it
-            self._streams = streams
+        if result is MetricExportResult.SUCCESS and before.gone_on_by(streams):
+            self._ours.streams = streams  # else the next one has it
         return result
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
@@ -177,45 +169,174 @@ class Exporter(MetricExporter):  # type: ignore[misc]
         self._exporter.shutdown(timeout_millis=timeout_millis, **options)
 
 
+def add_metrics(
+    reader: Any,
+    collectors: Iterable[Collector] = (),
+    *,
+    scale: int = 4,
+    max_buckets: int = _MOST_BUCKETS,
+    exponential: bool | None = None,
+) -> Any:
+    """Have a reader of the SDK read metrics and blocks beside the instruments of its provider.
+
+    It may be any: one that exports from time to time, one that is asked, such as
+    ``InMemoryMetricReader`` and ``PrometheusMetricReader``, or a program's own. Where it prefers
+    differences (``DELTA``), counters and histograms are what was recorded since it read last. The
+    SDK reads nothing as long as its provider has no instrument: `meter_provider` makes one.
+
+    :param reader: the reader.
+    :param collectors: what is added; by default `stichotrope.metrics.REGISTRY` and all profilers.
+    :param scale: see `Exporter`.
+    :param max_buckets: likewise.
+    :param exponential: whether log-linear histograms become exponential ones, or have their classic
+        buckets; by default the former, but for ``PrometheusMetricReader``, which knows none.
+    :returns: the reader.
+    :raises TypeError: when an argument is of the wrong type.
+    :raises ValueError: when the scale is not from 0 to 5, or the reader reads ours already.
+    """
+    if not isinstance(reader, MetricReader):
+        raise TypeError(
+            f"metrics are added to a reader of OpenTelemetry's SDK, not {checks.shown(reader)}"
+        )
+    if "_receive_metrics" in vars(reader) or isinstance(_exporter_of(reader), Exporter):
+        raise ValueError(f"this reader reads metrics of ours already: {reader!r}")
+    if exponential is None:
+        exponential = not any(
+            one.__module__.startswith(_PROMETHEUS) for one in type(reader).__mro__
+        )
+    if _exporter_of(reader) is None:
+        _add_to_reader(reader, _Ours(reader, collectors, (scale, max_buckets, exponential)))
+    else:  # who exports knows whether that has succeeded
+        reader._exporter = Exporter(
+            reader._exporter,
+            collectors,
+            scale=scale,
+            max_buckets=max_buckets,
+            exponential=exponential,
+        )
+    return reader
+
+
+def _exporter_of(reader: Any) -> Any:
+    """Return what a reader exports with, or None where it does something else."""
+    is_periodic = isinstance(reader, PeriodicExportingMetricReader)
+    return getattr(reader, "_exporter", None) if is_periodic else None
+
+
+def _add_to_reader(reader: Any, ours: _Ours) -> None:
+    received = reader._receive_metrics
+
+    def receive(metrics_data: MetricsData, *arguments: Any, **options: Any) -> None:
+        received(ours.read_beside(metrics_data), *arguments, **options)
+
+    reader._receive_metrics = receive  # which is made to be overridden
+
+
 def meter_provider(
     exporter: Any,
     collectors: Iterable[Collector] = (),
     *,
-    every_s: float = 60.0,
+    every_s: float | None = None,
     scale: int = 4,
     max_buckets: int = _MOST_BUCKETS,
     **options: Any,
 ) -> MeterProvider:
-    """Return a meter provider that exports metrics and blocks from time to time.
+    """Return a meter provider that exports metrics and blocks from time to time, or when asked.
 
-    :param exporter: any exporter of the SDK, OTLP's for example.
+    :param exporter: any exporter of the SDK, OTLP's for example, or a reader: see `add_metrics`.
     :param collectors: what is exported beside the provider's own instruments; by default
         `stichotrope.metrics.REGISTRY` and all profilers.
-    :param every_s: the period in seconds.
+    :param every_s: the period in seconds, 60 unless given; a reader has its own.
     :param scale: see `Exporter`.
     :param max_buckets: likewise.
     :param options: those of the provider: ``resource`` for one.
     :raises TypeError: when an argument is of the wrong type.
     :raises ValueError: when a figure makes no sense.
     """
-    if not callable(getattr(exporter, "export", None)):
-        raise TypeError(
-            f"a meter provider needs an exporter of metrics, not {checks.shown(exporter)}"
+    if isinstance(exporter, MetricReader):
+        if every_s is not None:
+            raise ValueError(f"a reader has a period of its own: every_s is not for {exporter!r}")
+        reader = add_metrics(exporter, collectors, scale=scale, max_buckets=max_buckets)
+    else:
+        period_s = _checked_period(exporter, 60.0 if every_s is None else every_s)
+        reader = PeriodicExportingMetricReader(
+            Exporter(exporter, collectors, scale=scale, max_buckets=max_buckets),
+            export_interval_millis=period_s * 1000,
         )
-    if isinstance(every_s, bool) or not isinstance(every_s, (int, float)):
-        raise TypeError(f"a period must be a number of seconds, not {checks.shown(every_s)}")
-    if not 0 < every_s < inf:
-        raise ValueError(f"a period must be more than 0 s, and finite, not {every_s!r}")
-    reader = PeriodicExportingMetricReader(
-        Exporter(exporter, collectors, scale=scale, max_buckets=max_buckets),
-        export_interval_millis=every_s * 1000,
-    )
     provider = MeterProvider(metric_readers=[reader], **options)
     # Without any instrument the SDK exports nothing, and asks nobody.
     provider.get_meter("stichotrope", __version__).create_observable_gauge(
         "stichotrope.up", [_up], description="1: it is asked."
     )
     return provider
+
+
+def _checked_period(exporter: object, every_s: object) -> float:
+    if not callable(getattr(exporter, "export", None)):
+        raise TypeError(
+            "a meter provider needs an exporter of metrics, or a reader, "
+            f"not {checks.shown(exporter)}"
+        )
+    if isinstance(every_s, bool) or not isinstance(every_s, (int, float)):
+        raise TypeError(f"a period must be a number of seconds, not {checks.shown(every_s)}")
+    if not 0 < every_s < inf:
+        raise ValueError(f"a period must be more than 0 s, and finite, not {every_s!r}")
+    return every_s
+
+
+class _Ours:
+    """What is put beside what the SDK has collected.
+
+    :param prefers: the exporter or the reader, which may prefer differences.
+    :param collectors: what is collected.
+    :param shape: how fine exponential histograms are, how many buckets they may have, and whether
+        there are any.
+    """
+
+    def __init__(
+        self,
+        prefers: Any,
+        collectors: Iterable[Collector],
+        shape: tuple[int, int, bool],
+    ) -> None:
+        checks.check_limit(shape[0], "scale", *_SCALES)
+        checks.check_limit(shape[1], "max_buckets", *_BUCKETS)
+        self._shape = shape
+        self.streams = _Streams(getattr(prefers, "_preferred_temporality", None) or {})
+        self._registry = MetricRegistry()
+        for collector in tuple(collectors) or (REGISTRY, ProfilerCollector()):
+            self._registry.register(collector)
+
+    def beside(self, data: MetricsData, before: _Streams) -> tuple[MetricsData, _Streams]:
+        """Return what the SDK collected with ours beside it, and the streams as they go on.
+
+        :param data: what the SDK collected.
+        :param before: the streams as they are.
+        """
+        found = list(data.resource_metrics)
+        streams = before.copy()
+        if not found:
+            return data, streams
+        metrics = points(self._registry.collect(), *self._shape)
+        metrics = [streams.continued(metric) for metric in metrics]
+        if metrics:
+            first = found[0]
+            scopes = [*first.scope_metrics, ScopeMetrics(_SCOPE, metrics, "")]
+            found[0] = ResourceMetrics(first.resource, scopes, first.schema_url)
+        return MetricsData(found), streams
+
+    def read_beside(self, data: MetricsData) -> MetricsData:
+        """Return the same, for one that reads by itself: it gets each difference once.
+
+        :param data: what the SDK collected.
+        """
+        while True:
+            before = self.streams.newest()
+            made, streams = self.beside(data, before)
+            # Another thread may have read in between.
+            if before.gone_on_by(streams):
+                self.streams = streams
+                return made
 
 
 def _up(options: Any) -> list[Any]:
@@ -225,7 +346,9 @@ def _up(options: Any) -> list[Any]:
 
 
 class _Streams:
-    """What was exported last of each series.
+    """What was exported last of each series, and what was exported next.
+
+    It is gone on by one other alone, without a lock: a fork may come at any time.
 
     :param temporality: of instruments' classes, which one the exporter prefers.
     """
@@ -233,6 +356,18 @@ class _Streams:
     def __init__(self, temporality: dict[type, AggregationTemporality]) -> None:
         self._temporality = temporality
         self._last: dict[tuple[Any, ...], tuple[int, Any]] = {}  # series → start, point
+        self._next: dict[None, _Streams] = {}
+
+    def gone_on_by(self, other: _Streams) -> bool:
+        """Return whether another, made since, is the one that goes on from here."""
+        return self._next.setdefault(None, other) is other
+
+    def newest(self) -> _Streams:
+        """Return the last of those that go on from here."""
+        found = self
+        while found._next:
+            found = found._next[None]
+        return found
 
     def copy(self) -> _Streams:
         """Return the same, to go on from."""
@@ -321,22 +456,27 @@ def _difference(point: Any, before: Any) -> Any:
 
 
 def points(
-    families: Iterable[Family], scale: int = 4, max_buckets: int = _MOST_BUCKETS
+    families: Iterable[Family],
+    scale: int = 4,
+    max_buckets: int = _MOST_BUCKETS,
+    exponential: bool = True,
 ) -> list[Metric]:
     """Return what collecting gave as metrics of the SDK, cumulative since the process began.
 
     :param families: what collecting gave.
     :param scale: how fine exponential histograms are.
     :param max_buckets: how many buckets they may have, above and below 0 each: see `Exporter`.
+    :param exponential: whether there are any, or the classic buckets of each histogram.
     """
     now = time.time_ns()
-    made = (_metric(family, scale, max_buckets, now) for family in families)
+    most = max_buckets if exponential else 0
+    made = (_metric(family, scale, most, now) for family in families)
     return [one for one in made if one.data.data_points]
 
 
 def _metric(family: Family, scale: int, most: int, now: int) -> Metric:
     data: Any
-    if family.type == "histogram" and family.natives:
+    if family.type == "histogram" and family.natives and most:
         exponential = [_exponential(*one, scale, most, now) for one in family.natives]
         data = ExponentialHistogram(exponential, _CUMULATIVE)
     elif family.type == "histogram":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from urllib.parse import parse_qs
 
 from ..profiler import profilers as live_profilers
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "application/vnd.google.protobuf+gzip"
 # Of each, what it saw last is kept, and their names come from whoever can ask.
 _MOST_READERS = 32
+_FORGOTTEN_S = 3600.0  # a name that nobody has asked by for as long makes room for another
 _LONGEST_NAME = 100
 
 
@@ -29,7 +31,8 @@ def make_wsgi_app(
 
     :param profilers: which; by default all that there are whenever it is asked. A scraper that
         gives ``?reader=name`` has a last time of its own; with ``?whole=1`` it gets all that was
-        recorded. There are at most 32 such names: a 33rd is refused, with status 403.
+        recorded. There are at most 32 such names, and one that has not asked for an hour is
+        forgotten; a 33rd is refused, with status 403.
     """
     return wsgi(_answer(profilers))
 
@@ -75,14 +78,31 @@ def _reader_of(options: dict[str, list[str]]) -> str:
             f"a reader's name has at most {_LONGEST_NAME} characters: {len(name)}",
         )
     if name and name not in _READERS:
+        _forget_readers()
         if len(_READERS) >= _MOST_READERS:
             raise RefusedError(
                 "403 Forbidden",
                 f"there are {_MOST_READERS} readers, as many as there may be, and what each saw "
                 f"last is kept: {name!r} is not one of them",
             )
-        _READERS.add(name)
+    if name:
+        _READERS[name] = time.monotonic()
+    return _known_as(name)
+
+
+def _known_as(name: str) -> str:
+    """Return what a reader is called where profilers know it."""
     return f"pprof {name}"
 
 
-_READERS: set[str] = set()  # named ones, of all apps: what they saw is kept with the profilers
+def _forget_readers() -> None:
+    """Keep no more what readers saw that have not asked for long."""
+    since = time.monotonic() - _FORGOTTEN_S
+    for name in [one for one, asked in list(_READERS.items()) if asked < since]:
+        _READERS.pop(name, None)
+        for profiler in live_profilers():
+            profiler.forget_reader(_known_as(name))
+
+
+# Named ones, of all apps, and when they asked last: what they saw is kept with the profilers.
+_READERS: dict[str, float] = {}

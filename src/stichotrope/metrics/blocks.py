@@ -196,7 +196,7 @@ def _add_histogram(
     sizes: list[tuple[float, int]] = []
     for block in group:
         for lower, upper, count in block.histogram:
-            middle = (lower + upper) / (2 * _NS)
+            middle = (lower + upper - 1) / (2 * _NS)  # they are whole: the last is upper - 1
             sizes.append((middle, count))
             # What is equal to a bound is below it, and with it what shares its bucket.
             counts[bisect_left(bounds, lower / _NS)] += count

@@ -163,10 +163,6 @@ class Metric:
             self.children.clear()
             self._overflow.clear()
 
-    def _refuse_labels(self) -> None:
-        if self.label_names:
-            raise ValueError(f"{self.name} has labels: figures are of what its labels() gives")
-
     def reset(self) -> None:
         """Begin from zero, in all series: they stay, and what was kept of them."""
         for one in self.series():
@@ -233,7 +229,7 @@ class Counter(Metric, _core.CounterSeries):
 
         :raises ValueError: when it has labels: what `labels` gives has a value.
         """
-        self._refuse_labels()
+        _refuse_labels(self)
         return super().value
 
     def _new_child(self, label_values: dict[str, str]) -> _core.CounterSeries:
@@ -243,7 +239,47 @@ class Counter(Metric, _core.CounterSeries):
         family.add("_total", series.label_values, series.value)
 
 
-class Gauge(Metric, _core.GaugeSeries):
+class GaugeChild(_core.GaugeSeries):
+    """What has one value: a gauge without labels, or what records for one label set of a gauge."""
+
+    __slots__ = ("_function",)
+
+    def __init__(
+        self, name: str, label_values: dict[str, str], label_names: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(name, label_values, label_names)
+        self._function: Callable[[], float] | None = None
+
+    def set_function(self, function: Callable[[], float]) -> None:
+        """Have its value be what a function returns whenever it is collected, by this process.
+
+        :param function: called without arguments, on the thread that collects. When it fails, the
+            gauge is left out of what is collected.
+        :raises TypeError: when it cannot be called.
+        :raises ValueError: when it is of a gauge that has labels: what `labels` gives takes one.
+        """
+        if not callable(function):
+            raise TypeError(f"a gauge's function must be callable, not {checks.shown(function)}")
+        _refuse_labels(self)
+        self._function = function
+        self._withdraw()  # others could not ask it
+
+    @property
+    def has_function(self) -> bool:
+        """Whether its value is what a function returns."""
+        return self._function is not None
+
+    @property
+    def value(self) -> float:
+        """What it is now.
+
+        :raises ValueError: when it has labels: what `labels` gives has a value.
+        """
+        _refuse_labels(self)
+        return self._read() if self._function is None else float(self._function())
+
+
+class Gauge(Metric, GaugeChild):
     """What goes up and down: a temperature, requests in progress. One value, for all threads.
 
     After a fork, it is 0 in the child.
@@ -259,7 +295,7 @@ class Gauge(Metric, _core.GaugeSeries):
     :raises ValueError: for a name that Prometheus does not take, or one that is registered.
     """
 
-    __slots__ = ("_across", "_description", "_function", "_most", "_overflow", "_told")
+    __slots__ = ("_across", "_description", "_most", "_overflow", "_told")
 
     kind = "gauge"
 
@@ -277,7 +313,6 @@ class Gauge(Metric, _core.GaugeSeries):
             raise ValueError(f"across is 'sum', 'max' or 'min', not {across!r}")
         self._across = across
         super().__init__(checked_metric_name(name), {}, checked_label_names(labelnames))
-        self._function: Callable[[], float] | None = None
         self._begin(description, max_series, registry)
 
     @property
@@ -285,40 +320,11 @@ class Gauge(Metric, _core.GaugeSeries):
         """What several processes that share it come to."""
         return self._across
 
-    def set_function(self, function: Callable[[], float]) -> None:
-        """Have its value be what a function returns whenever it is collected, by this process.
+    def _new_child(self, label_values: dict[str, str]) -> GaugeChild:
+        return GaugeChild(self.name, label_values)
 
-        :param function: called without arguments, on the thread that collects.
-        :raises TypeError: when it cannot be called.
-        :raises ValueError: when the gauge has labels.
-        """
-        if not callable(function):
-            raise TypeError(f"a gauge's function must be callable, not {checks.shown(function)}")
-        if self.label_names:
-            raise ValueError(f"{self.name} has labels: only a gauge without takes a function")
-        self._function = function
-        self._withdraw()  # others could not ask it
-
-    @property
-    def has_function(self) -> bool:
-        """Whether its value is what a function returns."""
-        return self._function is not None
-
-    @property
-    def value(self) -> float:
-        """What it is now.
-
-        :raises ValueError: when it has labels: what `labels` gives has a value.
-        """
-        self._refuse_labels()
-        return self._read() if self._function is None else float(self._function())
-
-    def _new_child(self, label_values: dict[str, str]) -> _core.GaugeSeries:
-        return _core.GaugeSeries(self.name, label_values)
-
-    def _add_samples(self, family: Family, series: Any) -> None:
-        value = self.value if series is self else series._read()
-        family.add("", series.label_values, value)
+    def _add_samples(self, family: Family, series: GaugeChild) -> None:
+        family.add("", series.label_values, series.value)
 
 
 class Figures:
@@ -526,7 +532,7 @@ def percentile(series: _core.HistogramSeries, q: float, bounds: Sequence[float])
     return quantile(Figures(series), q, bounds)
 
 
-def _refuse_labels(series: _core.HistogramSeries) -> None:
+def _refuse_labels(series: _core.Series) -> None:
     if series.label_names:
         raise ValueError(f"{series.name} has labels: figures are of what its labels() gives")
 

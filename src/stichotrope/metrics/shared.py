@@ -21,7 +21,7 @@ from .. import _core
 from .._text.files import made_directory, remove_leftovers, write_whole
 from ..config import clock
 from .buckets import in_bounds, in_order, native
-from .metric import Gauge, Histogram, Metric, shown_bound
+from .metric import Gauge, GaugeChild, Histogram, Metric, shown_bound
 from .registry import REGISTRY, MetricRegistry
 from .samples import Family
 
@@ -119,7 +119,7 @@ def share_metrics(directory: StrPath, registry: MetricRegistry = REGISTRY) -> No
 
 def _describe_new(metric: Metric, series: Any) -> None:
     """Write what a series is, where it is not written yet."""
-    if isinstance(metric, Gauge) and metric.has_function:
+    if isinstance(series, GaugeChild) and series.has_function:
         return  # its value is not in the file
     if _core.shares_metrics() and not series._is_described():
         series._describe(_description(metric, series))

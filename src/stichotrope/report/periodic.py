@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
         def snapshot_delta(self, reader: str = "") -> ProfilerResults: ...
 
+        def forget_reader(self, reader: str = "") -> None: ...
+
 
 _ROWS = (1, 1000)
 _LONGEST_S = 1e6
@@ -71,6 +73,7 @@ class Reporter:
                 pass
         self._reader = f"reporter {id(self)}"
         self._since = time.time()
+        self._is_over = False
         profiler.snapshot_delta(self._reader)  # from now on
         _REPORTERS.add(self)
         self._start()
@@ -90,6 +93,8 @@ class Reporter:
     def report(self) -> bool:
         """Report now what has happened since the last time, and return whether anything has."""
         with self._writing:
+            if self._is_over:
+                return False
             delta = self._profiler.snapshot_delta(self._reader)
             since, self._since = self._since, time.time()
             blocks = [
@@ -144,6 +149,9 @@ class Reporter:
             if self._thread is not threading.current_thread():
                 self._thread.join()
             self.report()
+            with self._writing:
+                self._is_over = True
+                self._profiler.forget_reader(self._reader)
 
     def _go_on_in_child(self) -> None:
         self._since = time.time()

@@ -38,21 +38,24 @@ def difference(
     start = later.metadata.get("start_ns")
     if earlier.metadata.get("start_ns") != start:
         earlier = ProfilerResults(earlier.profiler_name, metadata={"start_ns": start})
-    known = {block.identity: block for track in earlier.tracks.values() for block in track.blocks}
-    tracks = {
-        idx: _track(track, earlier.tracks.get(idx), known) for idx, track in later.tracks.items()
-    }
     before, now = (one.metadata.get("duration_ns") or 0 for one in (earlier, later))
     metadata = {**later.metadata, "duration_ns": now - before}
     if isinstance(start, int):
         metadata["start_ns"] = start + before
-    return ProfilerResults(
-        profiler_name=later.profiler_name,
-        tracks=tracks,
-        total_time_ns=max(later.total_time_ns - earlier.total_time_ns, 0),
-        tree=_tree(later.tree, earlier.tree),
-        threads=_threads(later, earlier) if threads else (),
-        metadata=metadata,
+    found = _threads(later, earlier) if threads else ()
+    return ProfilerResults(later.profiler_name, *_figures(later, earlier), found, metadata)
+
+
+def _figures(
+    later: Figures, earlier: Figures | None
+) -> tuple[dict[int, ProfileTrack], int, CallNode]:
+    """Return tracks, time and tree of what happened in between, on all threads or on one."""
+    before = {} if earlier is None else earlier.tracks
+    known = {block.identity: block for track in before.values() for block in track.blocks}
+    return (
+        {idx: _track(track, before.get(idx), known) for idx, track in later.tracks.items()},
+        max(later.total_time_ns - (0 if earlier is None else earlier.total_time_ns), 0),
+        _tree(later.tree, None if earlier is None else earlier.tree),
     )
 
 
@@ -75,13 +78,8 @@ def _together(threads: list[ThreadResults]) -> Figures | None:
 
 
 def _thread(later: ThreadResults, earlier: Figures | None) -> ThreadResults:
-    tracks = {} if earlier is None else earlier.tracks
-    known = {block.identity: block for track in tracks.values() for block in track.blocks}
     return ThreadResults(
-        *(later.key, later.os_id, later.name, later.alive),
-        {idx: _track(track, tracks.get(idx), known) for idx, track in later.tracks.items()},
-        max(later.total_time_ns - (0 if earlier is None else earlier.total_time_ns), 0),
-        _tree(later.tree, None if earlier is None else earlier.tree),
+        *(later.key, later.os_id, later.name, later.alive), *_figures(later, earlier)
     )
 
 
