@@ -329,7 +329,7 @@ def test_a_reader_that_is_asked_has_ours_beside_its_providers(is_provided):
     with profiler.block("db", "query"):
         pass
     reader = InMemoryMetricReader()
-    collectors = [registry, ProfilerCollector([profiler])]
+    collectors: list[Any] = [registry, ProfilerCollector([profiler])]
     if is_provided:
         provider = meter_provider(reader, collectors, resource=SHOP)
     else:
