@@ -20,6 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks.snapshot import compute, write_beside
+
 ROUNDS, LOOPS = 15, 20_000
 QUICK_ROUNDS, QUICK_LOOPS = 3, 1_000
 THREADS = 4
@@ -210,6 +212,32 @@ def scrape_ms(series: int, threads: int) -> float:
     return min(took)
 
 
+def held_up(rounds: int, window_ns: int = 40_000_000) -> dict[str, float]:
+    """Return what recording is beside scrapes, held against the same beside a thread that computes.
+
+    :param rounds: how many.
+    :param window_ns: for how long one thread records, in each.
+    """
+    from stichotrope.metrics import Counter, Histogram, MetricRegistry
+
+    registry = MetricRegistry()
+    counter = Counter("c", "", ["n"], registry=registry)
+    for number in range(1_000):
+        counter.labels(number).inc()
+    written = Histogram("written", registry=registry)
+    timer = written.time()
+    passes, waits, total = [], [], 0
+    for _ in range(rounds):
+        beside, longest, _ = write_beside(timer, registry.expose, window_ns)
+        computing, longest_of_others, _ = write_beside(timer, compute, window_ns)
+        passes.append(beside / computing)
+        waits.append((longest - longest_of_others) / 1e6)
+        total += beside + computing
+    if written.summary()["count"] != total:
+        raise RuntimeError("a value that was recorded beside scrapes is missing")
+    return {"passes": statistics.median(passes), "longest wait, ms": statistics.median(waits)}
+
+
 def main(arguments: list[str]) -> int:
     """Measure, and print a table; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks metrics", description=__doc__)
@@ -222,6 +250,7 @@ def main(arguments: list[str]) -> int:
         "1,000 series, 50 threads": scrape_ms(1_000, 50),
         "10,000 series, 1 thread": scrape_ms(10_000, 1),
     }
+    held = held_up(size[0])
     in_a_file = shared(*size) if os.name != "nt" else {}
     stored: dict[str, dict[str, Any]] = {
         "about": about(),
@@ -231,6 +260,7 @@ def main(arguments: list[str]) -> int:
         "threads_ratios": ratios(many),
         "shared_ratios": in_a_file,
         "scrape_ms": scrapes,
+        "beside_scrapes": held,
     }
     for case, took in times.items():
         print(
@@ -243,6 +273,8 @@ def main(arguments: list[str]) -> int:
         print(f"{case + ', in a file that is shared':60} {ratio:8.2f} ×")
     for what, took_ms in scrapes.items():
         print(f"{what:36} {took_ms:10.1f} ms")
+    print(f"values recorded beside scrapes ÷ beside a thread that computes: {held['passes']:.2f} ×")
+    print(f"longest wait beside scrapes − beside a thread: {held['longest wait, ms']:.2f} ms")
     if options.into:
         options.into.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     return 0

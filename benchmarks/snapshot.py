@@ -179,14 +179,14 @@ def _measure_writers(
     companions: dict[str, Callable[[], object] | None] = {
         "alone": None,
         "snapshots": profiler.get_results,
-        "computing": _compute,
+        "computing": compute,
     }
     seen: Stored = {name: {"passes": [], "longest_gap_ns": [], "turns": []} for name in companions}
     order = list(companions)
     for number in range(rounds):
         rng.shuffle(order)
         for name in order:
-            passes, longest, turns = _write_beside(block, companions[name], window_ns)
+            passes, longest, turns = write_beside(block, companions[name], window_ns)
             seen[name]["passes"].append(passes)
             seen[name]["longest_gap_ns"].append(longest)
             seen[name]["turns"].append(turns)
@@ -194,10 +194,15 @@ def _measure_writers(
     return seen
 
 
-def _write_beside(
+def write_beside(
     block: Any, companion: Callable[[], object] | None, window_ns: int
 ) -> tuple[int, int, int]:
-    """Return the writer's passes and longest gap in ns, and how often the companion took a turn."""
+    """Return a writer's passes and longest gap in ns, and how often the companion took a turn.
+
+    :param block: what the writer enters and leaves, as often as it can.
+    :param companion: what is called beside it, again and again, or None.
+    :param window_ns: for how long.
+    """
     ready = threading.Barrier(2 if companion else 1)
     written: list[tuple[int, int]] = []
     finished = threading.Event()
@@ -234,7 +239,7 @@ def _write(block: Any, deadline: int) -> tuple[int, int]:
     return passes, longest
 
 
-def _compute() -> object:
+def compute() -> object:
     """Keep the interpreter busy for about as long as a snapshot, in Python, holding the GIL."""
     return [number * number for number in range(20_000)]
 

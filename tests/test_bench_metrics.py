@@ -23,6 +23,7 @@ def test_a_short_look_measures_ours_and_what_they_are_held_against(tmp_path, cap
     assert set(stored["threads_ratios"]) == set(stored["ratios"])
     assert set(stored["shared_ratios"]) == set(metrics.PAIRS)
     assert set(stored["scrape_ms"]) == {"1,000 series, 50 threads", "10,000 series, 1 thread"}
+    assert set(stored["beside_scrapes"]) == {"passes", "longest wait, ms"}
     peers = {peer for peers in metrics.PAIRS.values() for peer in peers if peer in stored["ns"]}
     assert {pair.partition(" ÷ ")[0] for pair in stored["ratios"]} == peers
     assert "counter inc" in capsys.readouterr().out

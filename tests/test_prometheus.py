@@ -675,6 +675,13 @@ def test_a_registry_of_prometheus_client_finds_our_samples_by_name(registry, des
     assert found("stichotrope_block_bytes_total") == [7]
     assert found("stichotrope_block_duration_seconds_count") == [1]
     assert found("unknown") == []
+    later = Histogram("later", buckets=(1, 2), registry=theirs)
+    later.observe(1.5)
+    assert found("later_sum") == [1.5]
+    with pytest.raises(ValueError, match="Duplicated"):
+        Gauge("later", registry=theirs)
+    theirs.unregister(anything(later))
+    assert found("later_sum") == []
 
 
 def test_by_default_all_profilers_and_the_default_registry_are_served():

@@ -17,9 +17,15 @@ from .timer import Timer
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from typing import Any
+    from typing import Any, Protocol
 
-    from .registry import MetricRegistry
+    class Registry(Protocol):
+        """Where a metric can be registered: a `MetricRegistry`, or one of `prometheus_client`."""
+
+        def register(self, metric: Any, /) -> object:
+            """Expose a metric from now on."""
+            ...
+
 
 MOST_SERIES = 2000
 OVERFLOW = "(other)"  # the value of each label where there are too many
@@ -43,7 +49,7 @@ class Metric:
     kind = ""  # as Prometheus calls it
     gives_checked = True
 
-    def _begin(self, description: object, max_series: int, registry: MetricRegistry | None) -> None:
+    def _begin(self, description: object, max_series: int, registry: Registry | None) -> None:
         if not isinstance(description, str):
             raise TypeError(f"a description must be a str, not {checks.shown(description)}")
         checks.check_limit(max_series, "max_series", *_LIMITS)
@@ -196,7 +202,7 @@ class Counter(Metric, _core.CounterSeries):
     :param description: what it counts, in a sentence.
     :param labelnames: the names of its labels.
     :param max_series: how many label sets it may have; what goes beyond is one, ``(other)``.
-    :param registry: where to register it.
+    :param registry: where to register it: a `MetricRegistry`, or one of `prometheus_client`.
     :raises TypeError: for an argument of the wrong type.
     :raises ValueError: for a name that Prometheus does not take, or one that is registered.
     """
@@ -212,7 +218,7 @@ class Counter(Metric, _core.CounterSeries):
         labelnames: Iterable[str] = (),
         *,
         max_series: int = MOST_SERIES,
-        registry: MetricRegistry | None = None,
+        registry: Registry | None = None,
     ) -> None:
         name = checked_metric_name(name).removesuffix("_total")
         super().__init__(checked_metric_name(name), {}, checked_label_names(labelnames))
@@ -290,7 +296,7 @@ class Gauge(Metric, GaugeChild):
     :param across: what several processes that share it come to, those that live: "sum", "max" or
         "min".
     :param max_series: how many label sets it may have; what goes beyond is one, ``(other)``.
-    :param registry: where to register it.
+    :param registry: where to register it: a `MetricRegistry`, or one of `prometheus_client`.
     :raises TypeError: for an argument of the wrong type.
     :raises ValueError: for a name that Prometheus does not take, or one that is registered.
     """
@@ -307,7 +313,7 @@ class Gauge(Metric, GaugeChild):
         *,
         across: str = "sum",
         max_series: int = MOST_SERIES,
-        registry: MetricRegistry | None = None,
+        registry: Registry | None = None,
     ) -> None:
         if across not in ("sum", "max", "min"):
             raise ValueError(f"across is 'sum', 'max' or 'min', not {across!r}")
@@ -368,7 +374,7 @@ class Histogram(Metric, _core.HistogramSeries):
         recorded (a dict of texts, or None), `stichotrope.integrations.opentelemetry.trace_labels`
         for example.
     :param max_series: how many label sets it may have; what goes beyond is one, ``(other)``.
-    :param registry: where to register it.
+    :param registry: where to register it: a `MetricRegistry`, or one of `prometheus_client`.
     :raises TypeError: for an argument of the wrong type.
     :raises ValueError: for a name that Prometheus does not take, or one that is registered; for
         bounds that do not rise.
@@ -390,7 +396,7 @@ class Histogram(Metric, _core.HistogramSeries):
         classic_buckets: Iterable[float] = DEFAULT_BUCKETS,
         exemplars: bool | Callable[[], dict[str, str] | None] = False,
         max_series: int = MOST_SERIES,
-        registry: MetricRegistry | None = None,
+        registry: Registry | None = None,
     ) -> None:
         if not isinstance(exemplars, bool) and not callable(exemplars):
             raise TypeError(
