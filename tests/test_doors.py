@@ -14,7 +14,7 @@ import pytest
 
 from conftest import Threads, recorded
 from stichotrope import Profiler
-from stichotrope.integrations import asgi, httpx, requests, wsgi
+from stichotrope.integrations import asgi, flask, httpx, requests, wsgi
 from stichotrope.integrations._answers import Check, block_name, status_class
 from stichotrope.integrations._statements import shape
 from stichotrope.metrics import REGISTRY
@@ -388,6 +388,116 @@ def test_a_client_is_instrumented_once(door: Any, kind: Any) -> None:
             door.instrument(client, other)
     assert client.send == send
     door.instrument(kind(), p)
+
+
+class Redirected:
+    """A client that follows redirects by itself: from the first host to others."""
+
+    def __init__(self, *hosts: bytes, last: int = 200) -> None:
+        self.hosts = hosts
+        self.last = last
+        self.read: list[str] = []
+
+    def send(self, request: Any, **options: Any) -> Any:
+        """Answer."""
+        history: list[Any] = []
+        for host in (request.url.netloc, *self.hosts):
+            history.append(self._send_single_request(asked(302, host)))
+        history[-1].history = history[:-1]
+        return history[-1]
+
+    def _send_single_request(self, request: Any) -> Any:
+        host = request.url.netloc
+        status = self.last if host == self.hosts[-1] else 302
+        if status is None:
+            raise OSError("not reached")
+        read, close = (lambda: self.read.append(host.decode())), (lambda: None)
+        return SimpleNamespace(status_code=status, request=request, read=read, close=close)
+
+
+class AsyncRedirected(Redirected):
+    """The same, as a coroutine."""
+
+    async def send(self, request: Any, **options: Any) -> Any:
+        """Answer."""
+        history: list[Any] = []
+        for host in (request.url.netloc, *self.hosts):
+            history.append(await self._send_single_request(asked(302, host)))
+        history[-1].history = history[:-1]
+        return history[-1]
+
+    async def _send_single_request(self, request: Any) -> Any:
+        await asyncio.sleep(0)
+        response = Redirected._send_single_request(self, request)
+        sync = response.read
+
+        async def aread() -> None:
+            sync()
+
+        response.aread = aread
+        return response
+
+
+@pytest.mark.parametrize("kind", [Redirected, AsyncRedirected])
+def test_a_redirect_to_another_host_is_a_pass_of_that_one(kind: Any) -> None:
+    """In that of the first; one to the same host is part of its pass. Each host's last answer counts."""
+    p = Profiler("calls")
+    client = httpx.instrument(kind(b"api.example.com", b"cdn", b"files", last=503), p)
+    before = [called(host, kind) for host, kind in (("api.example.com", "3xx"), ("files", "5xx"))]
+    answer = client.send(asked(200))
+    if kind is AsyncRedirected:
+        answer = asyncio.run(answer)
+    assert answer.status_code == 503
+    assert ended(p) == {
+        "GET api.example.com": (1, 1, 0),
+        "GET cdn": (1, 0, 0),
+        "GET files": (1, 1, 0),
+    }
+    tree = p.get_results().tree
+    assert [(node.name, depth) for node, depth in tree.walk() if depth] == [
+        ("GET api.example.com", 1),
+        ("GET cdn", 2),
+        ("GET files", 2),
+    ]
+    assert client.read == ["cdn", "files"]
+    after = [called(host, kind) for host, kind in (("api.example.com", "3xx"), ("files", "5xx"))]
+    assert after == [one + 1 for one in before]
+
+
+def test_a_host_that_is_not_reached_after_a_redirect_fails() -> None:
+    """And so does the call; a request outside of a call is nobody's."""
+    p = Profiler("calls")
+    client = httpx.instrument(Redirected(b"away", last=None), p)  # type: ignore[arg-type]
+    with pytest.raises(OSError, match="not reached"):
+        client.send(asked(200), stream=True)
+    assert ended(p) == {"GET api.example.com": (1, 1, 0), "GET away": (1, 1, 0)}
+    assert client._send_single_request(asked(302)).status_code == 302
+    assert ended(p) == {"GET api.example.com": (1, 1, 0), "GET away": (1, 1, 0)}
+
+
+def called(host: str, status: str) -> int:
+    """How many calls a host has answered so."""
+    wanted = f'stichotrope_calls_total{{host="{host}",status="{status}"}} '
+    lines = REGISTRY.expose().splitlines()
+    return sum(int(line.removeprefix(wanted)) for line in lines if line.startswith(wanted))
+
+
+@pytest.mark.parametrize("given", [object(), None, Client, "client"])
+def test_what_is_no_client_or_application_is_refused_in_a_sentence(given: Any) -> None:
+    """With what is expected."""
+    p = Profiler("calls")
+    for instrument, expected in (
+        (httpx.instrument, "an httpx.Client or AsyncClient"),
+        (requests.instrument, "a requests.Session"),
+        (flask.instrument, "a Flask application"),
+    ):
+        with pytest.raises(TypeError) as error:
+            instrument(given, p)
+        assert str(error.value) == f"what is instrumented is {expected}, not {given!r}"
+    for middleware in (asgi.Middleware, wsgi.Middleware):
+        if not callable(given):
+            with pytest.raises(TypeError, match="a middleware is around an application that can"):
+                middleware(given, p)
 
 
 # Names

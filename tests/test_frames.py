@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -228,3 +229,15 @@ def test_the_names_of_columns_are_those_that_are_documented() -> None:
     assert list(SCHEMAS["thread"])[-3:] == ended
     assert list(SCHEMAS["block"])[-13:] == [*ended, "concurrency", *cpu, *work]
     assert list(SCHEMAS["block"])[:10] == [*where, *passes]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_its_package_a_frame_names_the_extra(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the sentence of the error."""
+    package = {"arrow": "pyarrow"}.get(kind, kind)
+    monkeypatch.setitem(sys.modules, package, None)
+    said = f"^this takes the package {package}: pip install 'stichotrope\\[{kind}\\]'$"
+    with pytest.raises(ImportError, match=said):
+        getattr(sample(), f"to_{kind}")()

@@ -17,6 +17,7 @@ from typing import Any
 
 import IPython
 import pytest
+from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -477,3 +478,33 @@ def test_a_notebook_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert results["data"]["text/html"].startswith('<div class="stichotrope-report">')
     assert [output["output_type"] for output in outputs[4]] == ["display_data", "error"]
     json.dumps(notebook)
+
+
+# What is no Python
+
+
+def test_a_cell_that_is_no_python_is_told_as_any_other(
+    shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By IPython, with the line that it stands in, and with no frame of ours."""
+    result = shell.shell.run_cell("%%stichotrope -s self\nx = 1\nx = = 2\n")
+    assert isinstance(result.error_before_exec or result.error_in_exec, SyntaxError)
+    said = "".join(capsys.readouterr())
+    assert "line 3" in said
+    assert "x = = 2" in said
+    assert "stichotrope" not in said
+    assert "x" not in shell.names
+    assert shell.shown == []
+
+
+def test_a_statement_that_is_no_python_is_told_in_a_sentence(
+    shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Likewise a cell that reaches the magic by another way."""
+    for call, what in (
+        (lambda: shell("%stichotrope 1 +"), "'1 +'"),
+        (lambda: shell.shell.run_cell_magic("stichotrope", "", "1 +"), "the cell"),
+    ):
+        with pytest.raises(UsageError, match=f"^{re.escape(what)} is no Python: invalid syntax"):
+            call()
+    assert "Traceback" not in "".join(capsys.readouterr())

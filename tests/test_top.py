@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -249,3 +250,14 @@ def test_names_give_way_to_figures_where_there_is_no_room() -> None:
     (line,) = shown.get().splitlines()[1:]
     assert line.startswith("queries / S")
     assert line.endswith(" 12.5 %  33.0 µs  46.0 µs     3  12.0 ms        2.5")
+
+
+def test_a_long_command_line_leaves_room_for_what_is_behind_it() -> None:
+    """The program is at its begin, its last arguments at its end; the age is there."""
+    words = ("/srv/shop/.venv/bin/python", "-c", "x\n" * 200, "--last")
+    results = SimpleNamespace(metadata={"duration_ns": 3_000_000_000}, profiler_name="shop")
+    line = command._process_line(SimpleNamespace(process=7, command=words, results=results))  # type: ignore[arg-type]
+    assert line.startswith("7  /srv/shop/.venv/bin/python -c x")
+    assert " … " in line
+    assert line.endswith("--last  for 3.00 s")
+    assert len(line) <= 110

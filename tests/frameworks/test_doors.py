@@ -467,6 +467,41 @@ def test_httpx_has_a_block_for_each_host() -> None:
     assert passes(p) == {"own GET": (2, 1), f"GET {host}": (5, 0), "GET 127.0.0.1:1": (1, 1)}
 
 
+def test_a_redirect_of_httpx_to_another_host_is_a_pass_of_that_one() -> None:
+    """Both kinds of clients; what the program sees is what it saw without the mark."""
+    httpx = pytest.importorskip("httpx")
+    from stichotrope.integrations.httpx import instrument
+
+    def answer(request: Any) -> Any:
+        if request.url.host == "first":
+            return httpx.Response(302, headers={"Location": "http://second/x"})
+        return httpx.Response(200, text="moved")
+
+    p = Profiler("redirects")
+    options = {"transport": httpx.MockTransport(answer), "follow_redirects": True}
+
+    async def call() -> Any:
+        async with instrument(httpx.AsyncClient(**options), p) as client:
+            return await client.get("http://first/")
+
+    with instrument(httpx.Client(**options), p) as client:
+        answers = [client.get("http://first/"), asyncio.run(call())]
+    for one in answers:
+        assert (one.text, [before.status_code for before in one.history]) == ("moved", [302])
+    assert passes(p) == {"GET first": (2, 0), "GET second": (2, 0)}
+    assert paths(p) == {"GET first", "GET first > GET second"}
+
+
+@pytest.mark.parametrize("given", [object(), None])
+def test_what_is_no_engine_is_refused_in_a_sentence(given: Any) -> None:
+    """With what is expected."""
+    pytest.importorskip("sqlalchemy")
+    from stichotrope.integrations.sqlalchemy import instrument
+
+    with pytest.raises(TypeError, match="what is instrumented is an engine of SQLAlchemy, not"):
+        instrument(given)
+
+
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "web.md"
 DRIVES = {
     "fastapi": """

@@ -39,6 +39,7 @@ examples:
 
 _PLAIN_WIDTH = 120  # where it goes to a file or a pipe
 _MOST_NAME = 60
+_MOST_COMMAND = 90
 TOGETHER, BY_PROCESS, BY_THREAD = GROUPS = ("together", "by process", "by thread")
 SORTS = ("share", "hits", "mean", "p95", "open", "name")
 _KEYS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -321,8 +322,11 @@ def _process_line(look: Look) -> str:
     from .._text.format import format_time_ns, printable
 
     age = format_time_ns(look.results.metadata["duration_ns"])
-    command = " ".join(look.command) or look.results.profiler_name
-    return f"{look.process}  {printable(command)}  for {age}"
+    command = printable(" ".join(look.command) or look.results.profiler_name)
+    if len(command) > _MOST_COMMAND:  # the program is at its begin, what it was given at its end
+        half = (_MOST_COMMAND - 3) // 2
+        command = f"{command[:half]} … {command[-half:]}"
+    return f"{look.process}  {command}  for {age}"
 
 
 def _table(rows: list[dict[str, Any]], limit: int, sort: str) -> Any:

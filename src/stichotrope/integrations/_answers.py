@@ -42,6 +42,16 @@ def default_profiler(given: Profiler | None) -> Profiler:
     return given
 
 
+def checked_app(app: Any) -> Any:
+    """Return what a middleware is around.
+
+    :raises TypeError: when it cannot be called.
+    """
+    if not callable(app):
+        raise TypeError(f"a middleware is around an application that can be called, not {app!r}")
+    return app
+
+
 def block_name(method: str, template: str | None) -> str:
     """Return what a request's block is called: ``GET /orders/{id}``. There are only so many.
 

@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 _KEY = "_stichotrope"
 
 
-def instrumented(client: Any, make: Callable[[], Any]) -> Any:
+def instrumented(client: Any, expected: str, make: Callable[[], Any]) -> Any:
     """Return a client that sends in another way from now on.
 
     :param client: the client.
+    :param expected: what it should be.
     :param make: gives what sends.
+    :raises TypeError: when it is something else.
     :raises ValueError: when it is instrumented already: each call would count twice.
     """
+    if isinstance(client, type) or not callable(getattr(client, "send", None)):
+        raise TypeError(f"what is instrumented is {expected}, not {client!r}")
     if _KEY in vars(client):
         raise ValueError(f"{client!r} is instrumented already")
     client.send = make()
@@ -56,49 +60,51 @@ class Calls:
     ) -> None:
         self._send = send
         self._host = host
-        self._name = name or (lambda request: block_name(request.method or "", host(request)))
+        self.name = name or (lambda request: block_name(request.method or "", host(request)))
         self._answers = calls_counter()
-        timed = default_profiler(profiler)
-        self._passes = Once(timed, track, self._run)
-        self._async_passes = Once(timed, track, self._run_async)
+        self.profiler = default_profiler(profiler)
+        self._passes = Once(self.profiler, track, self._run)
+        self._async_passes = Once(self.profiler, track, self._run_async)
 
     def send(self, request: Any, *args: Any, **options: Any) -> Any:
         """Send a request."""
         answer: list[Any] = []
         try:
-            self._passes[self._name(request)](answer, request, args, options)
+            self._passes[self.name(request)](answer, request, args, options)
         except ServerAnswerError:
             pass
         finally:
-            self._count(request, answer)
+            self.count(request, answer)
         return answer[0]
 
     async def send_async(self, request: Any, *args: Any, **options: Any) -> Any:
         """Send a request, as a coroutine."""
         answer: list[Any] = []
         try:
-            await self._async_passes[self._name(request)](answer, request, args, options)
+            await self._async_passes[self.name(request)](answer, request, args, options)
         except ServerAnswerError:
             pass
         finally:
-            self._count(request, answer)
+            self.count(request, answer)
         return answer[0]
 
     def _run(self, answer: list[Any], request: Any, args: Any, options: dict[str, Any]) -> None:
         answer.append(self._send(request, *args, **options))
-        _fail_if_server_error(answer[0])
+        fail_if_server_error(answer[0])
 
     async def _run_async(
         self, answer: list[Any], request: Any, args: Any, options: dict[str, Any]
     ) -> None:
         answer.append(await self._send(request, *args, **options))
-        _fail_if_server_error(answer[0])
+        fail_if_server_error(answer[0])
 
-    def _count(self, request: Any, answer: list[Any]) -> None:
+    def count(self, request: Any, answer: list[Any]) -> None:
+        """Count an answer, or that there is none."""
         status = answer[0].status_code if answer else None
         self._answers.labels(self._host(request), status_class(status)).inc()
 
 
-def _fail_if_server_error(response: Any) -> None:
+def fail_if_server_error(response: Any) -> None:
+    """Have the pass fail of an answer of status 500 and above."""
     if response.status_code >= 500:
         raise ServerAnswerError(response.status_code)

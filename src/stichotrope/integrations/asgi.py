@@ -10,6 +10,7 @@ from ._answers import (
     Once,
     ServerAnswerError,
     block_name,
+    checked_app,
     default_profiler,
     requests_counter,
     status_class,
@@ -42,7 +43,7 @@ class Middleware:
     :param track: the track's index or name.
     :param route: gives the template of a request, or None, from its scope; unless given, the
         routes of Starlette and what is built on it are asked.
-    :raises TypeError: when the profiler is none.
+    :raises TypeError: when the application cannot be called, or the profiler is none.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Middleware:
         track: int | str = "requests",
         route: Callable[[Scope], str | None] | None = None,
     ) -> None:
-        self.app = app
+        self.app = checked_app(app)
         self._route = route or self._of_starlette
         timed = default_profiler(profiler)
         self._passes = Once(timed, track, self._run)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..profiler import Profiler
 
 _KEY = "stichotrope"
+_PARTS = ("wsgi_app", "url_map", "view_functions", "extensions")
 
 
 def instrument(app: Any, profiler: Profiler | None = None, *, track: int | str = "requests") -> Any:
@@ -24,9 +25,11 @@ def instrument(app: Any, profiler: Profiler | None = None, *, track: int | str =
     :param profiler: what records; the default profiler unless given.
     :param track: the track's index or name.
     :returns: the application.
-    :raises TypeError: when the profiler is none.
+    :raises TypeError: when the application or the profiler is none.
     :raises ValueError: when the application is instrumented already.
     """
+    if isinstance(app, type) or not all(hasattr(app, name) for name in _PARTS):
+        raise TypeError(f"what is instrumented is a Flask application, not {app!r}")
     if _KEY in app.extensions:
         raise ValueError(f"{app!r} is instrumented already")
 

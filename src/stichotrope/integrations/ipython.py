@@ -178,6 +178,8 @@ class StichotropeMagics(Magics):  # type: ignore[misc]
 class _AwaitedCells:
     """Lets IPython wait for a cell of ours that awaits, which a magic cannot.
 
+    A cell that is no Python is given on without the magic, so that its error is told as of any.
+
     :param shell: the interactive shell.
     """
 
@@ -189,17 +191,15 @@ class _AwaitedCells:
         at = next((at for at, line in enumerate(lines) if line.strip()), 0)
         command, _, options = "".join(lines[at : at + 1]).strip().partition(" ")
         cell = "".join(lines[at + 1 :])
-        if command != _CELL_MAGIC or not self._is_awaiting(cell):
+        if command != _CELL_MAGIC:
             return lines
-        return [f"await {_AWAITED}({options!r}, {cell!r})\n"]
-
-    def _is_awaiting(self, cell: str) -> bool:
-        """Return whether a cell awaits outside its functions; what is no Python does not."""
         try:
             tree = ast.parse(self._shell.transform_cell(cell))
-        except SyntaxError:
-            return False
-        return any(map(_awaits, tree.body))
+        except SyntaxError:  # which IPython shows as of any cell: with nothing of ours around it
+            return [*lines[:at], "\n", *lines[at + 1 :]]
+        if not any(map(_awaits, tree.body)):
+            return lines
+        return [f"await {_AWAITED}({options!r}, {cell!r})\n"]
 
 
 class _Timed:
@@ -215,7 +215,11 @@ class _Timed:
     def __init__(self, magics: StichotropeMagics, options: _Options) -> None:
         self._options = options
         self._patterns = [_pattern(text, magics.shell.user_ns) for text in options.targets]
-        self._place, self.parts, self.awaits = _compiled(magics.shell, options.source)
+        try:
+            self._place, self.parts, self.awaits = _compiled(magics.shell, options.source)
+        except SyntaxError as error:
+            what = "the cell" if options.is_cell else repr(options.source)
+            raise UsageError(f"{what} is no Python: {error.msg}") from None
         self.value: Any = None
         self._profiler = Profiler(options.magic)
         self._profiler.set_track_name(_TRACK, _TRACK_NAME)

@@ -34,10 +34,14 @@ def instrument(
     :param name: gives the block's name for a prepared request, of which there should be only so
         many.
     :returns: the session.
-    :raises TypeError: when the profiler is none.
+    :raises TypeError: when the session or the profiler is none.
     :raises ValueError: when it is instrumented already.
     """
-    return instrumented(session, lambda: Calls(session.send, profiler, track, _host, name).send)
+    return instrumented(
+        session,
+        "a requests.Session",
+        lambda: Calls(session.send, profiler, track, _host, name).send,
+    )
 
 
 def _host(request: Any) -> str:

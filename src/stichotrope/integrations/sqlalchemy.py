@@ -24,13 +24,17 @@ def instrument(
     :param profiler: what records; the default profiler unless given.
     :param track: the track's index or name.
     :returns: the engine.
-    :raises TypeError: when the profiler is none.
+    :raises TypeError: when the engine or the profiler is none.
     :raises ValueError: when the engine is instrumented already, by itself or by its class.
     """
     from sqlalchemy import event
+    from sqlalchemy.engine import Engine
 
     timed = default_profiler(profiler)
     target = getattr(engine, "sync_engine", engine)
+    kind = target if isinstance(target, type) else type(target)
+    if not issubclass(kind, Engine):
+        raise TypeError(f"what is instrumented is an engine of SQLAlchemy, not {engine!r}")
     if getattr(target, _MARK, False):
         raise ValueError(f"{engine!r} is instrumented already")
 

@@ -8,6 +8,7 @@ from ._answers import (
     Once,
     ServerAnswerError,
     block_name,
+    checked_app,
     default_profiler,
     requests_counter,
     status_class,
@@ -40,7 +41,7 @@ class Middleware:
     :param profiler: what records; the default profiler unless given.
     :param track: the track's index or name.
     :param route: gives the template of a request, or None, from its environ.
-    :raises TypeError: when the profiler is none.
+    :raises TypeError: when the application cannot be called, or the profiler is none.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Middleware:
         track: int | str = "requests",
         route: Callable[[Environ], str | None] = lambda environ: None,
     ) -> None:
-        self.app = app
+        self.app = checked_app(app)
         self._passes = Once(default_profiler(profiler), track, _steps)
         self._route = route
         self._answers = requests_counter()

@@ -98,10 +98,27 @@ def rows(results: Any, level: str) -> Iterator[dict[str, Any]]:
     return _ROWS[level](results)
 
 
+def _package(name: str, extra: str) -> Any:
+    """Return a package that an extra brings.
+
+    :raises ImportError: when it is not installed.
+    """
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ImportError(
+            f"this takes the package {name}: pip install 'stichotrope[{extra}]'", name=name
+        ) from None
+
+
 def pandas_frame(results: Any, level: str) -> Any:
     """Return the rows of a level as a `pandas.DataFrame`."""
     data = columns(results, level)
-    import pandas
+    pandas = _package("pandas", "pandas")
 
     schema = SCHEMAS[level]
     return pandas.DataFrame(
@@ -112,7 +129,7 @@ def pandas_frame(results: Any, level: str) -> Any:
 def polars_frame(results: Any, level: str) -> Any:
     """Return the rows of a level as a `polars.DataFrame`."""
     data = columns(results, level)
-    import polars
+    polars = _package("polars", "polars")
 
     kinds = {
         _INTEGER: polars.Int64,
@@ -127,7 +144,7 @@ def polars_frame(results: Any, level: str) -> Any:
 def arrow_table(results: Any, level: str) -> Any:
     """Return the rows of a level as a `pyarrow.Table`."""
     data = columns(results, level)
-    import pyarrow
+    pyarrow = _package("pyarrow", "arrow")
 
     kinds = {
         _INTEGER: pyarrow.int64(),
