@@ -196,8 +196,42 @@ def test_completion_without_its_package_is_a_sentence(monkeypatch, capfd):
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_the_help_of_each_command_fits_a_screen(command, capsys):
-    """Of a hundred columns and forty-two lines: what there is more is in the documentation."""
+def test_the_help_of_each_command_fits_a_screen(command, monkeypatch, capsys):
+    """Of eighty columns and twenty-four lines; what there is more is a longer help."""
+    monkeypatch.setattr(cli, "_width", lambda: 80)
     with pytest.raises(SystemExit):
         main([*filter(None, [command]), "--help"])
-    assert len(capsys.readouterr().out.splitlines()) <= 42
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("run", "'*.orders:load_*'"),
+        ("attach", "what is under way then is left alone"),
+        ("top", "columns:"),
+        ("report", "speedscope  for https://"),
+        ("compare", "conditions of --fail-on"),
+        ("ab", "conditions of --fail-on"),
+        ("history", "ruptures"),
+    ],
+)
+def test_there_is_a_longer_help_that_has_all(command, what, capsys):
+    """All that the short one has, and more; the short one says so."""
+    said = []
+    for option in ("--help", "--help-all"):
+        assert exit_of([command, option]) == 0
+        said.append(capsys.readouterr().out)
+    short, whole = said
+    assert "--help-all" in short
+    assert what in whole
+    assert what not in short
+    assert set(short.splitlines()) <= set(whole.splitlines())
+
+
+def test_help_names_an_options_argument_once(capsys):
+    """On each version of Python."""
+    assert exit_of(["compare", "--help"]) == 0
+    assert "\n  -o, --output FILE  " in capsys.readouterr().out

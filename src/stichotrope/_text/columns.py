@@ -55,3 +55,4 @@ FIGURES = {
     "max": "max_time_ns",
 }
 SORTS = ("total", "self", "hits", "mean", "max", *OF_PASSES, "name")
+SORTED_BY = "total, self, hits, mean, name or another one (total)"

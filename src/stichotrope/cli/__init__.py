@@ -40,15 +40,12 @@ COMMANDS = {
 _DESCRIPTION = "Times the blocks of a Python program that you choose to name."
 _EXAMPLES = """\
 examples:
-  stichotrope demo                                have a first look
-  stichotrope run -t auto script.py               time every function of a script and its modules
-  stichotrope run -t 'shop.orders:*' -m shop      time one module of a package
-  stichotrope run -o new.json script.py           save what the script's own marks record
-  stichotrope report new.json -o new.html         look at it in a browser
-  stichotrope compare old.json new.json           see what changed
-  stichotrope ab 'OLD COMMAND' 'NEW COMMAND'      measure what changed, on a machine that is busy
+  stichotrope demo                           have a first look
+  stichotrope run -t auto script.py          time each function of a script
+  stichotrope run -o new.json -m shop        save what a program's marks record
+  stichotrope report new.json -o new.html    look at it in a browser
 
-`stichotrope COMMAND --help` has more."""
+`stichotrope COMMAND --help` has more; `--version` tells the version."""
 
 
 class CommandError(Exception):
@@ -180,7 +177,7 @@ def _module(name: str) -> ModuleType:
 
 
 def _parser(prog: str, usage: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """Return a parser whose errors are one sentence."""
+    """Return a parser whose errors are one sentence; without options, that for help included."""
     import argparse
 
     class Parser(argparse.ArgumentParser):
@@ -198,7 +195,26 @@ def _parser(prog: str, usage: str, description: str, epilog: str) -> argparse.Ar
         epilog=epilog,
         formatter_class=_formatter,
         allow_abbrev=False,
+        add_help=False,
     )
+
+
+def _add_help(parser: argparse.ArgumentParser, more: str) -> None:
+    """Add the option for help that fits a screen, and where there is more, that for all of it."""
+    import argparse
+
+    class All(argparse.Action):
+        """Prints all there is."""
+
+        def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+            parser.epilog = f"{more.rstrip()}\n\n{parser.epilog}"
+            parser.print_help()
+            parser.exit()
+
+    what = "show this; --help-all: everything" if more else "show this"
+    parser.add_argument("-h", "--help", action="help", help=what)
+    if more:
+        parser.add_argument("--help-all", action=All, nargs=0, help=argparse.SUPPRESS)
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
@@ -209,10 +225,18 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
     """
     import argparse
 
-    if sys.version_info[:2] != (3, 14):
-        return argparse.RawDescriptionHelpFormatter(prog, width=_width())
-
     class Formatter(argparse.RawDescriptionHelpFormatter):
+        def _format_action_invocation(self, action: argparse.Action) -> str:
+            if sys.version_info >= (3, 13) or not action.option_strings or action.nargs == 0:
+                return super()._format_action_invocation(action)
+            # As 3.13 has it: the argument once.
+            given = self._format_args(action, action.dest.upper())
+            return f"{', '.join(action.option_strings)} {given}"
+
+    if sys.version_info[:2] != (3, 14):
+        return Formatter(prog, width=_width())
+
+    class Coloured(Formatter):
         def _set_color(self, *color: bool) -> None:
             self._color = color
 
@@ -222,7 +246,7 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
             vars(argparse.HelpFormatter)["_set_color"](self, *self._color)
             return self.__dict__[name]
 
-    return Formatter(prog, width=_width())
+    return Coloured(prog, width=_width())
 
 
 def _width() -> int:
@@ -239,13 +263,18 @@ def _top_parser() -> argparse.ArgumentParser:
     listed = "\n".join(f"  {name:{width}}{what}" for name, what in COMMANDS.items())
     description = f"{_DESCRIPTION}\n\ncommands:\n{listed}"
     parser = _parser(PROGRAM, "%(prog)s COMMAND …", description, _EXAMPLES)
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
+    from argparse import SUPPRESS
+
+    said = f"{PROGRAM} {_version()}"
+    parser.add_argument("-h", "--help", action="help", help=SUPPRESS)
+    parser.add_argument("--version", action="version", version=said, help=SUPPRESS)
     return parser
 
 
 def _sub_parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
     """Return the parser of one command."""
     parser = _parser(f"{PROGRAM} {name}", module.USAGE, module.DESCRIPTION, module.EXAMPLES)
+    _add_help(parser, getattr(module, "MORE", ""))
     module.configure(parser)
     return parser
 
@@ -255,6 +284,8 @@ def _complete() -> None:
     from . import completion
 
     parser = _top_parser()
+    for action in parser._actions:
+        action.help = None  # or else they are not offered
     commands = parser.add_subparsers()
     for name in COMMANDS:
         _module(name).configure(commands.add_parser(name, help=COMMANDS[name]))

@@ -55,11 +55,10 @@ def configure(parser: argparse.ArgumentParser, confidence: float) -> None:
     forms = f"{', '.join(FORMS)} (table)"
     add("-f", "--format", choices=FORMS, default="table", metavar="FORM", help=forms)
     add("-o", "--output", metavar="FILE", help="write it to a file")
-    all_of = f"show also what has not changed where that is more than {MOST_ALIKE} rows"
+    all_of = f"also more than {MOST_ALIKE} rows of what has not changed"
     add("--all", action="store_true", help=all_of)
-    add(
-        "--fail-on", metavar="WHAT", action="append", default=[], help="exit with 1 when that is so"
-    )
+    fails = "exit with 1 when that is so: slower, missing, …"
+    add("--fail-on", metavar="WHAT", action="append", default=[], help=fails)
     of = f"of the intervals ({confidence})"
     add("--confidence", metavar="SHARE", type=float, default=confidence, help=of)
     least = "the least change that counts, as 5%% or 0.05"

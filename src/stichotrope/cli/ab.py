@@ -19,16 +19,19 @@ if TYPE_CHECKING:
 
 USAGE = "%(prog)s [options] OLD_COMMAND [NEW_COMMAND]"
 DESCRIPTION = """\
-Run two versions of a program in turns, until a change of 5 % would be found in what takes long, and
-say of each block whether it became faster or slower. Which of the two comes first is drawn by lot
-in each round: so neither a busy machine nor one that grows slower makes a block look changed that
-is not. Each command is one argument; without the second, the first runs both. They are to record:
-by `stichotrope run`, or by a program whose default profiler gathers."""
-EXAMPLES = f"""\
-{CONDITIONS}
+Run two versions in turns, the order drawn by lot, until a change of 5 % would
+be found in what takes long, and say of each block whether it became faster or
+slower. Each command is one argument; without the second, the first runs both."""
+EXAMPLES = """\
 examples:
+  stichotrope ab 'stichotrope run -q bench.py' --old-dir ../old"""
+MORE = f"""\
+Neither a busy machine nor one that grows slower makes a block look changed that is not. The
+commands are to record: by `stichotrope run`, or by a program whose default profiler gathers.
+
+{CONDITIONS}
+more examples:
   git worktree add ../old main
-  stichotrope ab 'stichotrope run -q bench.py' --old-dir ../old
   stichotrope ab '../old/.venv/bin/stichotrope run -q bench.py' \\
                  '.venv/bin/stichotrope run -q bench.py' --rounds 40 --fail-on slower
   stichotrope ab 'stichotrope run -q bench.py' --old-dir ../old -f markdown -o comment.md"""
@@ -51,12 +54,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("old", metavar="OLD_COMMAND", help=SUPPRESS)  # told by the description
     add("new", metavar="NEW_COMMAND", nargs="?", help=SUPPRESS)
-    often = f"runs of each version (as many as it takes, from {LEAST} to {MOST})"
+    often = f"runs of each (as many as it takes, {LEAST} to {MOST})"
     add("--rounds", metavar="N", type=int, help=often)
     add("--old-dir", metavar="DIR", default=".", help="where the old version is run (here)")
     add("--new-dir", metavar="DIR", default=".", help="where the new version is run (here)")
-    add("--keep", metavar="DIR", help="keep the results of each run, in DIR/old and DIR/new")
-    add("--seed", metavar="N", type=int, help="draw the order as another time with this number")
+    add("--keep", metavar="DIR", help="keep the results of each, in DIR/old and DIR/new")
+    add("--seed", metavar="N", type=int, help="draw the order as before with this number")
     _changes.configure(parser, 0.99)
 
 

@@ -21,16 +21,14 @@ if TYPE_CHECKING:
 
 USAGE = "%(prog)s [options] PID"
 DESCRIPTION = """\
-Join a process that runs already: time the functions that patterns choose, show them live on a
-terminal, and print a report when the time is over, at Ctrl-C, or when the process ends. Then the
-process is left as it was. It needs no preparation, but CPython 3.14 or later, and this command has
-to be run by the same version."""
+Join a process that runs already, time functions, show them live, and report
+when the time is over, at Ctrl-C, or when the process ends. Then the process is
+left as it was. It needs CPython 3.14 or later, the same on both sides."""
 EXAMPLES = """\
 examples:
-  stichotrope attach 4711                                 its own modules, until Ctrl-C
-  stichotrope attach 4711 -t 'shop.*' --for 30s           one package, for half a minute
-  stichotrope attach 4711 -t 'shop.*' --for 5m -o run.html -q
-
+  stichotrope attach 4711                      its own modules, until Ctrl-C
+  stichotrope attach 4711 -t 'shop.*' --for 5m -o run.html -q"""
+MORE = """\
 Functions are marked in the process, whoever holds them, and what is under way then is left alone;
 functions that are not written in Python are not seen, nor are children that it starts. A process
 whose main thread waits is joined when that goes on: this is said. What an `attach` that was killed
@@ -48,24 +46,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     :param parser: the command's parser.
     """
-    from .._text.columns import SORTS
+    from argparse import SUPPRESS
+
+    from .._text.columns import SORTED_BY, SORTS
     from ..config import FORMATS
 
     add = parser.add_argument
-    add("process", metavar="PID", help="the process's number")
-    chosen = "time what it chooses; by default auto, the program's own modules"
+    add("process", metavar="PID", help=SUPPRESS)
+    chosen = "time what it chooses (auto: its own modules)"
     add("-t", "--target", metavar="PATTERN", action="append", help=chosen)
-    long = "how long, such as 30s, 5m or 1h; by default until Ctrl-C"
+    long = "how long, such as 30s, 5m or 1h (until Ctrl-C)"
     add("--for", dest="duration", metavar="TIME", help=long)
-    add("-o", "--output", metavar="FILE", help="save the results; JSON, or what the suffix says")
-    forms = f"the form of the report: {' or '.join(FORMATS)} (table)"
+    add("-o", "--output", metavar="FILE", help="save the results: JSON, or what the suffix says")
+    forms = f"of the report: {' or '.join(FORMATS)} (table)"
     add("--format", choices=FORMATS, metavar="FORM", help=forms)
-    add("--sort", choices=SORTS, metavar="COLUMN", help=f"{', '.join(SORTS)} (total)")
-    add("--limit", metavar="N", type=int, help="show at most N blocks of each track or parent")
+    add("--sort", choices=SORTS, metavar="COLUMN", help=SORTED_BY)
+    add("--limit", metavar="N", type=int, help="show at most N blocks of each track")
     add("-q", "--no-report", action="store_true", help="print no report")
-    often = "renew the live table each second, or as --live=SECONDS says; 0 for none"
+    often = "renew the live table so often (1); 0 for none"
     add("--live", metavar="SECONDS", nargs="?", type=float, const=_LIVE_S, help=often)
-    add("--cpu", action="store_true", help="tell waiting from working: take processor time, too")
+    add("--cpu", action="store_true", help="tell waiting from working: processor time, too")
 
 
 def main(options: Any) -> int:

@@ -14,16 +14,15 @@ if TYPE_CHECKING:
 
 USAGE = "%(prog)s [options] OLD NEW"
 DESCRIPTION = """\
-Say of each block whether it became faster or slower, with a confidence interval of the change. OLD
-and NEW are a results file, a directory of several runs (much better: only those show how far times
-vary from run to run), a directory that processes gathered in, or a file of pyperf."""
-EXAMPLES = f"""\
-{CONDITIONS}
+Say of each block whether it became faster or slower. OLD and NEW are a results
+file, a directory of several runs (much better: only those show how far times
+vary), a directory that processes gathered in, or a file of pyperf."""
+EXAMPLES = """\
 examples:
   for i in 1 2 3 4 5; do stichotrope run -q -o old/$i.json bench.py; done
-  stichotrope compare old/ new/
-  stichotrope compare old/ new/ --fail-on 'slower>5%' --fail-on 'hits-per-parent>1.5x'
-  stichotrope compare old.json new.json --metric median --format markdown"""
+  stichotrope compare old/ new/ --fail-on 'slower>5%' --fail-on missing
+  stichotrope compare old.json new.json --format markdown"""
+MORE = CONDITIONS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,10 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     :param parser: the command's parser.
     """
+    from argparse import SUPPRESS
+
     add = parser.add_argument
-    add("old", metavar="OLD", help="results of the old version")
-    add("new", metavar="NEW", help="results of the new version")
-    figures = "typical, mean, median, min, total, self, self-mean, cpu (typical; of one run: mean)"
+    add("old", metavar="OLD", help=SUPPRESS)  # told by the description
+    add("new", metavar="NEW", help=SUPPRESS)
+    figures = "typical, mean, median, min, total, self, self-mean, cpu"
     add("--metric", metavar="FIGURE", help=figures)
     _changes.configure(parser, 0.99)
 

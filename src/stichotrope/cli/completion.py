@@ -21,12 +21,12 @@ SHELLS = ("bash", "zsh", "fish")
 
 USAGE = f"%(prog)s {{{','.join(SHELLS)}}}"
 DESCRIPTION = """\
-Print what makes a shell complete commands, options and files. It takes the extra `completion`
-(pip install 'stichotrope[completion]')."""
+Print what makes a shell complete commands, options and files. It takes the
+extra `completion` (pip install 'stichotrope[completion]')."""
 EXAMPLES = """\
 examples:
-  eval "$(stichotrope completion bash)"                     in ~/.bashrc
-  eval "$(stichotrope completion zsh)"                      in ~/.zshrc, after compinit
+  eval "$(stichotrope completion bash)"        in ~/.bashrc
+  eval "$(stichotrope completion zsh)"         in ~/.zshrc, after compinit
   stichotrope completion fish > ~/.config/fish/completions/stichotrope.fish"""
 
 

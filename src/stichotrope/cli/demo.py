@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 USAGE = "%(prog)s [options]"
 DESCRIPTION = """\
-Run a small program that has marks, an index of the standard library; print its report, and open it
-as a page in the browser, or say where that is."""
+Run a small program that has marks, an index of the standard library; print its
+report, and open it as a page in the browser, or say where that is."""
 EXAMPLES = """\
 examples:
   stichotrope demo
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     :param parser: the command's parser.
     """
     add = parser.add_argument
-    add("-o", "--output", metavar="DIR", help="where results and page are to be (a new directory)")
+    add("-o", "--output", metavar="DIR", help="where results and page go (a new directory)")
     add("--no-open", action="store_true", help="open no browser")
 
 

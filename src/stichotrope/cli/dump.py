@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 USAGE = "%(prog)s [options] PID"
 DESCRIPTION = """\
-Write the newest passes of a process that keeps a timeline in a store (`stichotrope run --timeline
-N --store DIR`, `Profiler(..., timeline=N, store=DIR)`) to a file for https://ui.perfetto.dev. It
-needs no help from the process, and takes one that hangs, or is stopped, too."""
+Write the newest passes of a process that keeps a timeline in a store
+(`stichotrope run --timeline N --store DIR`) to a file for ui.perfetto.dev, from
+outside: one that hangs, or is stopped, too."""
 EXAMPLES = """\
 examples:
   stichotrope dump 4711                           to stichotrope-4711.pftrace
@@ -29,9 +29,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     :param parser: the command's parser.
     """
+    from argparse import SUPPRESS
+
     add = parser.add_argument
-    add("process", metavar="PID", type=int, help="the process's number")
-    what = "the file; its suffix can say the form (stichotrope-PID.pftrace)"
+    add("process", metavar="PID", type=int, help=SUPPRESS)  # told by the usage
+    what = "the file, by suffix (stichotrope-PID.pftrace)"
     add("-o", "--output", metavar="FILE", help=what)
     add("-f", "--format", choices=_output.OF_TIMELINES, metavar="FORM", help="perfetto or chrome")
     add("--store", metavar="DIR", help="the store, where the process does not tell it")

@@ -22,17 +22,21 @@ USAGE = """\
        %(prog)s show FILE
        %(prog)s check FILE"""
 DESCRIPTION = """\
-Keep what each commit took in a file that is only added to, one line for each; show a line for each
-block over the commits; and check whether a block has become slower for good. What was made on
-another machine, clock or Python than the last entry is left out. Changes are found by ruptures
-(pip install 'stichotrope[history]')."""
+Keep what each commit took in a file, a line for each; show each block over the
+commits; and check whether one has become slower for good."""
 EXAMPLES = """\
 examples:
+  stichotrope history add history.jsonl runs/
+  stichotrope history show history.jsonl -o history.html
+  stichotrope history check history.jsonl     status 1 if a block became slower"""
+MORE = """\
+The file is only added to. What was made on another machine, clock or Python than the last entry is
+left out. Changes are found by ruptures (pip install 'stichotrope[history]').
+
+more examples:
   for i in 1 2 3 4 5; do stichotrope run -q -o runs/$i.json bench.py; done
   stichotrope history add history.jsonl runs/        # under the commit that is checked out
-  stichotrope history show history.jsonl
-  stichotrope history show history.jsonl -o history.html
-  stichotrope history check history.jsonl            # status 1 if a block is slower for good"""
+  stichotrope history show history.jsonl"""
 
 ACTIONS = ("add", "show", "check")
 FOUND = 1  # the exit status when a block has become slower
@@ -46,10 +50,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     :param parser: the command's parser.
     """
+    from argparse import SUPPRESS
+
     add = parser.add_argument
-    add("action", choices=ACTIONS, metavar="ACTION", help="add, show or check")
-    add("file", metavar="FILE", help="the history")
-    add("results", metavar="RESULTS", nargs="*", help="add: files and directories of runs")
+    add("action", choices=ACTIONS, metavar="ACTION", help=SUPPRESS)  # told by the usage
+    add("file", metavar="FILE", help=SUPPRESS)
+    add("results", metavar="RESULTS", nargs="*", help=SUPPRESS)
     add("--commit", metavar="NAME", help="add: of which commit they are (what git says)")
     add(
         "--figure",

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 USAGE = "%(prog)s [options]"
-DESCRIPTION = "Show version, Python, clock, what recording a pass costs here, settings, and extras."
+DESCRIPTION = """\
+Show version, Python, clock, what recording a pass costs here, settings, and
+extras."""
 EXAMPLES = """\
 examples:
   stichotrope info

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 USAGE = "%(prog)s [options] FILE…"
 DESCRIPTION = """\
-Show results that were saved by `stichotrope run -o` or by a program itself, and those that
-processes gathered in a directory. Several files are merged; different profilers keep their own
-tracks."""
+Show results that were saved, or that processes gathered in a directory. Several
+files are merged; different profilers keep their own tracks."""
 EXAMPLES = """\
+examples:
+  stichotrope report run.json --format tree --match 'Order.*'
+  stichotrope report --live results/               while processes gather there
+  stichotrope report monday.json tuesday.json results/ -o both.html"""
+MORE = """\
 forms:
   table       the tracks, and in each its blocks with times, shares and percentiles
   tree        which block was reached through which, and what each path took
@@ -31,13 +35,7 @@ forms:
   collapsed   folded stacks, for flamegraph.pl and others
   pstats      for the pstats module and what reads its files
   pprof       for `go tool pprof`, Pyroscope, Parca
-  perfetto    single passes of a timeline in a store, for ui.perfetto.dev; chrome: as JSON
-
-examples:
-  stichotrope report run.json --format tree --match 'Order.*'
-  stichotrope report run.json --track database --sort self --limit 10
-  stichotrope report --live results/             while processes gather there
-  stichotrope report monday.json tuesday.json results/ -o both.html"""
+  perfetto    single passes of a timeline in a store, for ui.perfetto.dev; chrome: as JSON"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,19 +43,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     :param parser: the command's parser.
     """
-    from .._text.columns import SORTS
+    from argparse import SUPPRESS
+
+    from .._text.columns import SORTED_BY, SORTS
 
     def chosen(option: str, what: str) -> None:
         name = option[2:].upper()
         parser.add_argument(option, metavar=name, action="append", default=[], help=what)
 
     add = parser.add_argument
-    add("files", nargs="+", metavar="FILE", help="results, or a directory of processes' results")
-    form = "one of those below (table, or as the suffix says)"
+    add("files", nargs="+", metavar="FILE", help=SUPPRESS)  # told by the description
+    form = "table, tree, html, csv, … (table, or by the suffix)"
     add("-f", "--format", choices=_output.FORMS, metavar="FORM", help=form)
     add("-o", "--output", metavar="FILE", help="write it to a file; its suffix can say the form")
-    sorts = f"{', '.join(SORTS)} (total)"
-    add("--sort", choices=SORTS, default="total", metavar="COLUMN", help=sorts)
+    add("--sort", choices=SORTS, default="total", metavar="COLUMN", help=SORTED_BY)
     add("--limit", metavar="N", type=int, help="show at most N blocks of each track or parent")
     chosen("--track", "only tracks of this name (* and ? are wildcards) or number")
     chosen("--match", "only blocks of this name (* and ? are wildcards)")

@@ -26,15 +26,19 @@ if TYPE_CHECKING:
     from ._limit import Limit
     from ._live import Live
 
-USAGE = """\
-%(prog)s [options] SCRIPT [arguments]
-       %(prog)s [options] -m MODULE [arguments]
-       %(prog)s [options] -c CODE [arguments]"""
+USAGE = "%(prog)s [options] SCRIPT | -m MODULE | -c CODE [arguments]"
 DESCRIPTION = """\
-Run a program (a script, directory, archive, or - for standard input) as python would, time the
-functions that patterns choose and the blocks that the program itself marks, and print a report to
-standard error when it ends. The exit status is the program's."""
+Run a program as python would, time the functions that patterns choose and the
+blocks that it marks itself, and print a report to standard error at its end."""
 EXAMPLES = """\
+examples:
+  stichotrope run -t auto script.py --its-own-option
+  stichotrope run -t 'shop.*' -o run.html -m shop    one package; as a page
+  stichotrope run -o run.json script.py              what its own marks record"""
+MORE = """\
+The program is a script, a directory, an archive, or - for standard input. The exit status is the
+program's.
+
 patterns:
   shop.orders:price         one function
   shop.orders:Order.total   one method; Order.* or Order for all of a class
@@ -43,11 +47,6 @@ patterns:
   '__main__:*'              all of the script or module that is run
   '*.orders:load_*'         wildcards: * ? [abc]
   auto                      all of the program's own modules: those beside it, or its package
-
-examples:
-  stichotrope run -t auto script.py --its-own-option
-  stichotrope run -o run.html script.py          what the script's own marks record, as a page
-  stichotrope run --live -t json:loads -m myapp
 
 Child processes are timed too if they are forked or started by multiprocessing; others if
 `stichotrope run` starts them, or if they gather. What is not given is taken from the environment
@@ -64,24 +63,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     from argparse import SUPPRESS
 
-    from .._text.columns import SORTS
+    from .._text.columns import SORTED_BY, SORTS
     from ..config import FORMATS
 
     add = parser.add_argument
     add("-t", "--target", metavar="PATTERN", action="append", help="time what it chooses")
-    add("-o", "--output", metavar="FILE", help="save the results; JSON, or what the suffix says")
-    forms = f"the form of the report: {' or '.join(FORMATS)} (table)"
+    add("-o", "--output", metavar="FILE", help="save the results: JSON, or what the suffix says")
+    forms = f"of the report: {' or '.join(FORMATS)} (table)"
     add("--format", choices=FORMATS, metavar="FORM", help=forms)
-    add("--sort", choices=SORTS, metavar="COLUMN", help=f"{', '.join(SORTS)} (total)")
-    add("--limit", metavar="N", type=int, help="show at most N blocks of each track or parent")
+    add("--sort", choices=SORTS, metavar="COLUMN", help=SORTED_BY)
+    add("--limit", metavar="N", type=int, help="show at most N blocks of each track")
     add("-q", "--no-report", action="store_true", help="print no report")
-    often = "show a table meanwhile, renewed each second, or as --live=SECONDS says"
+    often = "show a table meanwhile, renewed each second"
     add("--live", metavar="SECONDS", nargs="?", type=float, const=_LIVE_SECONDS, help=often)
-    add("--cpu", action="store_true", help="tell waiting from working: take processor time, too")
-    add("--store", metavar="DIR", help="keep what is recorded in mapped files there: see top")
-    last = "keep the newest N passes of each thread one by one: a timeline"
+    add("--cpu", action="store_true", help="tell waiting from working: processor time, too")
+    add("--store", metavar="DIR", help="keep what is recorded in files there: see top")
+    last = "keep the newest N passes of each thread one by one"
     add("--timeline", metavar="N", type=int, help=last)
-    add("--gather", metavar="DIR", help="have each process keep its results in a file there")
+    add("--gather", metavar="DIR", help="have each process keep its results there")
     # What they stand for is taken apart by `_split`, and told by the usage.
     add("-m", dest="module", metavar="MODULE", help=SUPPRESS)
     add("-c", dest="code", metavar="CODE", help=SUPPRESS)

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 
 USAGE = "%(prog)s [options] [DIR|PID]"
 DESCRIPTION = """\
-Show what processes that keep their records in a store (`stichotrope run --store DIR`,
-`Profiler(..., store=DIR)`) are doing now. It needs no help from them, and shows a process that
-hangs, or is stopped, too."""
+Show what processes that keep their records in a store (`stichotrope run
+--store DIR`, `Profiler(..., store=DIR)`) are doing now, from outside: one that
+hangs, or is stopped, is shown too. By default those of the settings' store."""
 EXAMPLES = """\
+examples:
+  stichotrope top /var/tmp/shop
+  stichotrope top 4711 --sort open
+  stichotrope top --once --json | jq '.processes[].blocks[] | select(.open > 0)'"""
+MORE = """\
 columns:
   Hits/s   passes that ended, a second
   Now      of the time since the last look, the share in which the block was open; threads add up
@@ -30,12 +35,7 @@ columns:
 
 keys:
   s sort by the next column   g by process, by thread, or all together   p pause and go on
-  / show only blocks whose name holds what is typed then (Enter ends it)   q end
-
-examples:
-  stichotrope top /var/tmp/shop
-  stichotrope top 4711 --sort open
-  stichotrope top --once --json | jq '.processes[].blocks[] | select(.open > 0)'"""
+  / show only blocks whose name holds what is typed then (Enter ends it)   q end"""
 
 _PLAIN_WIDTH = 120  # where it goes to a file or a pipe
 _MOST_NAME = 60
@@ -59,13 +59,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     :param parser: the command's parser.
     """
+    from argparse import SUPPRESS
+
     add = parser.add_argument
-    where = "the store, or a process's number; by default the store that the settings name"
-    add("where", nargs="?", metavar="DIR|PID", help=where)
+    add("where", nargs="?", metavar="DIR|PID", help=SUPPRESS)  # told by usage and description
     add("--interval", metavar="SECONDS", type=float, default=1.0, help="time between looks (1)")
     add("--once", action="store_true", help="look twice, an interval apart, print, and end")
     add("--json", action="store_true", help="print a JSON object; with --once only")
-    add("--sort", choices=SORTS, default="share", help="what blocks are sorted by (share)")
+    sorts = f"{', '.join(SORTS)} (share)"
+    add("--sort", choices=SORTS, default="share", metavar="COLUMN", help=sorts)
     add("--limit", metavar="N", type=int, default=30, help="show at most N blocks (30)")
     only = "only blocks of this name (* and ? are wildcards)"
     add("--match", metavar="NAME", action="append", default=[], help=only)
@@ -75,7 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--by-process", action="store_const", const=BY_PROCESS, dest="by", default=TOGETHER,
         help=by_process,
     )  # fmt: skip
-    by_thread = "a table for each thread; with --json, the blocks of each"
+    by_thread = "a table for each thread"
     group.add_argument(
         "--by-thread", action="store_const", const=BY_THREAD, dest="by", help=by_thread
     )

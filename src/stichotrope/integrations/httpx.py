@@ -79,10 +79,10 @@ class _Sent(Calls):
     ) -> None:
         super().__init__(client.send, profiler, track, _host, name)
         is_async = inspect.iscoroutinefunction(client.send)
-        self.way = self._send_call_async if is_async else self._send_call
-        self._single = getattr(client, _SINGLE, None)
-        if self._single is None:  # of another version: all is billed to the first host
+        self.way: Callable[..., Any] = self._send_call_async if is_async else self._send_call
+        if not hasattr(client, _SINGLE):  # of another version: all is billed to the first host
             return
+        self._single: Callable[..., Any] = getattr(client, _SINGLE)
         run = self._run_single_async if is_async else self._run_single
         self._singles = Once(self.profiler, track, run)
         setattr(client, _SINGLE, self._send_single_async if is_async else self._send_single)

@@ -6,6 +6,8 @@ are; a later version may add some at the end.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 from .model import CallNode, ProfileBlock
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -98,27 +100,27 @@ def rows(results: Any, level: str) -> Iterator[dict[str, Any]]:
     return _ROWS[level](results)
 
 
-def _package(name: str, extra: str) -> Any:
-    """Return a package that an extra brings.
+@contextmanager
+def _brought_by(extra: str, package: str) -> Iterator[None]:
+    """Say which extra brings a package that is imported here.
 
     :raises ImportError: when it is not installed.
     """
-    from importlib import import_module
-
     try:
-        return import_module(name)
+        yield
     except ModuleNotFoundError as error:
-        if error.name != name:
+        if error.name != package:
             raise
         raise ImportError(
-            f"this takes the package {name}: pip install 'stichotrope[{extra}]'", name=name
+            f"this takes the package {package}: pip install 'stichotrope[{extra}]'", name=package
         ) from None
 
 
 def pandas_frame(results: Any, level: str) -> Any:
     """Return the rows of a level as a `pandas.DataFrame`."""
     data = columns(results, level)
-    pandas = _package("pandas", "pandas")
+    with _brought_by("pandas", "pandas"):
+        import pandas
 
     schema = SCHEMAS[level]
     return pandas.DataFrame(
@@ -129,7 +131,8 @@ def pandas_frame(results: Any, level: str) -> Any:
 def polars_frame(results: Any, level: str) -> Any:
     """Return the rows of a level as a `polars.DataFrame`."""
     data = columns(results, level)
-    polars = _package("polars", "polars")
+    with _brought_by("polars", "polars"):
+        import polars
 
     kinds = {
         _INTEGER: polars.Int64,
@@ -144,7 +147,8 @@ def polars_frame(results: Any, level: str) -> Any:
 def arrow_table(results: Any, level: str) -> Any:
     """Return the rows of a level as a `pyarrow.Table`."""
     data = columns(results, level)
-    pyarrow = _package("pyarrow", "arrow")
+    with _brought_by("arrow", "pyarrow"):
+        import pyarrow
 
     kinds = {
         _INTEGER: pyarrow.int64(),
