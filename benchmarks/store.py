@@ -127,29 +127,31 @@ def _looks(folder: Path, rounds: int) -> list[int]:
     done = threading.Barrier(THREADS + 1)
 
     def work() -> None:
-        for block in blocks:
-            with block:
-                pass
-        done.wait()
-        done.wait()
+        for _ in range(rounds + 1):
+            for block in blocks:
+                with block:
+                    pass
+            done.wait()
+            done.wait()
 
     threads = [threading.Thread(target=work) for _ in range(THREADS)]
     for thread in threads:
         thread.start()
-    done.wait()
     watch = Watch(str(store))
-    watch.looks()
     taken = []
-    for _ in range(rounds):
+    for number in range(rounds + 1):
+        done.wait()
         start = time.perf_counter_ns()
         (look,) = watch.looks()
+        rows = look.rows()
         taken.append(time.perf_counter_ns() - start)
-    assert look.results.total_hits == THREADS * BLOCKS
+        assert [row["hits"] for row in rows] == BLOCKS * [THREADS]
+        assert look.results.total_hits == (number + 1) * THREADS * BLOCKS
+        done.wait()
     watch.close()
-    done.wait()
     for thread in threads:
         thread.join()
-    return taken
+    return taken[1:]  # the first look maps the file
 
 
 def _opened(folder: Path, left: int) -> list[int]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from clihelp import stichotrope
 from conftest import ManualClock, Threads
 from stichotrope import Profiler, export_chrome, export_perfetto
 from stichotrope.cli import main
@@ -271,3 +273,59 @@ def test_report_of_a_store(tmp_path: Path, capfd: pytest.CaptureFixture[str]) ->
         pass
     assert main(["report", str(other), "-f", "perfetto", "-o", str(target)]) != 0
     assert "there is no timeline" in capfd.readouterr().err
+
+
+def on_page(path: Path) -> Any:
+    """What a page says of timelines."""
+    found = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', path.read_text("utf-8"))
+    assert found is not None
+    return json.loads(found[1]).get("timeline")
+
+
+def test_the_page_of_a_store_has_its_timelines(tmp_path: Path) -> None:
+    """Of each process that keeps one, with its blocks; unless only a part is asked for."""
+    store = tmp_path / "store"
+    p, other = (Profiler("kept", timeline=128, store=store) for _ in range(2))
+    for each in (p, other):
+        with each.block("web", "request", tag="r1"):
+            pass
+    target = tmp_path / "x.html"
+
+    def shown() -> Any:
+        return on_page(target)
+
+    assert main(["report", str(store), "-o", str(target)]) == 0
+    found = shown()
+    named = [one for one in found["blockList"] if one["name"] == "request"]
+    assert [one["block"] for one in named] == [0, 0]
+    assert [tag for _, tag in found["tags"]] == ["r1", "r1"]
+    (path, _) = sorted(store.glob("*.stichotrope"))
+    assert main(["report", str(path), "-o", str(target)]) == 0
+    assert len(shown()["processList"]) == 1
+    assert main(["report", str(store), "-o", str(target), "--track", "web"]) == 0
+    assert shown() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_the_page_of_a_run_has_its_timelines(tmp_path: Path) -> None:
+    """Of the program, and of a child of it that was killed; or that has ended, where it has a store."""
+    (tmp_path / "shop.py").write_text("""
+import os
+from stichotrope import Profiler
+p = Profiler("shop")
+for end in (lambda: os.kill(os.getpid(), 9), exit):
+    pid = os.fork()
+    with p.block("web", "request"):
+        pass
+    if not pid:
+        end()
+    os.waitpid(pid, 0)
+""")
+    lanes = []
+    for more in ([], ["--store", "kept"]):
+        command = ["run", "-q", "--timeline", "1000", *more, "-o", "x.html", "shop.py"]
+        assert stichotrope(*command, cwd=tmp_path).returncode == 0
+        found = on_page(tmp_path / "x.html")
+        lanes.append(len(found["processList"]))
+        assert found["leftOut"] == 0
+    assert lanes == [2, 3]

@@ -643,6 +643,23 @@ def test_processes_without_end_take_no_more_room(tmp_path: Path) -> None:
     assert whole.get_track("storage").get_block(0).histogram.total == 2_000_000
 
 
+def test_it_is_said_that_timelines_are_let_go(tmp_path: Path) -> None:
+    """Of those whose files were put together: by who does it, and once in what is there since."""
+    for number in range(3):
+        p = Profiler("app", store=tmp_path, timeline=128)
+        for _ in range(number + 1):
+            with p.block(0, "x"):
+                pass
+        p = Profiler("none")
+        (said,) = compact(str(tmp_path), kept_apart=0)
+        assert "the timelines of 1 processes that are gone were let go" in said
+        found = ProfilerResults.load_all(tmp_path)
+        warnings = [one for one in found.metadata["warnings"] if "timelines were let go" in one]
+        assert len(warnings) == 1
+    assert hits(found) == {"x": 6}
+    assert compact(str(tmp_path), kept_apart=0) == []
+
+
 def test_what_many_have_left_is_read_without_writing(tmp_path: Path) -> None:
     """Where files may not be put together, they are read so all the same; what is damaged is named."""
     (tmp_path / "one").mkdir()

@@ -272,6 +272,14 @@ cdef class KeptFile:
             if not self.lives or self.head.clock == ST_CLOCK_MANUAL:
                 b.over_at = over_at
 
+    def has_timeline(self):
+        """Whether it holds passes one by one."""
+        cdef size_t i
+        for i in range(self.chunk_count):
+            if self.chunks[i].kind == OF_RING or self.chunks[i].kind == OF_PASSED:
+                return True
+        return False
+
     @property
     def clock(self):
         """Which clock its ticks are of."""

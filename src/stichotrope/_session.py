@@ -85,6 +85,8 @@ class Session:
         self._followed: Followed | None = None  # of other processes, for a live table
         self._made: deque[Profiler] = deque(maxlen=_MOST_KEPT)
         self._there_before = frozenset(_files_in(self._directory))
+        store = settings.store
+        self._kept_before = frozenset(() if store is None else _files_in(store))
         self.profiler = profiler.Profiler.configured(name, settings)
         # The same index in each process, whatever is imported first.
         tracks = list(dict.fromkeys(pattern.track for pattern in patterns))
@@ -126,8 +128,25 @@ class Session:
         return list({id(one): one for one in found}.values())
 
     def timelines(self) -> list[Timeline]:
-        """Return the timelines that profilers of this process keep."""
-        return [one.timeline() for one in self._profilers() if one.timeline_size]
+        """Return the timelines of this process, and of those in whose files any stands."""
+        from .results import ResultsFormatError
+        from .store.timeline import has_timelines, load_timeline
+
+        own = [one.timeline() for one in self._profilers() if one.timeline_size]
+        found = [one for one in own if len(one)] or own[:1]
+        for path in filter(has_timelines, [*self._files_since(), *self._kept_since()]):
+            try:
+                timeline = load_timeline(path)
+            except (OSError, ResultsFormatError):  # what cannot be read is said of the results
+                continue
+            if len(timeline) and timeline.metadata["process"] != os.getpid():
+                found.append(timeline)
+        return found
+
+    def _kept_since(self) -> list[str]:
+        """Return the files that processes have kept in a store since this began."""
+        found = () if self._settings.store is None else _files_in(self._settings.store)
+        return [path for path in found if path not in self._kept_before]
 
     # Children
 

@@ -11,7 +11,7 @@ from . import CommandError, reason
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, TextIO
 
     from ..config import Settings
@@ -86,12 +86,19 @@ def check_stdout(form: str) -> None:
         raise CommandError(f"{form} is not for a terminal: give it a file, with -o FILE or > FILE")
 
 
-def save(results: list[ProfilerResults], path: str, form: str | None = None, **layout: Any) -> None:
+def save(
+    results: list[ProfilerResults],
+    path: str,
+    form: str | None = None,
+    timelines: Callable[[], Sequence[Timeline]] = tuple,
+    **layout: Any,
+) -> None:
     """Write results to a file, whole or not at all.
 
     :param results: those of one or more profilers.
     :param path: the file.
     :param form: one of `FORMS`; by default what the file's name tells, or JSON.
+    :param timelines: returns passes one by one, for a form that has a view of them.
     :param layout: ``sort``, ``limit`` and the like, for a report as text.
     :raises OSError: when it cannot be written.
     """
@@ -105,16 +112,22 @@ def save(results: list[ProfilerResults], path: str, form: str | None = None, **l
         show(results, form, text, **layout)
         write_whole(path, text.getvalue())
     elif form in NOT_FOR_TERMINALS:
-        write_bytes_whole(path, _packed(joined(results), form))
+        write_bytes_whole(path, _packed(joined(results), form, timelines))
     else:
         write_whole(path, rendered(results, form))
 
 
-def write(results: list[ProfilerResults], form: str, **layout: Any) -> None:
+def write(
+    results: list[ProfilerResults],
+    form: str,
+    timelines: Callable[[], Sequence[Timeline]] = tuple,
+    **layout: Any,
+) -> None:
     """Print results to standard output.
 
     :param results: those of one or more profilers.
     :param form: one of `FORMS`.
+    :param timelines: as for `save`.
     :param layout: as for `save`.
     :raises CommandError: when the form is not for the terminal that it would go to.
     """
@@ -124,7 +137,7 @@ def write(results: list[ProfilerResults], form: str, **layout: Any) -> None:
     if form in PRINTED:
         show(results, form, sys.stdout, **layout)
     elif form in NOT_FOR_TERMINALS:
-        sys.stdout.buffer.write(_packed(joined(results), form))
+        sys.stdout.buffer.write(_packed(joined(results), form, timelines))
     else:
         sys.stdout.write(rendered(results, form))
 
@@ -173,12 +186,14 @@ def save_timelines(timelines: list[Timeline], path: str | None, form: str) -> No
     sys.stdout.buffer.write(data) if path is None else write_bytes_whole(path, data)
 
 
-def _packed(whole: ProfilerResults, form: str) -> bytes:
+def _packed(
+    whole: ProfilerResults, form: str, timelines: Callable[[], Sequence[Timeline]]
+) -> bytes:
     """Return results as the bytes of a form that is not for terminals."""
     if form == "html":
         from ..report import html
 
-        return html.render(whole).encode("utf-8")
+        return html.render(whole, timelines=timelines()).encode("utf-8")
     from ..export import pprof, pstats
 
     return pprof.render(whole) if form == "pprof" else pstats.render(whole)

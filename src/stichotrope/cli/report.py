@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..results import ProfilerResults
+    from ..results.timeline import Timeline
 
 USAGE = "%(prog)s [options] FILE…"
 DESCRIPTION = """\
@@ -144,6 +145,16 @@ def _write_timelines(options: Any, target: str | None, form: str) -> int:
     return 0
 
 
+def _timelines(options: Any) -> list[Timeline]:
+    """Return the single passes that stores hold of what is shown, if all of it is."""
+    from ..store.timeline import has_timelines, timelines_in
+
+    if options.track or options.match or options.thread:
+        return []
+    # What cannot be read has been said of the results.
+    return timelines_in(filter(has_timelines, options.files), lambda error: None)
+
+
 def main(options: Any) -> int:
     """Show what was asked for; return the exit status.
 
@@ -177,9 +188,9 @@ def main(options: Any) -> int:
     }
     try:
         if target is None:
-            _output.write(results, form or "table", **layout)
+            _output.write(results, form or "table", lambda: _timelines(options), **layout)
         else:
-            _output.save(results, target, form or "table", **layout)
+            _output.save(results, target, form or "table", lambda: _timelines(options), **layout)
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:

@@ -333,7 +333,7 @@ class _Run:
             if form in _output.OF_TIMELINES:
                 _output.save_timelines(self._timelines(), self._output, form)
             else:
-                _output.save(results, self._output)
+                _output.save(results, self._output, timelines=self.session.timelines)
         except (CommandError, OSError, ValueError) as error:
             self._is_unsaved = True
             say(f"stichotrope run: the results could not be saved: {reason(error)}")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 MOST_PROCESSES = 1000  # in one file, the newest; older ones share a line
 _OLDER = "(older processes)"
+_WITHOUT = (
+    f"of processes before the newest {NEWEST} that are gone, timelines were let go; figures stay"
+)
 _GRACE_S = 1.0  # for what was read to be written
 _PREFIX = "compacted-"
 _LOCK = ".stichotrope-lock"
@@ -58,9 +61,8 @@ def compact(
         limit = _limit(lives, gone) if limit_bytes is None else limit_bytes
         beyond = _total(directory) - limit
         surplus = max(len(gone) - kept_apart, _oldest(gone, beyond))
-        if surplus > 0:
-            _put_together(directory, gone[:surplus], deadline)
-        return _shorten(directory, limit, deadline) if beyond > 0 else []
+        said = _put_together(directory, gone[:surplus], deadline) if surplus > 0 else []
+        return [*said, *_shorten(directory, limit, deadline)] if beyond > 0 else said
 
 
 def _is_small(directory: str, kept_apart: int, limit_bytes: int | None) -> bool:
@@ -118,7 +120,8 @@ def _oldest(paths: list[str], size: int) -> int:
     return len(paths)
 
 
-def _put_together(directory: str, paths: list[str], deadline: float) -> None:
+def _put_together(directory: str, paths: list[str], deadline: float) -> list[str]:
+    """Put files together, and return what is to be said: of their timelines, nothing stays."""
     there = _in_files(directory)
     for path in paths:  # somebody was killed before removing them
         if os.path.basename(path) in there:
@@ -126,6 +129,7 @@ def _put_together(directory: str, paths: list[str], deadline: float) -> None:
     new = [path for path in paths if os.path.basename(path) not in there]
     found, _ = read_together(new, deadline)  # whoever reads the store says what is damaged
     by_name: dict[str, list[Together]] = {}
+    timelines = 0
     for together in found:
         by_name.setdefault(together.name, []).append(together)
     for name, parts in by_name.items():
@@ -134,6 +138,13 @@ def _put_together(directory: str, paths: list[str], deadline: float) -> None:
         _add_to_file(directory, name, parts)
         for path in (path for part in parts for path in part.paths):
             _remove(path)
+        timelines += sum(part.timelines for part in parts)
+    if not timelines:
+        return []
+    return [
+        f"{directory}: the timelines of {timelines:,} processes that are gone were let go as their "
+        f"files were put together; their figures stay, and the newest {NEWEST} timelines"
+    ]
 
 
 def _in_files(directory: str) -> set[object]:
@@ -152,8 +163,16 @@ def _add_to_file(directory: str, name: str, parts: list[Together]) -> None:
     except (OSError, ResultsFormatError):
         before = []
     whole = _bounded(merged_processes([*before, *(part.results() for part in parts)]))
+    if any(part.timelines for part in parts) or any(_WITHOUT in _warnings(one) for one in before):
+        kept = [warning for warning in _warnings(whole) if warning != _WITHOUT]
+        whole.metadata["warnings"] = [*kept[1 - NEWEST :], _WITHOUT]
     whole.metadata[COMPACTED] = [os.path.basename(path) for part in parts for path in part.paths]
     write_whole(target, compact_json(whole), is_private=True)
+
+
+def _warnings(results: ProfilerResults) -> list[str]:
+    found = results.metadata.get("warnings")
+    return found if isinstance(found, list) else []
 
 
 def _bounded(whole: ProfilerResults) -> ProfilerResults:

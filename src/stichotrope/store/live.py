@@ -6,13 +6,13 @@ import os
 from typing import Any
 
 from ..results import ProfileBlock, ProfilerResults, ResultsFormatError
-from ..results.difference import difference
+from ..results.difference import blocks_since, difference
 from .file import SUFFIX
 from .reader import KeptRecords, by_age, paths_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ..results import ProfileTrack, ThreadResults
     from ..snapshot.inflight import OpenBlock
@@ -22,57 +22,55 @@ class Look:
     """One process as it was at a moment, and what it did since the look before.
 
     :param results: all that it has recorded.
-    :param change: what of that came since, the same at the first look.
+    :param before: what it had recorded then; None at the first look.
     :param opened: what is open.
     :param seconds: how long ago the look before was, or recording began.
     """
 
-    __slots__ = ("change", "command", "opened", "process", "results", "seconds")
+    __slots__ = ("before", "command", "opened", "process", "results", "seconds")
 
     def __init__(
         self,
         kept: KeptRecords,
         results: ProfilerResults,
-        change: ProfilerResults,
+        before: ProfilerResults | None,
         opened: list[OpenBlock],
         seconds: float,
     ) -> None:
         self.process = kept.process
         self.command = kept.command
         self.results = results
-        self.change = change
+        self.before = before
         self.opened = opened
         self.seconds = seconds
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what each block did, as plain figures."""
-        return self._rows(self.change.tracks, self.opened)
+        if self.before is None:
+            return self._rows(_blocks(self.results.tracks), self.opened)
+        return self._rows(blocks_since(self.results, self.before), self.opened)
 
     def threads(self) -> list[tuple[ThreadResults, list[dict[str, Any]]]]:
-        """Return what each block did on each thread that did anything, as plain figures.
-
-        Of a look that was taken by threads.
-        """
+        """Return what each block did on each thread that did anything, as plain figures."""
         found = []
-        for thread in self.change.threads:
+        change = self.results
+        if self.before is not None:
+            change = difference(self.results, self.before, threads=True)
+        for thread in change.threads:
             opened = [each for each in self.opened if each.thread_key == thread.key]
-            rows = self._rows(thread.tracks, opened)
+            rows = self._rows(_blocks(thread.tracks), opened)
             if any(row["hits"] or row["open"] for row in rows):
                 found.append((thread, rows))
         return found
 
     def _rows(
-        self, tracks: Mapping[int, ProfileTrack], opened: Iterable[OpenBlock]
+        self, blocks: Iterable[tuple[ProfileTrack, ProfileBlock]], opened: Iterable[OpenBlock]
     ) -> list[dict[str, Any]]:
         open_ns: dict[tuple[str, str, str, int], list[int]] = {}
         for each in opened:
             key = (each.track_name, each.name, each.file, each.line)
             open_ns.setdefault(key, []).append(each.open_ns)
-        return [
-            _row(track.track_name, block, self.seconds, open_ns)
-            for track in tracks.values()
-            for block in track.blocks
-        ]
+        return [_row(track.track_name, block, self.seconds, open_ns) for track, block in blocks]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as what JSON can hold."""
@@ -88,6 +86,12 @@ class Look:
             "blocks": [row for row in self.rows() if row["hits"] or row["open"]],
             "warnings": self.results.metadata["warnings"],
         }
+
+
+def _blocks(tracks: Mapping[int, ProfileTrack]) -> Iterator[tuple[ProfileTrack, ProfileBlock]]:
+    for track in tracks.values():
+        for block in track.blocks:
+            yield track, block
 
 
 def _row(
@@ -122,7 +126,6 @@ class Watch:
 
     :param directory: the store.
     :param process: the number of the only process that is looked at, or None for all.
-    :ivar by_thread: whether looks tell what each thread did; it takes as much again.
     """
 
     def __init__(self, directory: str, process: int | None = None) -> None:
@@ -131,7 +134,6 @@ class Watch:
         self._known: dict[str, tuple[KeptRecords, ProfilerResults]] = {}
         self._others: set[str] = set()  # of processes that are gone, or not looked at
         self.left_out: dict[str, str] = {}
-        self.by_thread = False
 
     def close(self) -> None:
         """Let go of all files."""
@@ -173,10 +175,9 @@ class Watch:
         lasted_ns = results.metadata["duration_ns"]
         # At the first look, and when all was cleared since, what there is has come since the start.
         if before is None or before[1].metadata["start_ns"] != results.metadata["start_ns"]:
-            return Look(kept, results, results, opened, max(lasted_ns, 1) / 1e9)
+            return Look(kept, results, None, opened, max(lasted_ns, 1) / 1e9)
         seconds = max(lasted_ns - before[1].metadata["duration_ns"], 1) / 1e9
-        change = difference(results, before[1], threads=self.by_thread)
-        return Look(kept, results, change, opened, seconds)
+        return Look(kept, results, before[1], opened, seconds)
 
     def _leave(self, path: str, kept: KeptRecords) -> None:
         self._others.add(path)

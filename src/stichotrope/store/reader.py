@@ -124,6 +124,11 @@ class KeptRecords:
         told = self.about.get("facts")
         return dict(told) if isinstance(told, dict) else {}
 
+    @property
+    def has_timeline(self) -> bool:
+        """Whether it holds passes one by one."""
+        return self._kept.has_timeline()
+
     def add_to(
         self, sums: _core.Together, sites: bytes, tracks: bytes, *, has_unknown: bool
     ) -> tuple[int, ...]:

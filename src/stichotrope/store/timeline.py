@@ -47,6 +47,14 @@ def load_timeline(path: str) -> Timeline:
         return kept.timeline()
 
 
+def has_timelines(path: str) -> bool:
+    """Return whether a path may be given to `timelines_in`.
+
+    :param path: of a file or a directory.
+    """
+    return path.endswith(SUFFIX) or os.path.isdir(path)
+
+
 def timelines_in(
     paths: Iterable[str],
     left_out: Callable[[Exception], object] | None = None,

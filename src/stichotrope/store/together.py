@@ -30,10 +30,12 @@ class Together:
 
     :ivar name: the profiler's.
     :ivar paths: their files.
+    :ivar timelines: how many of them hold passes one by one.
     """
 
     def __init__(self, name: str) -> None:
         self.paths: list[str] = []
+        self.timelines = 0
         self.name = name
         self._sums = _core.Together()
         self._numbers: dict[bytes, tuple[bytes, bytes]] = {}  # by what a file says of its names
@@ -69,6 +71,7 @@ class Together:
             self._processes.append(process)
         self._facts = one.facts
         self.paths.append(kept.path)
+        self.timelines += kept.has_timeline
         if is_new:
             whose = f"process {process.pid} on {process.host or '?'}"
             run = {**one.facts, "start_ns": one.began_ns, "duration_ns": process.duration_ns}
