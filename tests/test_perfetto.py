@@ -277,7 +277,9 @@ def test_report_of_a_store(tmp_path: Path, capfd: pytest.CaptureFixture[str]) ->
 
 def on_page(path: Path) -> Any:
     """What a page says of timelines."""
-    found = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', path.read_text("utf-8"))
+    found = re.search(
+        r'<script type="application/json"[^>]*>(.*?)</script>', path.read_text("utf-8")
+    )
     assert found is not None
     return json.loads(found[1]).get("timeline")
 

@@ -163,11 +163,15 @@ def _add_to_file(directory: str, name: str, parts: list[Together]) -> None:
     except (OSError, ResultsFormatError):
         before = []
     whole = _bounded(merged_processes([*before, *(part.results() for part in parts)]))
-    if any(part.timelines for part in parts) or any(_WITHOUT in _warnings(one) for one in before):
-        kept = [warning for warning in _warnings(whole) if warning != _WITHOUT]
+    if any(part.timelines for part in parts) or (before and _lets_go(before[0])):
+        kept = [warning for warning in _warnings(whole) if not warning.endswith(_WITHOUT)]
         whole.metadata["warnings"] = [*kept[1 - NEWEST :], _WITHOUT]
     whole.metadata[COMPACTED] = [os.path.basename(path) for part in parts for path in part.paths]
     write_whole(target, compact_json(whole), is_private=True)
+
+
+def _lets_go(results: ProfilerResults) -> bool:
+    return any(warning.endswith(_WITHOUT) for warning in _warnings(results))
 
 
 def _warnings(results: ProfilerResults) -> list[str]:
