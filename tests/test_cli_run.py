@@ -280,6 +280,20 @@ def test_auto_times_an_installed_package_that_is_run(tmp_path, monkeypatch, name
     assert own_targets(Program(MODULE, "not_there", [])) == ["__main__:*"]
 
 
+def test_auto_times_what_lies_here_when_an_installed_package_runs_it(tmp_path, monkeypatch):
+    """As a server does, or a tool: `-m uvicorn shop.main:app`; a package that lies here is what is run."""
+    elsewhere = write(tmp_path / "elsewhere", server__core="", server__="", app__="")
+    here = write(tmp_path / "here", shop__="", shop__main="", load="")
+    monkeypatch.chdir(here)
+    monkeypatch.syspath_prepend(elsewhere)
+    for name in ("server", "server.core", "app"):
+        chosen = own_targets(Program(MODULE, name, ["shop.main:app"]))
+        assert chosen == ["__main__:*", "load", "shop.*"]
+    write(here, app__="")
+    assert own_targets(Program(MODULE, "app", [])) == ["__main__:*", "app.*"]
+    assert own_targets(Program(MODULE, "shop.main", [])) == ["__main__:*", "shop.*"]
+
+
 def test_auto_and_patterns_go_together(folder):
     """A pattern that matched nothing is told of, as ever."""
     done = stichotrope("run", "-t", "auto", "-t", "shop:prise", "program.py", cwd=folder)

@@ -16,25 +16,29 @@ if TYPE_CHECKING:
 def targets(program: Program) -> list[str]:
     """Return patterns for the main module and for the modules that lie beside it.
 
-    Those are where the program finds them first: in the package that ``-m`` runs, wherever that is
-    installed, or else in the folder of its script, or in the one that it is run in. What is
-    installed elsewhere is not its own.
+    Those are where the program finds them first: in the package that ``-m`` runs, or else in the
+    folder of its script, or in the one that it is run in. What is installed elsewhere is not its
+    own, as that is a server or a tool that runs what lies here; where nothing does, the package
+    that is run is.
 
     :param program: the program.
     """
     package, dot, _ = program.target.partition(".")
     main = f"{MAIN}:*"
-    if program.kind == MODULE and (dot or _is_package(package)):
-        return [main, f"{package}.*"]
-    return [main, *(name for name in beside(_folder(program)) if name not in program.module_names)]
+    whole = [main, f"{package}.*"]
+    if program.kind == MODULE and _is_package(package, [os.curdir]):
+        return whole
+    here = [name for name in beside(_folder(program)) if name not in program.module_names]
+    if program.kind == MODULE and not here and (dot or _is_package(package, sys.path)):
+        return whole
+    return [main, *here]
 
 
-def _is_package(name: str) -> bool:
-    """Return whether ``python -m`` finds a package of a name that has no dot, importing nothing."""
+def _is_package(name: str, path: list[str]) -> bool:
+    """Return whether a path has a package of a name that has no dot, importing nothing."""
     from importlib.machinery import PathFinder
 
-    # The program's folder comes first for it, where the path here may begin with the command's.
-    spec = PathFinder.find_spec(name, [os.curdir, *sys.path])
+    spec = PathFinder.find_spec(name, path)
     return spec is not None and spec.submodule_search_locations is not None
 
 
