@@ -222,6 +222,44 @@ def test_a_package_is_tracked_with_all_modules_below_it(project, track):
     assert hits(profiler) == {"own": 1, "first": 1, "second": 1}
 
 
+def test_what_says_that_it_is_of_its_package_is_of_the_module_that_it_was_written_in(
+    project, track
+):
+    """As pandas has its classes and functions say; what was imported from another module is not."""
+    said = """
+        def of_package(value):
+            value.__module__ = "frames"
+            return value
+        """
+    project(
+        frames__="",
+        frames__said=said,
+        frames__core="""
+        from frames.said import of_package
+        from frames.other import Other, other
+        @of_package
+        class Frame:
+            def apply(self): return other()
+            @property
+            def size(self): return 5
+        @of_package
+        def concat(): return Other().get()
+        """,
+        frames__other="""
+        from frames.said import of_package
+        @of_package
+        class Other:
+            def get(self): return 3
+        @of_package
+        def other(): return 4
+        """,
+    )
+    profiler, _ = track("frames.core")
+    core = importlib.import_module("frames.core")
+    assert (core.Frame().apply(), core.Frame().size, core.concat()) == (4, 5, 3)
+    assert hits(profiler) == {"Frame.apply": 1, "Frame.size": 1, "concat": 1}
+
+
 def test_names_that_were_imported_before_are_replaced(project, track):
     """What a module imported by name before the patterns came is tracked there too."""
     project(

@@ -459,7 +459,7 @@ def choose_in_module(
         is_class = issubclass(type(found), type)
         if not is_class and not _is_function(found) and type(found) is not BuiltinFunctionType:
             continue
-        if getattr(found, "__module__", None) != module.__name__:
+        if not _is_of(found, module):
             continue
         if not is_class:
             choices += _choose(module, attribute, found, "", include, owner)
@@ -525,6 +525,22 @@ def home(cls: type) -> object:
     return getattr(cls, "__module__", None)
 
 
+def _is_of(value: Any, module: ModuleType) -> bool:
+    """Return whether a function or class is a module's own.
+
+    Packages have what is theirs say that it is of the whole package, as pandas does; where it was
+    written, its globals tell.
+    """
+    said = getattr(value, "__module__", None)
+    if said == module.__name__:
+        return True
+    if not isinstance(said, str) or not module.__name__.startswith(f"{said}."):
+        return False
+    functions = vars(value).values() if isinstance(value, type) else (value,)
+    own = namespace(module)
+    return any(getattr(one, "__globals__", None) is own for one in functions)
+
+
 def home_namespace(place: Any) -> dict[str, Any] | None:
     """Return what the module holds that a class was defined in, or that is a module itself."""
     module = place if isinstance(place, ModuleType) else sys.modules.get(str(home(place)))
@@ -537,7 +553,7 @@ def classes_in(module: ModuleType) -> list[type]:
     found = [
         value
         for value in list(namespace(module).values())
-        if issubclass(type(value), type) and home(value) == name
+        if issubclass(type(value), type) and _is_of(value, module)
     ]
     known = set(map(id, found))
     for outer in found:
