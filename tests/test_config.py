@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -72,6 +73,8 @@ def test_without_anything_there_are_the_defaults() -> None:
         "max_nodes": None,
         "max_blocks": None,
         "timeline": None,
+        "dump_to": None,
+        "dump_signal": "SIGUSR2",
     }
     assert dict(settings.origins) == {}
     assert settings.source == os.path.abspath(os.devnull)
@@ -351,7 +354,7 @@ FILE_MISTAKES = [
         "[tracks]\n0 = 'x'\n[colour]\na = 1",
         "line 3: unknown setting 'colour'; it can be enabled, name, tracks, clock, cpu, targets, "
         "output, format, sort, limit, report_at_exit, store, store_limit_bytes, gather, gather_period_s, gather_anew, "
-        "retain_threads, max_nodes, max_blocks, timeline",
+        "retain_threads, max_nodes, max_blocks, timeline, dump_to, dump_signal",
     ),
     ("enabled = 1", "line 1: enabled must be true or false, not 1 of type int"),
     ("name = ''", "line 1: name must be a text that is not empty, not '' of type str"),
@@ -597,6 +600,30 @@ def test_a_configured_profiler_gathers(in_an_empty_folder: Path) -> None:
     p.stop_gathering()
     (file,) = (in_an_empty_folder / "kept").iterdir()
     assert file.name.startswith("shop-")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no such signals")
+def test_a_configured_profiler_writes_its_timeline_on_a_signal(
+    in_an_empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the signal that is asked for; what keeps it from that is a warning that says what to do."""
+    before = signal.getsignal(signal.SIGUSR1)
+    text = 'timeline = 1000\ndump_to = "dumps"\ndump_signal = "SIGUSR1"'
+    try:
+        p = Profiler.configured("shop", loaded(text))
+        assert signal.getsignal(signal.SIGUSR1) not in (before, signal.SIG_DFL)
+        assert os.listdir(in_an_empty_folder / "dumps") == []
+        assert p.timeline_size == 1024
+        with pytest.warns(
+            RuntimeWarning, match=r"dump_to \(.*toml\) asks: SIGUSR1 is taken already, b"
+        ):
+            Profiler.configured("other", loaded(text))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with pytest.warns(RuntimeWarning, match="asks: .* keeps no timeline"):
+        Profiler.configured("without", loaded('dump_to = "dumps"'))
+    with pytest.raises(config.ConfigError, match="dump_signal must be one of SIGUSR2, "):
+        loaded('dump_signal = "SIGKILL"')
 
 
 def test_a_profiler_class_of_ones_own_can_be_configured() -> None:

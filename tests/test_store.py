@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import re
@@ -851,6 +852,24 @@ def test_a_store_that_cannot_be_is_a_warning(tmp_path: Path) -> None:
     assert "link" in refused(lambda: Profiler("a", store=tmp_path / "link"))
     assert "proc" in refused(lambda: Profiler("a", store="/proc/none"))
     assert not list((tmp_path / "there").iterdir())
+
+
+def test_a_file_system_that_maps_nothing_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which says that it is the file system, and what to do; and leaves no file."""
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr(Profiler, "_open_file", refused)
+    with pytest.warns(
+        RuntimeWarning, match="is on a file system that maps no files for several pr"
+    ):
+        p = Profiler("app", store=tmp_path)
+    with p.block(0, "x"):
+        pass
+    assert (p.get_results().total_hits, list(tmp_path.iterdir())) == (1, [])
 
 
 def test_what_is_no_path_is_refused() -> None:

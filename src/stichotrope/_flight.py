@@ -180,7 +180,8 @@ def dump_on_signal(profiler: Recording, number: int, dumps: Dumps) -> Callable[[
     before = signal.getsignal(number)
     if before not in (signal.SIG_DFL, None) and before is not signal.SIG_IGN:
         raise ValueError(
-            f"{signal.Signals(number).name} is taken already, by {before!r}: choose another signal"
+            f"{signal.Signals(number).name} is taken already, by {before!r}: choose another signal "
+            "(the setting dump_signal, or the argument)"
         )
     known = ref(profiler)
 

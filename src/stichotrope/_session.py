@@ -36,6 +36,8 @@ _SENT = (
     "max_blocks",
     "store",
     "timeline",
+    "dump_to",
+    "dump_signal",
     "store_limit_bytes",
 )
 _KEY = "stichotrope"  # in what `multiprocessing` sends to a child

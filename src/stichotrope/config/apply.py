@@ -26,6 +26,7 @@ if TYPE_CHECKING:
             period_s: float | None = None,
             anew: bool | None = None,
         ) -> bool: ...
+        def dump_on_signal(self, number: int, *, to: StrPath) -> Callable[[], None]: ...
 
     P = TypeVar("P", bound=_Profiler)
 
@@ -94,6 +95,28 @@ def _set_up(profiler: _Profiler, settings: Settings) -> None:
     if settings.gather is not None:
         anew = settings.gather_anew
         profiler.gather(settings.gather, period_s=period_of(settings), anew=anew)
+    if settings.dump_to is not None:
+        _dump_on_signal(profiler, settings.dump_to, settings)
+
+
+def _dump_on_signal(profiler: _Profiler, directory: str, settings: Settings) -> None:
+    """Have a signal write the timeline; what keeps it from that is a warning, not the program's."""
+    import signal
+
+    number = getattr(signal, settings.dump_signal, None)
+    try:
+        if number is None:
+            raise ValueError(f"there is no {settings.dump_signal} here")
+        profiler.dump_on_signal(number, to=directory)
+    except (OSError, ValueError) as error:
+        from warnings import warn
+
+        warn(
+            f"no signal writes the timeline, as dump_to ({settings.origins['dump_to']}) asks: "
+            f"{error}",
+            RuntimeWarning,
+            stacklevel=5,
+        )
 
 
 def period_of(settings: Settings) -> float | None:

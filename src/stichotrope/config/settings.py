@@ -34,6 +34,15 @@ def _clocks() -> Iterable[str]:
     return CHOICES
 
 
+def _signals() -> Iterable[str]:
+    """Return the names of the signals that a program may be sent for a purpose of its own."""
+    import signal
+
+    taken = ("SIGKILL", "SIGSTOP", "SIGSEGV", "SIGFPE", "SIGILL", "SIGBUS", "SIGABRT")
+    names = (one.name for one in signal.Signals)
+    return ["SIGUSR2", *(name for name in names if name != "SIGUSR2" and name not in taken)]
+
+
 class _Setting:
     """One setting.
 
@@ -71,6 +80,8 @@ _SETTINGS: dict[str, _Setting] = {
     "max_nodes": _Setting(kinds.Count(*checks.MAX_NODES)),
     "max_blocks": _Setting(kinds.Count(*checks.MAX_BLOCKS)),
     "timeline": _Setting(kinds.Count(*checks.TIMELINE)),
+    "dump_to": _Setting(kinds.Path()),
+    "dump_signal": _Setting(kinds.Choice(_signals), "SIGUSR2"),
 }
 
 _VARIABLES = {setting.variable or PREFIX + key.upper(): key for key, setting in _SETTINGS.items()}
@@ -104,6 +115,9 @@ class Settings:
     :ivar max_nodes: how large each thread's call tree may grow; None for the default of `Profiler`.
     :ivar max_blocks: how many blocks there may be; None for the default of `Profiler`.
     :ivar timeline: how many of its newest passes each thread keeps one by one; None for none.
+    :ivar dump_to: the directory that the last seconds of the timeline are written to whenever a
+        signal comes, or None; see `Profiler.dump_on_signal`.
+    :ivar dump_signal: the name of that signal.
     :ivar source: the file that was read, or None.
     :ivar origins: the name of each setting that somebody gave → who: "argument", the name of an
         environment variable, or the path of the file.
@@ -131,6 +145,8 @@ class Settings:
     max_nodes: int | None
     max_blocks: int | None
     timeline: int | None
+    dump_to: str | None
+    dump_signal: str
     source: str | None
     origins: Mapping[str, str]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import sys
 import time
@@ -91,7 +92,7 @@ def open_file(
     except OSError as error:
         os.close(descriptor)
         _remove(path)
-        raise StoreError(f"{path} cannot be mapped: {error.strerror or error}") from None
+        raise StoreError(_unmapped(path, error)) from None
     for number, index, name in tracks:
         profiler._say_track(number, index, name.encode("utf-8", "surrogatepass"))
     for number, (track, name, file, line) in enumerate(sites):
@@ -100,6 +101,17 @@ def open_file(
     _KEEPING.add(profiler)
     _end_in_multiprocessing()
     return path
+
+
+def _unmapped(path: str, error: OSError) -> str:
+    """Return why a file cannot be a store's."""
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENODEV, errno.EOPNOTSUPP, errno.ENOSYS):
+        return (
+            f"{os.path.dirname(path)} is on a file system that maps no files for several processes "
+            f"({reason}); choose a directory on another one for the store"
+        )
+    return f"{path} cannot be mapped: {reason}"
 
 
 def made_private(directory: str) -> None:
