@@ -611,6 +611,33 @@ def test_coroutines_are_timed_with_their_waits(p: Profiler, clock: ManualClock) 
     assert [child.name.rpartition(".")[2] for child in root.children] == ["waits"]
 
 
+def test_a_pass_of_a_function_that_returns_a_coroutine_is_its_call(
+    p: Profiler, clock: ManualClock
+) -> None:
+    """What it makes has a pass of its own where its code is tracked; with the decorator, one is all."""
+
+    async def inner() -> int:
+        clock.advance(10)
+        return 1
+
+    def returns() -> Any:
+        clock.advance(1)
+        return inner()
+
+    for function in (inner, returns):
+        track(p, function)
+    made = returns()
+    clock.advance(100)
+    with pytest.raises(StopIteration):
+        made.send(None)
+    figures = {n.rpartition(".")[2]: b.total_time_ns for n, b in recorded(p).items()}
+    assert figures == {"inner": 10, "returns": 1}
+    decorated = Profiler("decorated")
+    with pytest.raises(StopIteration):
+        decorated.track(0)(returns)().send(None)
+    assert only(decorated).total_time_ns == 11
+
+
 def test_a_cancelled_coroutine_and_an_abandoned_asynchronous_generator_end(p: Profiler) -> None:
     """As cancelled; what is iterated to its end returned."""
 
@@ -750,6 +777,130 @@ def test_others_that_watch_change_no_count(p: Profiler, beside: str) -> None:
             sys.monitoring.free_tool_id(tool)
     assert set(hits(p).values()) == {10}
     assert len(seen) >= 20
+
+
+BESIDE = """
+import bdb, cProfile, os, pstats, sys, tempfile
+from stichotrope import Profiler
+SOURCE = [
+    "def f(n):",
+    "    if n:",
+    "        return 1",
+    "    return 2",
+    "def g(n):",
+    "    for i in range(n):",
+    "        yield i",
+    "def h():",
+    "    raise ValueError",
+    "async def c():",
+    "    return 1",
+]
+kept = tempfile.TemporaryDirectory()
+folder = os.path.realpath(kept.name)
+sys.path.insert(0, folder)
+for name in ("bare", "early", "late"):
+    with open(os.path.join(folder, f"of_{name}.py"), "w") as file:
+        file.write("\\n".join(SOURCE))
+
+def work(name):
+    m = __import__(name)
+    for n in range(10):
+        m.f(n), list(m.g(3))
+        try: m.h()
+        except ValueError: pass
+        try: m.c().send(None)
+        except StopIteration: pass
+
+def of_coverage(name, begin):
+    import coverage
+    watching = coverage.Coverage(data_file=None, include=[folder + "/*"], config_file=False)
+    watching.start()
+    begin(), work(name)
+    watching.stop()
+    return sorted(watching.get_data().lines(os.path.join(folder, name + ".py")))
+
+def of_profile(name, begin):
+    watching = cProfile.Profile()
+    watching.enable()
+    begin(), work(name)
+    watching.disable()
+    found = pstats.Stats(watching).stats.items()
+    return sorted((place[2], known[0]) for place, known in found if name in place[0])
+
+def of_debugger(name, begin):
+    seen = []
+    class Debugger(bdb.Bdb):
+        def user_line(self, frame):
+            if name in frame.f_code.co_filename:
+                seen.append(frame.f_lineno)
+    begin()
+    Debugger().runcall(work, name)
+    return seen
+
+watched = {"coverage": of_coverage, "cProfile": of_profile, "bdb": of_debugger}[TOOL]
+p = Profiler("p")
+p.track_code("of_early")
+views = [
+    watched("of_bare", lambda: None),
+    watched("of_early", lambda: None),
+    watched("of_late", lambda: p.track_code("of_late")),
+]
+print(bool(views[0]), views[1] == views[0], views[2] == views[0])
+for track in p.get_results().tracks.values():
+    print({b.name: b.hit_count for b in track.blocks})
+"""
+
+
+@pytest.mark.parametrize(
+    ("tool", "core"),
+    [("coverage", "ctrace"), ("coverage", "sysmon"), ("cProfile", ""), ("bdb", "")],
+    ids=["coverage by trace", "coverage by monitoring", "cProfile", "bdb"],
+)
+def test_tools_that_watch_code_see_what_they_see_without(tool: str, core: str) -> None:
+    """Whichever begins first; each call counts."""
+    if tool == "coverage":
+        pytest.importorskip("coverage")
+    program = BESIDE.replace("TOOL", repr(tool))
+    done = run_program(program, COVERAGE_CORE=core, COVERAGE_PROCESS_START="")
+    each = str({"f": 10, "g": 10, "h": 10, "c": 10})
+    assert (done.stderr, done.stdout.splitlines()) == ("", ["True True True", each, each])
+
+
+SECOND = """
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+from stichotrope import Profiler, _core
+p = Profiler("p")
+def f(): pass
+code = f.__code__
+_core.track_code(p, code, p._intern_block(0, "f", code.co_filename, 1))
+f()
+try:
+    made = interpreters.create(KIND)
+except TypeError:
+    made = interpreters.create(isolated=KIND == "isolated")
+interpreters.run_string(made, '\\n'.join([
+    "try:",
+    "    import stichotrope",
+    "except ImportError as error:",
+    "    print('refused' if 'interpreter' in str(error) else error, flush=True)",
+    "def f(): pass",
+    "f()",
+]))
+f()
+interpreters.destroy(made)
+f()
+print(p.get_results().total_hits)
+"""
+
+
+@pytest.mark.parametrize("kind", ["legacy", "isolated"])
+def test_a_second_interpreter_is_refused_and_changes_nothing_here(kind: str) -> None:
+    """By a sentence; what the first one tracks goes on."""
+    done = run_program(SECOND.replace("KIND", repr(kind)))
+    assert (done.stderr, done.stdout) == ("", "refused\n3\n")
 
 
 def test_a_number_that_another_tool_gives_back_is_taken_again() -> None:

@@ -1077,13 +1077,12 @@ def make_shape(decorate: Any) -> Any:
     return Shape
 
 
-# From CPython 3.12 on the code is tracked, and nothing is replaced: `part` is `method`.
+# From CPython 3.12 on the code is tracked, and nothing is replaced. `part` is `method`, either way.
 BY_CODE = _core.can_track_code()
 replacing = pytest.mark.skipif(BY_CODE, reason="nothing is replaced from CPython 3.12 on")
 SHAPE = [
     *("Shape.__init__", "Shape.method", "Shape.static", "Shape.cls", "Shape.area"),
-    *("Shape.area.setter", "Shape.cached", *([] if BY_CODE else ["Shape.part"])),
-    *("Shape.generate", "Shape.run", "Shape.__len__"),
+    *("Shape.area.setter", "Shape.cached", "Shape.generate", "Shape.run", "Shape.__len__"),
 ]
 
 
@@ -1109,8 +1108,7 @@ def test_all_functions_of_a_class_are_tracked_and_nothing_else(p: Profiler, work
     figures = {n.rpartition("<locals>.")[2]: b for n, b in recorded(p).items()}
     times = {n: 0 if n == "Shape.__init__" else 10 for n in SHAPE}
     passes = dict.fromkeys(SHAPE, 1)
-    if BY_CODE:
-        times["Shape.method"], passes["Shape.method"] = 20, 2
+    times["Shape.method"], passes["Shape.method"] = 20, 2
     assert {n: b.total_time_ns for n, b in figures.items()} == times
     assert {n: b.hit_count for n, b in figures.items()} == passes
 
@@ -1122,7 +1120,7 @@ def test_the_class_stays_the_same_object_with_the_same_attributes(p: Profiler) -
     assert p.track_class(0)(bare) is bare
     assert list(vars(bare)) == list(before)
     changed = {n for n, value in vars(bare).items() if value is not before[n]}
-    assert changed == (set() if BY_CODE else {n.split(".")[1] for n in SHAPE})
+    assert changed == (set() if BY_CODE else {"part", *(n.split(".")[1] for n in SHAPE)})
     other = make_shape(lambda cls: cls)
     assert inspect.signature(bare) == inspect.signature(other)
     assert inspect.signature(bare.method) == inspect.signature(other.method)
@@ -1149,8 +1147,7 @@ def test_a_predicate_chooses_by_name_and_function(p: Profiler) -> None:
         return name in ("method", "area.setter", "cached")
 
     shape = make_shape(p.track_class(0, include=include))()
-    functions = [n for n in SHAPE if n != "Shape.part"]
-    functions.insert(7, "Shape.part")
+    functions = [*SHAPE[:7], "Shape.part", *SHAPE[7:]]
     assert asked == [(n.partition(".")[2], "function") for n in functions]
     assert short(p) == ["Shape.method", "Shape.area.setter", "Shape.cached"]
     shape.area = shape.area

@@ -432,7 +432,7 @@ class Profiler(_core.Recorder):
         From CPython 3.12 on functions of Python are tracked by their code, functions inside them
         too ("Class.method.<locals>.inner"): nothing is replaced, and whoever calls one is counted.
         What is no code of the class's own, such as what a decorator without `functools.wraps` made,
-        and all of it before 3.12, is replaced.
+        and all of it before 3.12, is replaced, also in tables and the like of the class's module.
 
         Left out are what the class inherits, nested classes, slots, and values that are no
         functions, although they can be called; what this profiler tracks already; and what would
@@ -471,9 +471,9 @@ class Profiler(_core.Recorder):
 
         Their blocks are called as they are there. From CPython 3.12 on they are tracked by their
         code, functions inside them too, whoever holds them; before, and where there is no code of
-        Python, they are replaced in the module's namespace, and what others imported from it before
-        stays untracked with them. Classes are tracked as by `track_class`, those of C left out.
-        What was imported into the module is not its own.
+        Python, each is replaced by one wrapper: in the module and in those outside the standard
+        library, in their classes, tables, partials, defaults and closures. Classes are tracked as
+        by `track_class`, those of C left out. What was imported into the module is not its own.
 
         :param track: the track's index (from 0 on) or its name.
         :param module: the module.

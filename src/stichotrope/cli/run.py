@@ -355,6 +355,7 @@ class _Run:
         remarks = [
             *self.session.failures,
             *instrumentation.failures(),
+            *instrumentation.held_bare(),
             *instrumentation.unseen(),
             *self._asked(instrumentation.unmatched(called)),
             *self._asked(instrumentation.uncalled(set().union(*called.values()))),

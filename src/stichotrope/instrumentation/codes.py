@@ -8,7 +8,7 @@ from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from weakref import ref
 
 from .. import _core
-from . import wrapping
+from . import holding, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,6 +158,25 @@ def in_classes(module: ModuleType) -> Iterator[Named]:
                     yield code, code.co_qualname + suffix
 
 
+def given_other_code(module: ModuleType, given: list[Named]) -> Iterator[Named]:
+    """Give the code of functions in a module and its classes that is not what it was compiled to.
+
+    A function may be given other code once it is made, as by `types.coroutine`.
+
+    :param given: what the module's code defines.
+    """
+    namespace = wrapping.namespace(module)
+    known = {id(code) for code, _ in given}
+    places = [namespace, *(vars(owner) for owner in wrapping.classes_in(module))]
+    for value in [value for place in places for value in list(place.values())]:
+        for _, function in wrapping.functions(value):
+            code = function.__code__ if type(function) is FunctionType else None
+            if code is None or id(code) in known or code.co_name in _ANNOTATING:
+                continue
+            if function.__globals__ is namespace and not is_generated(code):
+                yield code, code.co_qualname
+
+
 def _reachable(module: ModuleType) -> Iterator[FunctionType]:
     """Give the functions that a module's namespace leads to, by what usually holds one."""
     namespace = wrapping.namespace(module)
@@ -212,17 +231,26 @@ def track_chosen(
     :returns: the names of the blocks, in order.
     """
     if not can_track():
-        return wrapping.replace(choices, tracking)
+        return _replace(choices, tracking, place)
     found = list(_divided(choices))
     for name, _, where in found:
         tracking.register(name, *where)
-    wrapping.replace([choice for choice in choices if choice.blocks], tracking)
+    _replace([choice for choice in choices if choice.blocks], tracking, place)
     if any(code is not None for _, code, _ in found):
         _keep(place, recorder)
     added = set(
         map(id, tracking.codes([(code, name) for name, code, _ in found if code is not None]))
     )
     return [name for name, code, _ in found if code is None or id(code) in added]
+
+
+def _replace(choices: list[Choice], tracking: Tracking, place: type | ModuleType) -> list[str]:
+    """Replace functions of a class or module, wherever these lead to one."""
+    wrappers = wrapping.Wrappers()
+    names = wrapping.replace(choices, tracking, wrappers)
+    if wrappers.made:
+        holding.exchange_around(wrappers.made.values(), place)
+    return names
 
 
 def _divided(choices: list[Choice]) -> Iterator[tuple[str, CodeType | None, tuple[str, int]]]:

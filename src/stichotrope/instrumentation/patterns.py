@@ -12,7 +12,7 @@ from weakref import ref
 
 from .. import _core
 from ..config import checks
-from . import codes, wrapping
+from . import codes, holding, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ _HOOK = "__stichotrope_track__"  # what the main program's definitions are decor
 _PACKAGE = __name__.partition(".")[0]
 NO_NUMBER = (
     "the interpreter has no number left for a tool, so functions are replaced instead of being "
-    "tracked by their code: what holds one that was there before, holds one that is not tracked"
+    "tracked by their code: those inside functions, and calls while a module is imported, are not"
 )
+_HELD_BARE = "calls are not recorded where something still holds a function that was replaced"
 _WILD = "*?["
 _NEAREST = 3  # how many names to suggest
 _LIKENESS = 0.75  # from 0 to 1; among all modules, something is always a bit alike
@@ -129,9 +130,9 @@ class Instrumentation:
     From CPython 3.12 on functions of Python are tracked by their code, as their module's loader
     gives it: before the module runs, whoever holds them, and nothing is replaced.
 
-    Others, and all of them before that, are replaced where they are defined, and wherever a module
-    has their name by then because it imported them; classes are changed in place. What else holds
-    one of those, such as a table of handlers, keeps what it holds.
+    Others, and all of them before that, are replaced by one wrapper each: where they are defined,
+    wherever a module has their name by then because it imported them, and in what names of theirs
+    lead to: classes, tables, partials, defaults, closures. `held_bare` tells what else holds one.
 
     :param profiler: what records.
     :param patterns: what to track; of several that choose the same function, the first gives it
@@ -157,8 +158,10 @@ class Instrumentation:
         self._seen: dict[str, list[str]] = {}  # module → what could be tracked in it
         self._hook: Callable[[str], Callable[[Any], Any]] | None = None
         self._undo: list[wrapping.Alias | wrapping.Choice] = []
+        self._wrappers = wrapping.Wrappers()
         self._by_code = False
         self._by_code_alone = by_code_alone
+        self._given: dict[str, list[codes.Named]] = {}  # what modules that run now define
         self._codes: list[tuple[ref[CodeType], int | str, str]] = []  # of track and block
 
     def install(self) -> None:
@@ -181,6 +184,18 @@ class Instrumentation:
             others = [done for one in _watching() for done in one._undo]
             while self._undo:
                 self._take_back(self._undo.pop(), others)
+            self._exchange_back()
+
+    def _exchange_back(self) -> None:
+        """Put back what stood in tables and the like, below what others have put there since."""
+        made = list(self._wrappers.made.values())
+        self._wrappers = wrapping.Wrappers()
+        if made:
+            for one in _watching():
+                one._wrappers.take_below(made)
+            holding.exchange(
+                [(one.stands, one.function) for one in made], holding.deep(_modules().values())
+            )
 
     @staticmethod
     def _take_back(
@@ -232,7 +247,8 @@ class Instrumentation:
         """
         if self._by_code:
             with _LOCK:
-                self._track_codes(name, self._wanted(name), codes.defined(code))
+                named = self._given[name] = codes.defined(code)
+                self._track_codes(name, self._wanted(name), named)
         return self._by_code
 
     def imported(self, module: ModuleType, name: str, before: set[str], *, begun: bool) -> None:
@@ -274,21 +290,31 @@ class Instrumentation:
         wanted = {name: module for name, module in modules if self._wanted(name)}
         with _LOCK:
             if self._by_code:
-                there = (
-                    {name: list(codes.in_classes(module)) for name, module in wanted.items()}
-                    if begun
-                    else codes.alive(wanted)
-                )
+                there = self._made_since(wanted) if begun else codes.alive(wanted)
                 for name, named in there.items():
                     self._track_codes(name, self._wanted(name), named)
             if self._by_code_alone:
                 return
             replaced: dict[int, tuple[Any, Any]] = {}
+            known = set(self._wrappers.made)
             for name, module in wanted.items():
                 choices = self._to_replace(_choices(module, self._profiler))
                 self._track_in(name, self._wanted(name), choices, replaced)
             if replaced:
                 self._replace_names(replaced, _modules().values() if others is None else others)
+            pairs = [pair for key, pair in self._wrappers.made.items() if key not in known]
+            if pairs:
+                holding.exchange(pairs, _leading(list(wanted.values()), others))
+
+    def _made_since(self, modules: dict[str, ModuleType]) -> dict[str, list[codes.Named]]:
+        """Return module's name → code that it has made while it ran."""
+        return {
+            name: [
+                *codes.in_classes(module),
+                *codes.given_other_code(module, self._given.pop(name, [])),
+            ]
+            for name, module in modules.items()
+        }
 
     def _to_replace(self, choices: list[wrapping.Choice]) -> list[wrapping.Choice]:
         """Return those of a module's functions that are not tracked by their code."""
@@ -342,7 +368,7 @@ class Instrumentation:
         seen += [block for choice in choices for block in choice.blocks.values()]
         for track, chosen in self._chosen(patterns, choices).items():
             try:
-                wrapping.replace(chosen, self._tracking(track))
+                wrapping.replace(chosen, self._tracking(track), self._wrappers)
             except Exception as error:  # the program is not to suffer by it
                 self._failures.append(f"{name} could not be instrumented: {error}")
                 continue
@@ -391,7 +417,8 @@ class Instrumentation:
         """Return the main program's code, in which what it defines is tracked as it is made.
 
         A main program is not there before it runs, and has run when it is there: so where functions
-        are not tracked by their code, they and classes get a decorator, around those they have.
+        are not tracked by their code, they get a decorator, below those that they have, and classes
+        one around theirs.
 
         :param source: the program.
         :param filename: where it is from.
@@ -417,7 +444,11 @@ class Instrumentation:
             call = ast.Call(hook, [ast.Constant(definition.name)], [])
             for node in ast.walk(call):
                 ast.copy_location(node, first)
-            definition.decorator_list.insert(0, call)
+            # What a decorator registers, or stands around, is to be the tracked function; what one
+            # puts into a class is to be there.
+            is_class = isinstance(definition, ast.ClassDef)
+            decorators = definition.decorator_list
+            decorators.insert(0 if is_class else len(decorators), call)
         # Not in the program's own names: it may list them.
         self._hook = lambda name: lambda made: self._made(patterns, name, made)
         setattr(builtins, _HOOK, self._hook)
@@ -447,6 +478,14 @@ class Instrumentation:
     def failures(self) -> list[str]:
         """Return a sentence for each module whose functions could not be replaced."""
         return list(self._failures)
+
+    def held_bare(self) -> list[str]:
+        """Return a sentence on functions that were replaced and that something still holds as they
+        were: calls by that are not recorded.
+        """
+        found = holding.bare(list(self._wrappers.made.values()))
+        named = sorted({f"{function.__qualname__} ({what})" for function, what in found})
+        return [f"{_HELD_BARE}: {_listed(named)}"] if named else []
 
     def unmatched(self, called: Mapping[str, Iterable[str]] | None = None) -> list[str]:
         """Return a sentence for each pattern that chose nothing, with the nearest names.
@@ -525,6 +564,22 @@ def _modules() -> dict[str, ModuleType]:
         for name, module in list(sys.modules.items())
         if issubclass(type(module), ModuleType)
     }
+
+
+def _leading(
+    defining: Sequence[ModuleType], others: Iterable[ModuleType] | None
+) -> list[ModuleType]:
+    """Return the modules that may lead to what some have defined.
+
+    :param defining: those.
+    :param others: those that may have imported from them; None for all.
+    """
+    if others is None:
+        others = _modules().values()
+    else:
+        others = [*others, *(one for module in defining for one in holding.named_in(module))]
+    found = {id(one): one for one in (*defining, *holding.deep(others))}
+    return [one for one in found.values() if not _is_own(wrapping.namespace(one).get("__name__"))]
 
 
 def _is_compiled(module: ModuleType | None) -> bool:

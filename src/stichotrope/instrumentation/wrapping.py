@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections import namedtuple
 from functools import (
     cached_property,
     partial,
@@ -103,6 +104,21 @@ def functions(target: Any, suffix: str = "") -> Iterator[tuple[str, Any]]:
 def holds_functions(value: object) -> bool:
     """Return whether something is a descriptor or the like that functions are inside of."""
     return _holder(value)[0] is not None
+
+
+def is_holder(kind: type) -> bool:
+    """Return whether what is of a type holds functions, as a property does."""
+    return issubclass(kind, tuple(base for base, _ in _HOLDERS))
+
+
+def changed(holder: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a copy of what holds functions, with others in it.
+
+    :param holder: a descriptor or the like.
+    :param change: from a function in it to what is to be there.
+    :raises TypeError: when it cannot be copied.
+    """
+    return _changed(holder, lambda function, suffix, place: change(function))
 
 
 def _below(function: Any, attribute: str = "__wrapped__") -> Any:
@@ -371,10 +387,8 @@ class Choice:
         self.stands = value
         if isinstance(self.owner, ModuleType):
             vars(self.owner)[self.attribute] = value
-            return
-        if isinstance(value, property):
-            property.__set_name__(value, self.owner, self.attribute)  # type: ignore[attr-defined]
-        setattr(self.owner, self.attribute, value)
+        else:
+            put(self.owner, self.attribute, value)
 
     def put_back(self) -> None:
         """Set what stood there, whatever a metaclass says."""
@@ -384,6 +398,13 @@ class Choice:
             self.put(self.found)
         except Exception:
             type.__setattr__(self.owner, self.attribute, self.found)
+
+
+def put(owner: type, attribute: str, value: Any) -> None:
+    """Set an attribute of a class."""
+    if isinstance(value, property):
+        property.__set_name__(value, owner, attribute)  # type: ignore[attr-defined]
+    setattr(owner, attribute, value)
 
 
 class Alias:
@@ -444,7 +465,7 @@ def choose_in_class(cls: type, include: Include | None, owner: _core.Recorder) -
     return [
         choice
         for attribute, found in list(vars(cls).items())
-        if not _is_kept_by_metaclass(cls, attribute) and not isinstance(found, partial)
+        if not is_kept_by_metaclass(cls, attribute) and not isinstance(found, partial)
         for choice in _choose(cls, attribute, found, f"{cls.__qualname__}.", include, owner)
     ]
 
@@ -491,23 +512,78 @@ def _choose(
         yield Choice(place, attribute, found, blocks)
 
 
-def replace(choices: list[Choice], wrap: Wrap) -> list[str]:
+# A function, and the wrapper that stands for it.
+Made = namedtuple("Made", ("function", "stands"))
+
+
+class Wrappers:
+    """One wrapper a function, wherever it stands and whatever stands around it.
+
+    :ivar made: id of the function → both.
+    """
+
+    def __init__(self) -> None:
+        self.made: dict[int, Made] = {}
+
+    def take_below(self, others: Iterable[Made]) -> None:
+        """Stand for what others have stood for, which are going to be gone."""
+        for other in others:
+            known = self.made.pop(id(other.stands), None)
+            if known is not None:
+                self.made[id(other.function)] = Made(other.function, known.stands)
+
+    def once(self, choices: list[Choice], wrap: Wrap, names: list[str]) -> Wrap:
+        """Return what wraps a function the first time only, in a block named as it calls itself.
+
+        :param choices: what is going to be wrapped.
+        :param wrap: what wraps.
+        :param names: gets those of the blocks that are made.
+        """
+        own = dict(_called_as_they_are(choices))
+
+        def wrap_once(function: Any, name: str, place: Any) -> Any:
+            known = self.made.get(id(function))
+            if known is None:
+                name = own.get(id(function), name)
+                known = self.made[id(function)] = Made(function, wrap(function, name, place))
+                names.append(name)
+            return known.stands
+
+        return wrap_once
+
+
+def _called_as_they_are(choices: list[Choice]) -> Iterator[tuple[int, str]]:
+    for choice in choices:
+        for suffix, function in functions(choice.found):
+            name = choice.blocks.get(suffix, "")
+            if name.removesuffix(suffix) == getattr(function, "__qualname__", None):
+                yield id(function), name
+
+
+def replace(choices: list[Choice], wrap: Wrap, wrappers: Wrappers | None = None) -> list[str]:
     """Track what was chosen, all of it or nothing, and return the names of the blocks.
 
     What stands under several names is wrapped once: it goes on being one object.
+
+    :param choices: what was chosen.
+    :param wrap: what wraps a function.
+    :param wrappers: the wrappers that there are, which get those that are made.
     """
     names: list[str] = []
+    wrappers = wrappers or Wrappers()
+    before = dict(wrappers.made)
+    wrap = wrappers.once(choices, wrap, names)
     made: dict[int, Any] = {}
-    for choice in choices:
-        if id(choice.found) not in made:
-            made[id(choice.found)] = choice.tracked(wrap)
-            names += choice.blocks.values()
     begun: list[Choice] = []
     try:
+        for choice in choices:
+            if id(choice.found) not in made:
+                made[id(choice.found)] = choice.tracked(wrap)
         for choice in choices:
             begun.append(choice)
             choice.put(made[id(choice.found)])
     except BaseException:
+        wrappers.made = before
         for choice in reversed(begun):
             choice.put_back()
         raise
@@ -584,7 +660,7 @@ def _is_function(value: object) -> bool:
     return is_tracked(value) or (binds(value) and type(value) not in inherited)
 
 
-def _is_kept_by_metaclass(cls: type, attribute: str) -> bool:
+def is_kept_by_metaclass(cls: type, attribute: str) -> bool:
     """Return whether setting an attribute of a class sets something else, as with `__class__`."""
     metaclass: Any = type(cls)
     for kind in metaclass.__mro__:

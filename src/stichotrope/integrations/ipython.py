@@ -235,11 +235,13 @@ class _Timed:
 
     def __exit__(self, *error: Any) -> None:
         self._block.__exit__(*error)
+        held = self._instrumentation.held_bare()
         self._instrumentation.remove()
         results = self._results()
         called = {block.name for track in results for block in track}
         for sentence in [
             *self._instrumentation.failures(),
+            *held,
             *self._instrumentation.unmatched(),
             *self._instrumentation.uncalled(called),
         ]:

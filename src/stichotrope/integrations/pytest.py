@@ -185,8 +185,9 @@ class _Session:
         """Put together what was recorded; save it, and judge it."""
         self._profiler.stop()
         if self._instrumentation is not None:
+            held = self._instrumentation.held_bare()
             self._instrumentation.remove()
-            self._remarks += self._instrumentation.failures()
+            self._remarks += [*self._instrumentation.failures(), *held]
             self._remarks += self._instrumentation.unmatched()
         self._own.append(self._profiler.get_results())
         self._others[:0] = self._of_the_program()
