@@ -118,7 +118,7 @@ def main() -> int:
         run(options)
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
         profiler.stop()
     expected, found = reference.counts(), tracked(profiler)
     different = sorted(
