@@ -18,6 +18,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -185,11 +186,16 @@ def start_prometheus(program: str, target: int, port: int, directory: str) -> su
     :param port: where it is to answer itself.
     :param directory: where its data goes.
     """
+    options, settings = native_histograms(program)
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(HERE / "rules.yml")],
         "scrape_configs": [
-            {"job_name": "shop", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}
+            {
+                "job_name": "shop",
+                "static_configs": [{"targets": [f"127.0.0.1:{target}"]}],
+                **settings,
+            }
         ],
     }
     path = Path(directory) / "prometheus.yml"
@@ -200,10 +206,22 @@ def start_prometheus(program: str, target: int, port: int, directory: str) -> su
             f"--config.file={path}",
             f"--storage.tsdb.path={directory}/data",
             f"--web.listen-address=127.0.0.1:{port}",
-            "--enable-feature=native-histograms",
             "--log.level=warn",
+            *options,
         ]
     )
+
+
+def native_histograms(program: str) -> tuple[list[str], dict[str, bool]]:
+    """Return options, and settings of a job, by which a Prometheus scrapes native histograms.
+
+    :param program: its path. Before 3.8 it takes an option; from then on a setting.
+    """
+    said = subprocess.run([program, "--version"], capture_output=True, text=True)
+    found = re.search(r"version (\d+)\.(\d+)", said.stdout + said.stderr)
+    if found and tuple(map(int, found.groups())) >= (3, 8):
+        return [], {"scrape_native_histograms": True}
+    return ["--enable-feature=native-histograms"], {}
 
 
 def make_load(port: int, seconds: float) -> None:

@@ -132,6 +132,60 @@ def test_flask_under_gunicorn(tmp_path: Path, how: signal.Signals) -> None:
     }
 
 
+def test_any_of_uvicorns_workers_answers_for_all(tmp_path: Path) -> None:
+    """Each request is in a scrape once, also those of a worker that was killed."""
+    pytest.importorskip("fastapi")
+    pytest.importorskip("uvicorn")
+    copy("guides/metrics.md", tmp_path)
+    port = free_port()
+    options = "shop_app:app", "--port", str(port), "--workers", "2", "--log-level", "warning"
+    environment = {**os.environ, "SHOP_FIGURES": str(tmp_path / "figures")}
+    command = [sys.executable, "-m", "uvicorn", *options]
+    server = subprocess.Popen(command, cwd=tmp_path, env=environment)
+    try:
+        end = time.monotonic() + SECONDS
+        while len(metric_files(tmp_path)) < 2 or not answers(port):
+            assert server.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        ask(port)
+        assert figures_of(port) == (PASSES, PASSES)
+        os.kill(int(metric_files(tmp_path)[0].name.partition("-")[0]), signal.SIGKILL)
+        for number in range(3 * PASSES):
+            until_answered(f"http://127.0.0.1:{port}/orders/more{number}")
+        assert figures_of(port) == (4 * PASSES, 4 * PASSES)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def metric_files(folder: Path) -> list[Path]:
+    """What the workers record their metrics in."""
+    return sorted(folder.glob("figures/metrics/*.stichotrope-metrics"))
+
+
+def until_answered(url: str) -> str:
+    """What is at an address; a worker that was killed answers nobody, and has counted nothing."""
+    end = time.monotonic() + SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(url) as answer:
+                return answer.read().decode()
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+def figures_of(port: int) -> tuple[float, float]:
+    """How many orders a scrape shows, and how many passes of the block."""
+    lines = until_answered(f"http://127.0.0.1:{port}/metrics").splitlines()
+    found = [
+        sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+        for name in ("shop_orders_total{", "stichotrope_block_passes_total{")
+    ]
+    return found[0], found[1]
+
+
 def test_django_by_its_middleware(tmp_path: Path) -> None:
     """A route by its template, under the profiler that the settings name."""
     pytest.importorskip("django")

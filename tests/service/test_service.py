@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import socket
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import page
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "service"
@@ -183,3 +186,48 @@ def test_rules_and_dashboard_ask_what_there_is(running):
                 break
             time.sleep(0.2)
         assert prometheus.ask(query), query
+
+
+def test_the_guide_leads_from_a_program_to_a_graph(tmp_path):
+    """Its program, its configuration and its queries: each shows something."""
+    guide = (ROOT / "docs" / "guides" / "metrics.md").read_text()
+    first = guide.split("## Count")[0]
+    blocks = {fence.title or fence.language: fence.text for fence in page.fences(first)}
+    scraped, port = free_port(), free_port()
+    served = blocks["shop.py"].replace("start_metrics_server()", f"start_metrics_server({scraped})")
+    (tmp_path / "shop.py").write_text(served)
+    config = blocks["prometheus.yml"].replace("9464", str(scraped)).replace("5s", "1s")
+    (tmp_path / "prometheus.yml").write_text(config)
+    options = ["--config.file=prometheus.yml", f"--web.listen-address=127.0.0.1:{port}"]
+    commands = [sys.executable, "shop.py"], [program("prometheus"), *options]
+    processes = [subprocess.Popen(command, cwd=tmp_path) for command in commands]
+    try:
+        prometheus = Prometheus(port)
+        for query in blocks["text"].splitlines():
+            for _ in range(300):
+                if prometheus.value(query) > 0:
+                    break
+                time.sleep(0.2)
+            assert prometheus.value(query) > 0, query
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("2.42.0+ds", (["--enable-feature=native-histograms"], {})),
+        ("3.7.3", (["--enable-feature=native-histograms"], {})),
+        ("3.8.0", ([], {"scrape_native_histograms": True})),
+        ("3.10.1", ([], {"scrape_native_histograms": True})),
+    ],
+)
+def test_native_histograms_are_asked_for_as_the_version_has_it(tmp_path, version, expected):
+    """By an option, or by a setting that older ones refuse."""
+    service = runpy.run_path(str(EXAMPLE / "service.py"))
+    told = tmp_path / "prometheus"
+    told.write_text(f"#!/bin/sh\necho 'prometheus, version {version} (branch: HEAD)' >&2\n")
+    told.chmod(0o755)
+    assert service["native_histograms"](str(told)) == expected
