@@ -360,7 +360,7 @@ class Histogram(Metric, _core.HistogramSeries):
     """How many values there were, and of which size: durations in seconds, sizes in bytes.
 
     By default each power of two has 16 buckets, whatever the values are, so that a percentile is
-    off by 3 % at most, and Prometheus gets a native histogram where it asks for one.
+    off by a thirty-second at most, and Prometheus gets a native histogram where it asks for one.
 
     :param name: its name.
     :param description: what it measures, in a sentence.
