@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sys
 import threading
 from collections import Counter
@@ -335,6 +336,47 @@ def test_tasks_lie_side_by_side(p: Profiler, clock: ManualClock) -> None:
     assert lanes["b"] == lanes["b waits"] == {(TASKS, 2)}
     assert lanes["c"] == lanes["c waits"]
     assert lanes["c"] <= {(TASKS, 1), (TASKS, 2)}
+    assert sums(timeline) == figures(p)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_each_task_is_a_strand_of_its_own(clock: ManualClock, seed: int) -> None:
+    """However they take turns: what one ran is of one strand, in lanes in which nothing of another lies on it."""
+    p = Profiler("turns", timeline=1 << 12)
+    draw = random.Random(seed)
+
+    async def task(name: str, depth: int) -> None:
+        for _ in range(draw.randrange(1, 4)):
+            with p.block("task", name, tag=name):
+                clock.advance(draw.randrange(3))
+                await asyncio.sleep(0)
+                if depth and draw.random() < 0.5:
+                    await task(name, depth - 1)
+                clock.advance(draw.randrange(3))
+            if draw.random() < 0.5:
+                await asyncio.sleep(0)
+
+    async def main() -> None:
+        waiting = [f"task {number}" for number in range(12)]
+        while waiting:
+            some, waiting = waiting[:4], waiting[4:]
+            await asyncio.gather(*[asyncio.create_task(task(name, 3)) for name in some])
+
+    with p.block(0, "main"):
+        asyncio.run(main())
+    timeline = p.timeline()
+    check_lanes(timeline)
+    strands: dict[object, set[int]] = {}
+    for each, strand in zip(timeline, timeline.strands, strict=True):
+        strands.setdefault(each.tag, set()).add(strand)
+    assert [len(found) for found in strands.values()] == [1] * 13
+    assert len(set().union(*strands.values())) == 13
+    under: dict[int, list[int]] = {}
+    for i, depth in enumerate(timeline.depths):
+        stack = under.setdefault(timeline.lanes[i], [])
+        del stack[depth:]
+        assert not stack or timeline.strands[stack[-1]] == timeline.strands[i]
+        stack.append(i)
     assert sums(timeline) == figures(p)
 
 
