@@ -132,7 +132,7 @@ bench: $(TESTED) $(VENV)/.peers $(VENV)/.browser ## measure what a pass costs, b
 bench-check: $(TESTED) ## compare a short run with the newest stored one; fail when a pass has become dearer
 	$(PY) -m benchmarks check $(ARGS)
 
-pictures: $(TESTED) ## draw the pictures of a report in docs/pictures; needs Chromium
+pictures: $(TESTED) ## draw the pictures in docs/pictures, of real runs; needs Chromium
 	$(PY) tools/pictures.py
 
 conformance: $(TESTED) $(VENV)/.conformance ## run the conformance programs under each tool; writes docs/conformance.*
