@@ -81,7 +81,7 @@ engines: build/engines/.installed ## start Dask, Ray, Spark, Celery, joblib and 
 	build/engines/bin/python -m pip install --quiet --force-reinstall --no-deps --no-build-isolation .
 	PATH="$(CURDIR)/build/engines/bin:$$PATH" build/engines/bin/python -m pytest -p no:cacheprovider -m engines tests/engines tests/test_docs.py $(ARGS)
 
-decorated: build/wheel/.built ## decorate each function of ten packages from PyPI, and hold their own tests against those of the bare ones
+decorated: build/wheel/.built ## decorate each function of seventeen packages from PyPI, and hold their own tests against those of the bare ones
 	$(PY) tools/decorated.py $(ARGS)
 
 stress: $(TESTED) ## run the large tests, REPEAT rounds, each in a new random order
