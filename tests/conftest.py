@@ -286,6 +286,12 @@ def join_in_time(thread: threading.Thread) -> None:
     if thread.is_alive():
         faulthandler.dump_traceback(all_threads=True)
         pytest.fail(f"{thread.name} did not end within {WATCHDOG_SECONDS:.0f} s")
+    # A joined thread may still be on its way out, and what is read then does not show it as ended.
+    if sys.platform == "linux" and thread.native_id is not None:
+        deadline = time.monotonic() + WATCHDOG_SECONDS
+        while os.path.exists(f"/proc/self/task/{thread.native_id}"):
+            assert time.monotonic() < deadline, f"{thread.name} does not leave"
+            time.sleep(0)
 
 
 @pytest.fixture
