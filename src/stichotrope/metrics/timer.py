@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import wraps
-from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, unwrap
+from inspect import unwrap
 
 from .. import _core
 from ..config import checks
@@ -12,12 +12,10 @@ from ..instrumentation.around import around
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, ParamSpec, TypeVar
+    from typing import ParamSpec, TypeVar
 
     P = ParamSpec("P")
     R = TypeVar("R")
-
-_SUSPENDS = CO_ASYNC_GENERATOR | CO_COROUTINE | CO_GENERATOR
 
 
 class Timer(_core.Stopwatch):
@@ -43,19 +41,7 @@ class Timer(_core.Stopwatch):
         """
         if not callable(function):
             raise TypeError(f"a timer decorates a callable, not {checks.shown(function)}")
-        timed: Callable[P, R] = wraps(function)(_timed(function, self))
+        code = getattr(unwrap(function), "__code__", None)
+        flags: int = getattr(code, "co_flags", 0)
+        timed: Callable[P, R] = wraps(function)(around(function, flags, lambda: self))
         return timed
-
-
-def _timed(function: Any, timer: Timer) -> Any:
-    """Return a wrapper of the same kind as a callable."""
-    code = getattr(unwrap(function), "__code__", None)
-    flags: int = getattr(code, "co_flags", 0)
-    if flags & _SUSPENDS:
-        return around(function, flags, lambda: timer)
-
-    def timed(*args: Any, **kwargs: Any) -> Any:
-        with timer:
-            return function(*args, **kwargs)
-
-    return timed
