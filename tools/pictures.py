@@ -32,8 +32,8 @@ HANGS = ROOT / "examples" / "hangs.py"
 COLOURED = ("--color", "always")
 
 THEMES = {"light": DEFAULT_TERMINAL_THEME, "dark": MONOKAI}
-COLUMNS = 100
-PAGE = (1180, 740)
+COLUMNS = 118
+PAGE = (1180, 760)
 """Width and height of the browser's window."""
 
 _FONTS = "ui-monospace, 'Cascadia Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
