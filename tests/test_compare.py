@@ -150,7 +150,9 @@ def around(middle: int) -> tuple[int, ...]:
 
 def test_with_one_run_of_each_the_passes_are_compared():
     """The result says so, and the threshold is 5 %."""
-    found = compare(passes(*around(1000)), passes(*around(1100)), confidence=0.95)
+    sides = passes(*around(1000)), passes(*around(1100))
+    assert compare(*sides).metric == "median"
+    found = compare(*sides, metric="mean", confidence=0.95)
     assert found.basis == "passes of one run"
     assert found.threshold == 0.05
     assert only(found).basis == "passes of one run"
@@ -293,7 +295,7 @@ def false_alarms(draw: Callable[[], Runs | ProfilerResults], tries: int) -> floa
     """How often comparing a program with itself finds any change at all, without a threshold."""
     wrong = 0
     for _ in range(tries):
-        found = compare(draw(), draw(), threshold=0, confidence=0.95)
+        found = compare(draw(), draw(), metric="mean", threshold=0, confidence=0.95)
         wrong += any(one.verdict in ("slower", "faster") for one in found)
     return wrong / tries
 
@@ -501,7 +503,7 @@ def test_blocks_of_one_side_only_are_listed():
     """A block that was never hit on a side is not there."""
     old = single(block("both", (5,)), block("gone", (6, 8), idx=1), block("unhit", idx=2))
     new = single(block("both", (5,)), block("unhit", (9,), idx=1), block("gone", idx=2))
-    found = compare(old, new)
+    found = compare(old, new, metric="mean")
     assert [one.name for one in found] == ["both"]
     (gone,) = found.only_old
     assert (gone.name, gone.track, gone.file, gone.line) == (
@@ -778,7 +780,7 @@ def test_a_results_file_is_one_run(tmp_path):
     passes(100, 300).save(tmp_path / "old.json")
     loaded = load_runs(tmp_path / "old.json")
     assert (len(loaded), loaded.label) == (1, str(tmp_path / "old.json"))
-    assert only(compare(loaded, loaded)).old_ns == 200
+    assert only(compare(loaded, loaded, metric="mean")).old_ns == 200
 
 
 def test_a_directory_that_was_gathered_in_is_one_run(tmp_path):

@@ -50,6 +50,10 @@ _WITH_NESTED = (
 _WITH_OPEN = ("total", "self", "self-mean")  # those that passes are part of before they end
 LEAST_RUNS = 3  # on one side at least
 LEAST_PASSES = 30  # on each side, where there is one run
+# What is compared unless the caller says: what a load moves least. Of one run against another of
+# the same program on a busy machine, the means of passes differ by more than their errors tell in a
+# third of the comparisons.
+_ROBUST = {RUNS: "typical", PASSES: "median"}
 _HALF = Fraction(1, 2)
 # Between runs that are made one version after the other lies whatever the machine did meanwhile,
 # which is no less for there being many of them: so all runs of a side tell as much as one whose
@@ -284,8 +288,9 @@ def compare(
     interval is never narrower than what single runs vary by.
 
     With one run of each, the passes are the samples (``basis`` says so). Such an interval tells
-    nothing of how times vary from run to run, which is often more than all else. It has to be 30
-    passes on each side, and only ``mean`` and ``median`` have an interval.
+    nothing of how times vary from run to run, which is often more than all else, and most of all
+    for ``mean``. It has to be 30 passes on each side, and only ``median`` and ``mean`` have an
+    interval.
 
     Percentiles come from a histogram, so the interval of a ratio of medians is widened by the width
     of its buckets, some 6 %.
@@ -300,7 +305,7 @@ def compare(
     :param new: the same of the new version.
     :param metric: the figure to compare: what a pass takes that is ``typical``, which is the mean
         of those up to one and a half times the median, and the default for several runs; the
-        ``mean``, which is the default for one run of each, ``median`` or ``min`` of the passes; the
+        ``median``, which is the default for one run of each, ``mean`` or ``min`` of the passes; the
         ``total`` or ``self`` time of the block; ``self-mean``, its self time by pass; or ``cpu``,
         the processor time of the mean pass, where it was taken.
     :param confidence: how often an interval holds the ratio, more than 0 and less than 1.
@@ -387,7 +392,7 @@ def _whence(runs: Runs) -> str:
 
 def _checked_metric(metric: str | None, basis: str) -> str:
     if metric is None:
-        return "mean" if basis == PASSES else "typical"
+        return _ROBUST[basis]
     if metric not in METRICS:
         raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}")
     return metric
