@@ -782,6 +782,30 @@ def test_what_is_replaced_is_so_wherever_a_module_leads_to_it(project, track):
     assert list(module.BY_CALL.values()) == [1, "hypot", 2]
 
 
+def test_a_lazy_object_in_a_class_or_module_is_not_made_by_looking(project, track):
+    """It answers for the class of what it would be, as those of Django do."""
+    project(
+        lazy_object="""
+        from math import trunc
+        MADE = []
+        class Lazy:
+            @property
+            def __class__(self): MADE.append(self); return str
+            def __getattr__(self, name): MADE.append(name); raise AttributeError(name)
+        class Holder:
+            lazy = Lazy()
+            def f(self): return trunc(1.5)
+        lazy = Lazy()
+        TABLE = [lazy, {"lazy": lazy}, (lazy, trunc)]
+        """
+    )
+    profiler, _ = track("lazy_object.*", "math:trunc")
+    module = importlib.import_module("lazy_object")
+    assert (module.Holder().f(), module.MADE) == (1, [])
+    found = hits(profiler)
+    assert (found["Holder.f"], found["trunc"]) == (1, 1)
+
+
 def test_what_is_put_into_a_table_of_another_module_is_replaced_there(project, track):
     """By a decorator of that, which was imported before, or by a name of it."""
     project(

@@ -92,23 +92,36 @@ def is_unnamed(name: str) -> bool:
 
 def _accessors(code: CodeType, inner: list[CodeType]) -> dict[int, str]:
     """Return id → the suffix of functions of properties, which are all named after these."""
-    names = [one.co_name for one in inner]
-    if _is_functions(code) or len(set(names)) == len(names):
+    if _is_functions(code) or _ACCESSORS.isdisjoint(code.co_names):
         return {}
-    import dis
-
     found: dict[int, str] = {}
-    before: list[Any] = []
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("CACHE", "EXTENDED_ARG", "PUSH_NULL"):
-            continue
-        made = instruction.argval
-        if type(made) is CodeType and len(before) > 1:
-            holder, attribute = before[-2:]
-            if attribute in _ACCESSORS and holder == made.co_name:
-                found[id(made)] = f".{attribute}"
-        before.append(made)
+    holder = attribute = None
+    for made in _loaded(code):
+        if type(made) is CodeType and attribute in _ACCESSORS and holder == made.co_name:
+            found[id(made)] = f".{attribute}"
+        holder, attribute = attribute, made
     return found
+
+
+def _loaded(code: CodeType) -> Iterator[Any]:
+    """Give the names and constants that instructions load, and None for each other instruction."""
+    from opcode import opmap
+
+    left_out = {opmap[name] for name in ("CACHE", "PUSH_NULL")}
+    constant, attribute = opmap["LOAD_CONST"], opmap["LOAD_ATTR"]
+    extended, named = opmap["EXTENDED_ARG"], opmap["LOAD_NAME"]
+    more = 0
+    for kind, argument in zip(code.co_code[::2], code.co_code[1::2], strict=True):
+        argument |= more
+        more = argument << 8 if kind == extended else 0
+        if kind == constant:
+            yield code.co_consts[argument]
+        elif kind == named:
+            yield code.co_names[argument]
+        elif kind == attribute:  # its lowest bit says whether it is called as a method
+            yield code.co_names[argument >> 1]
+        elif kind != extended and kind not in left_out:
+            yield None
 
 
 # What is alive
@@ -142,39 +155,60 @@ def _place(named: Named) -> tuple[str, int, str]:
     return code.co_filename, code.co_firstlineno, name
 
 
-def in_classes(module: ModuleType) -> Iterator[Named]:
-    """Give the code in a module's classes that is not called what its code says: what was made of
-    text, as by dataclasses and named tuples, and a property's functions but the first.
-    """
-    for owner in wrapping.classes_in(module):
-        for attribute, value in list(vars(owner).items()):
-            for suffix, function in wrapping.functions(value):
-                code = function.__code__ if type(function) is FunctionType else None
-                if code is None or attribute in _ANNOTATING:
-                    continue
-                if is_generated(code):
-                    yield code, f"{owner.__qualname__}.{attribute}{suffix}"
-                elif suffix and function.__globals__ is wrapping.namespace(module):
-                    yield code, code.co_qualname + suffix
+def made_since(module: ModuleType, given: list[Named]) -> Iterator[Named]:
+    """Give the code of functions in a module and its classes that it has made while it ran.
 
-
-def given_other_code(module: ModuleType, given: list[Named]) -> Iterator[Named]:
-    """Give the code of functions in a module and its classes that is not what it was compiled to.
-
-    A function may be given other code once it is made, as by `types.coroutine`.
+    A function may be given other code than it was compiled to, as by `types.coroutine`.
 
     :param given: what the module's code defines.
     """
     namespace = wrapping.namespace(module)
     known = {id(code) for code, _ in given}
-    places = [namespace, *(vars(owner) for owner in wrapping.classes_in(module))]
-    for value in [value for place in places for value in list(place.values())]:
-        for _, function in wrapping.functions(value):
-            code = function.__code__ if type(function) is FunctionType else None
-            if code is None or id(code) in known or code.co_name in _ANNOTATING:
-                continue
-            if function.__globals__ is namespace and not is_generated(code):
-                yield code, code.co_qualname
+    for value in list(namespace.values()):
+        if type(value) is FunctionType and id(value.__code__) not in known:
+            yield from _own_code(value, namespace)
+    for owner in wrapping.classes_in(module):
+        for attribute, value in list(vars(owner).items()):
+            if type(value) is FunctionType and id(value.__code__) in known:
+                continue  # nearly all
+            for suffix, function in wrapping.functions(value):
+                if type(function) is not FunctionType:
+                    continue
+                if suffix or is_generated(function.__code__):
+                    yield from _in_class(owner, attribute, suffix, function, namespace)
+                elif id(function.__code__) not in known:
+                    yield from _own_code(function, namespace)
+
+
+def _own_code(function: FunctionType, namespace: dict[str, Any]) -> Iterator[Named]:
+    code = function.__code__
+    is_of_module = function.__globals__ is namespace and not is_generated(code)
+    if is_of_module and code.co_name not in _ANNOTATING:
+        yield code, code.co_qualname
+
+
+def in_classes(module: ModuleType) -> Iterator[Named]:
+    """Give the code in a module's classes that is not called what its code says: what was made of
+    text, as by dataclasses and named tuples, and a property's functions but the first.
+    """
+    namespace = wrapping.namespace(module)
+    for owner in wrapping.classes_in(module):
+        for attribute, value in list(vars(owner).items()):
+            for suffix, function in wrapping.functions(value):
+                if type(function) is FunctionType:
+                    yield from _in_class(owner, attribute, suffix, function, namespace)
+
+
+def _in_class(
+    owner: type, attribute: str, suffix: str, function: FunctionType, namespace: dict[str, Any]
+) -> Iterator[Named]:
+    code = function.__code__
+    if attribute in _ANNOTATING:
+        return
+    if is_generated(code):
+        yield code, f"{owner.__qualname__}.{attribute}{suffix}"
+    elif suffix and function.__globals__ is namespace:
+        yield code, code.co_qualname + suffix
 
 
 def _reachable(module: ModuleType) -> Iterator[FunctionType]:

@@ -260,8 +260,7 @@ class Instrumentation:
             cannot have imported from it what it has made since.
         :param begun: whether its functions were tracked by their code before.
         """
-        others = [known for other, known in _modules().items() if other not in before]
-        self._instrument([(name, module)], others, begun=begun)
+        self._instrument([(name, module)], before, begun=begun)
 
     def track_main(self) -> None:
         """Track the functions of the main program, after it has been executed as a module."""
@@ -283,7 +282,7 @@ class Instrumentation:
     def _instrument(
         self,
         modules: Iterable[tuple[str, ModuleType]],
-        others: Iterable[ModuleType] | None = None,
+        before: Collection[str] | None = None,
         *,
         begun: bool = False,
     ) -> None:
@@ -298,21 +297,19 @@ class Instrumentation:
             replaced: dict[int, tuple[Any, Any]] = {}
             known = set(self._wrappers.made)
             for name, module in wanted.items():
-                choices = self._to_replace(_choices(module, self._profiler))
+                choices = _choices(module, self._profiler, plain=not self._by_code)
+                choices = self._to_replace(choices)
                 self._track_in(name, self._wanted(name), choices, replaced)
             if replaced:
-                self._replace_names(replaced, _modules().values() if others is None else others)
+                self._replace_names(replaced, _come_since(before))
             pairs = [pair for key, pair in self._wrappers.made.items() if key not in known]
             if pairs:
-                holding.exchange(pairs, _leading(list(wanted.values()), others))
+                holding.exchange(pairs, _leading(list(wanted.values()), before))
 
     def _made_since(self, modules: dict[str, ModuleType]) -> dict[str, list[codes.Named]]:
         """Return module's name → code that it has made while it ran."""
         return {
-            name: [
-                *codes.in_classes(module),
-                *codes.given_other_code(module, self._given.pop(name, [])),
-            ]
+            name: list(codes.made_since(module, self._given.pop(name, [])))
             for name, module in modules.items()
         }
 
@@ -467,7 +464,7 @@ class Instrumentation:
         holder = ModuleType(MAIN)
         vars(holder).update({"__name__": getattr(made, "__module__", MAIN), name: made})
         with _LOCK:
-            self._track_in(MAIN, patterns, _choices(holder, self._profiler), {})
+            self._track_in(MAIN, patterns, _choices(holder, self._profiler, plain=True), {})
         tracked = vars(holder)[name]
         if tracked is not made:
             self._undo.append(wrapping.Alias(vars(module), name, made, tracked))
@@ -566,18 +563,20 @@ def _modules() -> dict[str, ModuleType]:
     }
 
 
-def _leading(
-    defining: Sequence[ModuleType], others: Iterable[ModuleType] | None
-) -> list[ModuleType]:
+def _come_since(before: Collection[str] | None) -> list[ModuleType]:
+    """Return the modules that were not there before; all, where that is None."""
+    return [known for name, known in _modules().items() if before is None or name not in before]
+
+
+def _leading(defining: Sequence[ModuleType], before: Collection[str] | None) -> list[ModuleType]:
     """Return the modules that may lead to what some have defined.
 
     :param defining: those.
-    :param others: those that may have imported from them; None for all.
+    :param before: the names of modules that cannot have imported from them; None for none.
     """
-    if others is None:
-        others = _modules().values()
-    else:
-        others = [*others, *(one for module in defining for one in holding.named_in(module))]
+    others = _come_since(before)
+    if before is not None:
+        others += [one for module in defining for one in holding.named_in(module)]
     found = {id(one): one for one in (*defining, *holding.deep(others))}
     return [one for one in found.values() if not _is_own(wrapping.namespace(one).get("__name__"))]
 
@@ -609,13 +608,16 @@ def _is_own(name: object) -> bool:
     return isinstance(name, str) and name.partition(".")[0] == _PACKAGE
 
 
-def _choices(module: ModuleType, profiler: _core.Recorder) -> list[wrapping.Choice]:
-    """Return all that can be tracked in a module, nested classes included."""
-    choices = wrapping.choose_in_module(module, None, profiler)
+def _choices(module: ModuleType, profiler: _core.Recorder, *, plain: bool) -> list[wrapping.Choice]:
+    """Return all that can be tracked in a module, nested classes included.
+
+    :param plain: whether functions of Python that nothing else holds are among it.
+    """
+    choices = wrapping.choose_in_module(module, None, profiler, plain=plain)
     own = {id(value) for value in list(wrapping.namespace(module).values())}
     for nested in wrapping.classes_in(module):
         if id(nested) not in own:
-            choices += wrapping.choose_in_class(nested, None, profiler)
+            choices += wrapping.choose_in_class(nested, None, profiler, plain=plain)
     return choices
 
 

@@ -63,6 +63,8 @@ _HOLDERS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (singledispatchmethod, ("func",)),
     (partial, ("func",)),
 )
+_HOLDING = tuple(base for base, _ in _HOLDERS)
+_PLAIN = frozenset({FunctionType, str, int, bool, dict, tuple, list, type, type(None)})  # at once
 _SUFFIXES = {"fset": ".setter", "fdel": ".deleter"}
 
 # Functions of these that stand in a class were put there to be recognised by their identity, such
@@ -77,6 +79,9 @@ _ANNOTATING = frozenset({"__annotate__", "__annotate_func__"})
 
 def _holder(target: Any) -> tuple[Any, tuple[str, ...]]:
     """Return the type because of which something holds functions, and where; else None and ()."""
+    kind = type(target)
+    if kind in _PLAIN or not issubclass(kind, _HOLDING):
+        return None, ()
     for base, attributes in _HOLDERS:
         if issubclass(type(target), base):  # not isinstance: a proxy answers for another
             if base is partial and type(target).__call__ is not partial.__call__:
@@ -108,7 +113,7 @@ def holds_functions(value: object) -> bool:
 
 def is_holder(kind: type) -> bool:
     """Return whether what is of a type holds functions, as a property does."""
-    return issubclass(kind, tuple(base for base, _ in _HOLDERS))
+    return kind not in _PLAIN and issubclass(kind, _HOLDING)
 
 
 def changed(holder: Any, change: Callable[[Any], Any]) -> Any:
@@ -460,24 +465,36 @@ def check_module(module: object) -> None:
         raise TypeError(f"track_module takes a module, not {checks.shown(module)}")
 
 
-def choose_in_class(cls: type, include: Include | None, owner: _core.Recorder) -> list[Choice]:
-    """Return what `track_class` of a profiler is to replace in a class, in order."""
+def choose_in_class(
+    cls: type, include: Include | None, owner: _core.Recorder, *, plain: bool = True
+) -> list[Choice]:
+    """Return what `track_class` of a profiler is to replace in a class, in order.
+
+    :param plain: whether functions of Python that nothing holds but the class are among it.
+    """
     return [
         choice
         for attribute, found in list(vars(cls).items())
-        if not is_kept_by_metaclass(cls, attribute) and not isinstance(found, partial)
+        if plain or type(found) not in _PLAIN
+        # A lazy object would be made if it were asked of which class it is.
+        if not is_kept_by_metaclass(cls, attribute) and not issubclass(type(found), partial)
         for choice in _choose(cls, attribute, found, f"{cls.__qualname__}.", include, owner)
     ]
 
 
 def choose_in_module(
-    module: ModuleType, include: Include | None, owner: _core.Recorder
+    module: ModuleType, include: Include | None, owner: _core.Recorder, *, plain: bool = True
 ) -> list[Choice]:
-    """Return what `track_module` of a profiler is to replace in a module, in order."""
+    """Return what `track_module` of a profiler is to replace in a module, in order.
+
+    :param plain: whether functions of Python that nothing else holds are among it.
+    """
     choices: list[Choice] = []
     classes: set[int] = set()
     for attribute, found in list(namespace(module).items()):
         is_class = issubclass(type(found), type)
+        if not is_class and not plain and type(found) in _PLAIN:
+            continue
         if not is_class and not _is_function(found) and type(found) is not BuiltinFunctionType:
             continue
         if not _is_of(found, module):
@@ -486,7 +503,7 @@ def choose_in_module(
             choices += _choose(module, attribute, found, "", include, owner)
         elif _can_change(found) and id(found) not in classes:
             classes.add(id(found))
-            choices += choose_in_class(found, include, owner)
+            choices += choose_in_class(found, include, owner, plain=plain)
     return choices
 
 
