@@ -39,9 +39,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcmp, memcpy, memmove, memset
 
 cdef extern from "_platform.h" nogil:
-    # Nothing, from a function that is inlined wherever it is called, and from one that is out of the way.
+    # Nothing, from a function that is inlined wherever it is called, from one that is out of the way, and from one that
+    # is not, but is there once.
     ctypedef void hot "ST_HOT_VOID"
     ctypedef void cold "ST_COLD_VOID"
+    ctypedef void apart "ST_APART_VOID"
     bint ST_LIKELY(bint)
     bint ST_UNLIKELY(bint)
     uint32_t st_load32(const uint32_t*)
@@ -84,6 +86,7 @@ cdef extern from "_platform.h" nogil:
     int st_on_thread_exit(void (*)(void*) noexcept nogil)
     int st_watch_thread(void*)
     void* st_context(void** frame)
+    void* st_context_of_caller(void** frame)
     void st_incref(PyObject*)
     void st_decref(PyObject*)
     void st_hold(void*)

@@ -41,12 +41,14 @@
 #  define ST_LIKELY(x) (x)
 #  define ST_UNLIKELY(x) (x)
 #  define ST_NOINLINE __declspec(noinline)
+#  define ST_APART __declspec(noinline)
 #  define ST_HOT __forceinline
 #  define ST_THREAD_LOCAL __declspec(thread)
 #else
 #  define ST_LIKELY(x) __builtin_expect(!!(x), 1)
 #  define ST_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #  define ST_NOINLINE __attribute__((noinline, cold))
+#  define ST_APART __attribute__((noinline))
 #  define ST_HOT __attribute__((always_inline))
 /* The initial-exec model makes a thread-local one load. musl refuses it in a library that is opened late. */
 #  if defined(__GLIBC__)
@@ -58,6 +60,7 @@
 
 #define ST_HOT_VOID ST_HOT void
 #define ST_COLD_VOID ST_NOINLINE void
+#define ST_APART_VOID ST_APART void
 
 /* ---- memory order: every word that two threads share goes through these ------------------------------------- */
 
@@ -146,7 +149,7 @@ static inline uint32_t st_top_bit(uint64_t v) {
 }
 
 /* (high:low) += v * v. 128 bits: the square of three seconds of 3 GHz ticks overflows 64. */
-static inline void st_add_square(uint64_t *low, uint64_t *high, uint64_t v) {
+static ST_NOINLINE void st_add_large_square(uint64_t *low, uint64_t *high, uint64_t v) {
 #if defined(_MSC_VER)
     uint64_t square_low = v * v;
     uint64_t square_high = __umulh(v, v);
@@ -159,6 +162,18 @@ static inline void st_add_square(uint64_t *low, uint64_t *high, uint64_t v) {
     st_store64(high, (uint64_t)(sum >> 64));
     st_store64(low, (uint64_t)sum);
 #endif
+}
+
+static inline void st_add_square(uint64_t *low, uint64_t *high, uint64_t v) {
+#if !defined(_MSC_VER)
+    unsigned long long square, sum;
+    if (ST_LIKELY(!__builtin_umulll_overflow(v, v, &square))
+        && ST_LIKELY(!__builtin_uaddll_overflow(st_load64(low), square, &sum))) {
+        st_store64(low, sum);
+        return;
+    }
+#endif
+    st_add_large_square(low, high, v);
 }
 
 /* ---- clocks --------------------------------------------------------------------------------------------------- */
@@ -351,6 +366,13 @@ static inline void *st_frame_of(PyThreadState *state) {
 #else
     return state->current_frame;
 #endif
+}
+
+/* The same, of a thread that runs Python code. */
+static inline void *st_context_of_caller(void **frame) {
+    PyThreadState *state = st_thread_state();
+    if (frame != NULL) *frame = st_frame_of(state);
+    return state->context;
 }
 
 /* The context that the thread runs in: a flow's identity. Also, where asked for, the frame that it runs. */
@@ -741,9 +763,19 @@ static void st_find_stack(void) {
 #  endif
 }
 
+/* Not by the address of a variable: a function that has one returns before what it calls last. */
 static inline int st_is_beyond_line(void) {
-    char here;
-    return ST_UNLIKELY((uintptr_t)&here < st_stack_line);
+#  if defined(__GNUC__) && defined(__x86_64__)
+    uintptr_t here;
+    __asm__("mov %%rsp, %0" : "=r"(here));
+#  elif defined(__GNUC__) && defined(__aarch64__)
+    uintptr_t here;
+    __asm__("mov %0, sp" : "=r"(here));
+#  else
+    char variable;
+    uintptr_t here = (uintptr_t)&variable;
+#  endif
+    return ST_UNLIKELY(here < st_stack_line);
 }
 
 static uintptr_t st_line_below(uintptr_t here) {

@@ -69,6 +69,31 @@ def test_entering_gives_the_block_itself(p: Profiler) -> None:
         assert entered is kept
 
 
+@pytest.mark.parametrize("tag", [None, "a tag"])
+def test_what_a_with_gets_of_a_block_nobody_else_sees(p: Profiler, tag: str | None) -> None:
+    """Its methods are methods, of the object and of its class, and it is not to be called, whatever it is given."""
+    p.keep_timeline(128)
+    block = p.block(0, "shy", tag=tag)
+    for name in ("__enter__", "__exit__"):
+        method = getattr(block, name)
+        assert inspect.isbuiltin(method)
+        assert (method.__self__, method.__name__) == (block, name)
+        assert inspect.ismethoddescriptor(getattr(type(block), name))
+    assert not callable(block)
+    for given in ((), (None,), (None, None)):
+        with pytest.raises(TypeError, match="not callable"):
+            block(*given)  # type: ignore[operator]
+    with pytest.raises(TypeError, match="not callable"):
+        block()  # type: ignore[operator]
+    with pytest.raises(TypeError, match="not callable"):
+        block(kind=None)  # type: ignore[operator]
+    with block as entered:
+        assert entered is block
+    assert type(block).__enter__(block) is block
+    block.__exit__(None, None, None)
+    assert hits(p) == {"shy": 2}
+
+
 def test_nested_blocks_take_their_time_from_the_outer_ones_self_time(
     p: Profiler, clock: ManualClock
 ) -> None:

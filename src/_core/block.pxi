@@ -24,6 +24,17 @@ cdef PyObject* block_exit(PyObject* self, PyObject** args, Py_ssize_t count) noe
         return complain(self)
     return st_none()
 
+cdef PyObject* block_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
+    """What a `with` calls: see ST_BLOCKS_ARE_CALLED. It has no arguments to enter, where a call that is written has none
+    of them but a place for them."""
+    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf)
+    if ST_LIKELY(count == 3 and names == NULL):
+        return block_exit(self, args, 3)
+    return block_enter(self, NULL) if ST_LIKELY(args == NULL) else st_refuse_call(self)
+
+cdef PyObject* tagged_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
+    return tagged_enter(self, NULL) if args == NULL else block_call(self, args, nargsf, names)
+
 cdef object label(PyObject* self):
     cdef BlockObject* block = <BlockObject*>self
     return (<object>block.owner)._describe_site((<Handle*>block.handle).site)
@@ -80,8 +91,9 @@ cdef char* ADD_BYTES = (
 cdef char* ADD_ITEMS = (
     b"add_items($self, number, /)\n--\n\n"
     b"Count items that the pass goes through, in the way of `add_bytes`.")
+cdef PyMemberDef block_members[2]
 cdef PyMethodDef block_methods[5]
-cdef PyType_Slot block_slots[5]
+cdef PyType_Slot block_slots[7]
 cdef PyType_Spec block_spec
 
 cdef object make_block_type():
@@ -103,15 +115,29 @@ cdef object make_block_type():
     set_slot(&block_slots[1], Py_tp_traverse, <void*>block_traverse)
     set_slot(&block_slots[2], Py_tp_repr, <void*>block_repr)
     set_slot(&block_slots[3], Py_tp_methods, block_methods)
-    set_slot(&block_slots[4], 0, NULL)
+    finish_block_type(&block_slots[4])
     block_spec.name = "stichotrope._core.Block"
     block_spec.basicsize = sizeof(BlockObject)
     block_spec.flags = ST_BLOCK_FLAGS
     block_spec.slots = block_slots
-    return PyType_FromSpec(&block_spec)
+    return called_by_with(PyType_FromSpec(&block_spec))
+
+cdef void finish_block_type(PyType_Slot* slots) noexcept:
+    """The last slots: how a `with` calls what it is given."""
+    if ST_BLOCKS_ARE_CALLED:
+        set_member(&block_members[0], "__vectorcalloffset__", T_PYSSIZET, BLOCK_VECTORCALL_OFFSET)
+        set_slot(&slots[0], Py_tp_members, block_members)
+        set_slot(&slots[1], Py_tp_getattro, <void*>st_block_getattro)
+    set_slot(&slots[2 if ST_BLOCKS_ARE_CALLED else 0], 0, NULL)
+
+cdef object called_by_with(kind):
+    if ST_BLOCKS_ARE_CALLED:
+        st_give_itself(kind, "__enter__")
+        st_give_itself(kind, "__exit__")
+    return kind
 
 cdef PyMethodDef tagged_methods[5]
-cdef PyType_Slot tagged_slots[5]
+cdef PyType_Slot tagged_slots[7]
 cdef PyType_Spec tagged_spec
 
 cdef object make_tagged_type():
@@ -126,12 +152,12 @@ cdef object make_tagged_type():
     set_slot(&tagged_slots[1], Py_tp_traverse, <void*>block_traverse)
     set_slot(&tagged_slots[2], Py_tp_repr, <void*>block_repr)
     set_slot(&tagged_slots[3], Py_tp_methods, tagged_methods)
-    set_slot(&tagged_slots[4], 0, NULL)
+    finish_block_type(&tagged_slots[4])
     tagged_spec.name = "stichotrope._core.TaggedBlock"
     tagged_spec.basicsize = sizeof(TaggedBlockObject)
     tagged_spec.flags = ST_BLOCK_FLAGS
     tagged_spec.slots = tagged_slots
-    return PyType_FromSpec(&tagged_spec)
+    return called_by_with(PyType_FromSpec(&tagged_spec))
 
 Block = make_block_type()
 st_for_good(<PyObject*>Block)
@@ -146,6 +172,7 @@ cdef bint is_block(PyObject* each) noexcept:
 cdef PyObject* new_tagged_block(PyObject* owner, Handle* handle, uint64_t tag) noexcept:
     cdef PyObject* self = _PyObject_GC_New(tagged_block_type)
     if self != NULL:
+        (<BlockObject*>self).vectorcall = <void*>tagged_call
         (<BlockObject*>self).handle = handle
         (<BlockObject*>self).owner = owner
         (<TaggedBlockObject*>self).tag = tag
@@ -157,6 +184,8 @@ cdef inline PyObject* new_block(PyObject* owner, Handle* handle) noexcept:
     cdef PyObject* self = st_kept_block()
     if self == NULL:
         self = _PyObject_GC_New(block_type)
+        if self != NULL:
+            (<BlockObject*>self).vectorcall = <void*>block_call
     if self != NULL:
         (<BlockObject*>self).handle = handle
         (<BlockObject*>self).owner = owner

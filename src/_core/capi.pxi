@@ -39,6 +39,7 @@ cdef extern from "Python.h":
     object PyType_FromSpec(PyType_Spec*)
     PyObject* PyType_GenericAlloc(PyTypeObject*, Py_ssize_t)
     PyObject* PyVectorcall_Call(PyObject*, PyObject*, PyObject*)
+    Py_ssize_t PyVectorcall_NARGS(size_t)
     PyObject* PyObject_GenericGetAttr(PyObject*, PyObject*)
     PyObject* PyObject_GetAttr(PyObject*, PyObject*)
     int PyObject_SetAttr(PyObject*, PyObject*, PyObject*)

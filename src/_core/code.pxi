@@ -29,21 +29,27 @@ cdef extern from *:
         .tp_call = PyVectorcall_Call,
         .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     };
+    /* Whether the arguments are those of the interpreter. */
+    static inline int st_is_telling(PyObject *const *args, size_t nargsf, Py_ssize_t least) {
+        return ST_LIKELY(PyVectorcall_NARGS(nargsf) >= least) && ST_LIKELY(Py_IS_TYPE(args[0], &PyCode_Type));
+    }
+    static ST_NOINLINE PyObject *st_refuse_telling(void) {
+        PyErr_SetString(PyExc_TypeError, "only the interpreter calls this");
+        return NULL;
+    }
     static PyObject *st_call_teller(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names) {
         st_teller *teller = (st_teller *)self;
         (void)names;
-        if (ST_UNLIKELY(PyVectorcall_NARGS(nargsf) < 2 + teller->has_value)) {
-            PyErr_SetString(PyExc_TypeError, "only the interpreter calls this");
-            return NULL;
-        }
+        if (ST_UNLIKELY(!st_is_telling(args, nargsf, 2 + teller->has_value))) return st_refuse_telling();
         teller->tell(args[0], teller->has_value ? args[2] : NULL);
         return Py_NewRef(Py_None);
     }
-    static PyObject *st_new_teller(st_telling tell, int has_value) {
+    /* `call`: what is called instead of `tell`, or NULL. */
+    static PyObject *st_new_teller(vectorcallfunc call, st_telling tell, int has_value) {
         if (PyType_Ready(&st_teller_type) < 0) return NULL;
         st_teller *teller = PyObject_New(st_teller, &st_teller_type);
         if (teller == NULL) return NULL;
-        teller->vectorcall = st_call_teller;
+        teller->vectorcall = call != NULL ? call : st_call_teller;
         teller->tell = tell;
         teller->has_value = has_value;
         return (PyObject *)teller;
@@ -90,7 +96,9 @@ cdef extern from *:
     static int st_code_is_suspending(PyObject *code) { return (((PyCodeObject *)code)->co_flags & ST_CODE_SUSPENDS) != 0; }
     """
     ctypedef void (*tells "st_telling")(PyObject*, PyObject*) noexcept
-    object st_new_teller(tells, bint has_value)
+    object st_new_teller(void* call, tells, bint has_value)
+    bint st_is_telling(PyObject** args, size_t nargsf, Py_ssize_t least)
+    PyObject* st_refuse_telling()
     const int RUN_TABLES "ST_RUN_TABLES"
     void st_lock_runs(uint64_t) nogil
     void st_unlock_runs(uint64_t) nogil
@@ -379,21 +387,18 @@ cdef void heed_last_end(Mark* m, Handle* h) noexcept:
 
 # ---- plain calls
 
-cdef inline hot start_call(Target* t, void* frame) noexcept:
+cdef inline hot start_call(Target* t) noexcept:
     cdef Buffer* b
     cdef Activation* a
     if ST_LIKELY(not t.is_over):
-        enter(t.handle, &b, &a, CALL)
-        if ST_LIKELY(a != NULL):
-            a.frame = <uintptr_t>frame
+        enter(t.handle, &b, &a, CODE)
 
 cdef inline hot end_call(Target* t, void* frame, uint64_t now, int how) noexcept:
     cdef Handle* h = t.handle
-    cdef Seat* seat = seat_of(h)
-    cdef Buffer* b = <Buffer*>seat.buffer
+    cdef Buffer* b = <Buffer*>seat_of(h).buffer
     cdef Activation* a
     # The gate is the store's session, and the seat's buffer of it, while its track is on.
-    if ST_LIKELY(seat.session == st_load64(h.gate) and not t.is_over):
+    if ST_LIKELY(seat_of(h).session == gate_of(h) and not t.is_over):
         a = activation_at(b, b.top)
         if ST_LIKELY(a.site == h.site and frame_of(a) == frame and not st_load32(&h.asks)):
             leave_quickly(b, a, now, how)
@@ -609,25 +614,32 @@ cdef inline Mark* tracked_mark(PyObject* code) noexcept nogil:
     cdef Mark* m = <Mark*>st_mark_on(code)
     return m if m != NULL and st_loadp_acquire(<void**>&m.targets) != NULL else NULL
 
-cdef void tell_start(PyObject* code, PyObject* value) noexcept:
-    cdef Mark* m = tracked_mark(code)
+cdef PyObject* start_told(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
+    cdef Mark* m
     cdef Target* t
-    cdef void* frame = NULL
+    if ST_UNLIKELY(not st_is_telling(args, nargsf, 2)):
+        return st_refuse_telling()
+    m = tracked_mark(args[0])
     if m == NULL:
-        return
-    st_context(&frame)
+        return st_none()
     if ST_UNLIKELY(m.suspends):
-        start_runs(m, frame)
-        return
+        return start_suspending(m)
     t = m.targets
     while t != NULL:
-        start_call(t, frame)
+        start_call(t)
         t = t.next
+    return st_none()
 
-cdef inline void end_all(Mark* m, uint64_t now, int how) noexcept:
-    cdef Target* t = m.targets
+cdef PyObject* start_suspending(Mark* m) noexcept:
     cdef void* frame = NULL
     st_context(&frame)
+    start_runs(m, frame)
+    return st_none()
+
+cdef inline hot end_all(Mark* m, uint64_t now, int how) noexcept:
+    cdef Target* t = m.targets
+    cdef void* frame = NULL
+    st_context_of_caller(&frame)
     if ST_UNLIKELY(m.suspends):
         end_runs(m, frame, how)
         return
@@ -635,11 +647,15 @@ cdef inline void end_all(Mark* m, uint64_t now, int how) noexcept:
         end_call(t, frame, now, how)
         t = t.next
 
-cdef void tell_return(PyObject* code, PyObject* value) noexcept:
+cdef PyObject* return_told(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
     cdef uint64_t now = st_ticks()
-    cdef Mark* m = tracked_mark(code)
+    cdef Mark* m
+    if ST_UNLIKELY(not st_is_telling(args, nargsf, 3)):
+        return st_refuse_telling()
+    m = tracked_mark(args[0])
     if m != NULL:
         end_all(m, now, RETURNED)
+    return st_none()
 
 cdef void tell_unwind(PyObject* code, PyObject* error) noexcept:
     cdef uint64_t now
@@ -686,8 +702,9 @@ cdef void tell_throw(PyObject* code, PyObject* error) noexcept:
 
 cdef tuple tellers():
     """What is called for the events, in the order of STARTS, RETURNS, YIELDS, RESUMES, THROWS, UNWINDS."""
-    return (st_new_teller(tell_start, False), st_new_teller(tell_return, True), st_new_teller(tell_yield, True),
-            st_new_teller(tell_resume, False), st_new_teller(tell_throw, True), st_new_teller(tell_unwind, True))
+    return (st_new_teller(<void*>start_told, NULL, False), st_new_teller(<void*>return_told, NULL, True),
+            st_new_teller(NULL, tell_yield, True), st_new_teller(NULL, tell_resume, False),
+            st_new_teller(NULL, tell_throw, True), st_new_teller(NULL, tell_unwind, True))
 
 # ---- tracking code
 

@@ -49,6 +49,7 @@ cdef enum:  # who enters
     CALL = 0
     BLOCK = 1
     NATIVE = 2                 # a thread that does not hold the GIL: it has no context, and may not ask the interpreter
+    CODE = 3                   # a call that is known by its frame
 
 cdef enum:  # what is asked for beside the figures of a site
     ASKED = 1                  # what its functions give is asked how much it is
@@ -245,7 +246,7 @@ cdef struct Buffer:
     bint retired               # its thread has ended, and its figures are kept elsewhere: it stays for what is held
     SiteState* sites
     void* context              # the current flow's; a flow that is not empty holds a reference to its context
-    void* expected             # the same, or no context's address while there is anything to look at first
+    void* expected             # the same, or no context's address while there is none or anything to look at first
     void* body                 # of the tracked generator or coroutine that runs innermost, or NULL; compared only
     void* thrown_through       # a frame that passes on what is thrown into it, which does not show it as running
     Map scopes                 # key + 1 -> offset of a Count: of its Scope, or of the only one within it
@@ -383,7 +384,7 @@ cdef struct Store:
     void* targets              # the newest Target of code that is tracked
     Store* next                # all stores, under stores_lock
 
-cdef uint32_t contexts_wait = 0  # atomic: set once a context knows what it waits in
+cdef uint64_t contexts_wait = 0  # atomic: set once a context knows what it waits in
 cdef uint32_t processor_time_used = 0  # atomic: set once anything takes it
 cdef bint everything_enabled = True  # the switch for the whole process
 cdef uint64_t last_session = 0

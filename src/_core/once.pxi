@@ -1,10 +1,13 @@
 # What counts once: how long at least one of some passes was open. See the words of a Scope.
 
+cdef inline uint64_t begun(uint64_t now) noexcept nogil:
+    return 1 - 2 * now
+
 cdef inline void word_on(uint64_t* word, uint64_t now) noexcept nogil:
-    st_store64(word, word[0] - 2 * now + 1)
+    st_store64(word, word[0] + begun(now))
 
 cdef inline void word_off(uint64_t* word, uint64_t now) noexcept nogil:
-    st_store64(word, word[0] + 2 * now - 1)
+    st_store64(word, word[0] - begun(now))
 
 cdef inline uint32_t count_open(Count* count) noexcept nogil:
     """How many are open."""

@@ -127,7 +127,7 @@ cdef PyObject* own_waits_in(Buffer* b) noexcept:
         if not st_set_waits_in(<PyObject*>w):
             Py_DECREF(<PyObject*>w)
             w = NULL
-        st_store32(&contexts_wait, 1)
+        st_store64(&contexts_wait, 1)
     Py_XDECREF(given)
     st_put_error(&error)
     return <PyObject*>w

@@ -81,7 +81,7 @@ cdef inline hot push(Buffer* b, const Handle* h, int who, void* frame, Activatio
     cdef uint32_t offset, flags = 0
     cdef Activation* a
     if top.flags & (SILENT | BASED | SUSPENDABLE | BOTTOM) and (
-            top.flags != BOTTOM or b.flows.used or st_load32(&contexts_wait)):
+            top.flags != BOTTOM or b.flows.used or st_load64(&contexts_wait)):
         under = what_is_under(b, who, frame)
         top = activation_at(b, b.top)
     pushed[0] = NULL
@@ -183,6 +183,69 @@ cdef inline uint64_t gate_of(const Handle* h) noexcept nogil:
 
 cdef inline hot enter(const Handle* h, Buffer** owner, Activation** entered, int who) noexcept nogil:
     """Opens a pass; its clock starts last. NULL when its track is off, or it was counted as untimed."""
+    cdef bint is_entered = False
+    if who != NATIVE and ST_LIKELY(seat_of(h).session == gate_of(h)):
+        enter_plainly(h, owner, entered, who, &is_entered)
+    if ST_UNLIKELY(not is_entered):
+        enter_otherwise(h, owner, entered, who)
+
+cdef inline hot enter_plainly(const Handle* h, Buffer** owner, Activation** entered, int who,
+                              bint* is_entered) noexcept nogil:
+    """Does so on a thread's seat where the pass was entered from the same place before and nothing else is to be seen
+    to; else changes nothing."""
+    cdef Buffer* b = <Buffer*>seat_of(h).buffer
+    cdef void* frame = NULL
+    cdef void* context
+    cdef Activation* top
+    cdef SiteState* state
+    cdef uint64_t site = h.site, now
+    cdef uint32_t flags
+    is_entered[0] = False
+    if ST_UNLIKELY(is_posted(b)):
+        return
+    context = st_context_of_caller(&frame if who != CALL else NULL)
+    top = activation_at(b, b.top)
+    if ST_UNLIKELY(context != b.expected or site >= b.site_capacity):
+        return
+    state = &b.sites[site]
+    if ST_UNLIKELY(state.parent != top.node or top.next == 0):
+        return
+    if who == BLOCK and ST_UNLIKELY(st_frame_suspends(frame)):
+        return
+    flags = top.flags
+    # Twice, so that it is asked once whether the flow is empty.
+    if flags & (SILENT | BASED | SUSPENDABLE | BOTTOM):
+        if ST_UNLIKELY(flags != BOTTOM or b.flows.used | st_load64(&contexts_wait)):
+            return
+        put_on(b, top, state.node, site, frame, entered)
+        st_incref(<PyObject*>context)
+        now = st_ticks()
+        st_store64(&entered[0].start, now)
+        open_node(b, node_at(b, state.node), now)
+    else:
+        put_on(b, top, state.node, site, frame, entered)
+        now = st_ticks()
+        st_store64(&entered[0].start, now)
+        open_node(b, node_at(b, state.node), now)
+        cover(b, top, now)
+    owner[0] = b
+    is_entered[0] = True
+
+cdef inline hot put_on(Buffer* b, Activation* top, uint32_t node, uint64_t site, void* frame,
+                       Activation** pushed) noexcept nogil:
+    """Puts a pass on the current flow, where there is room for it."""
+    cdef uint32_t offset = top.next
+    cdef Activation* a = activation_at(b, offset)
+    st_store32(&a.node, node)
+    st_store32(&a.site, <uint32_t>site)
+    a.frame = <uintptr_t>frame
+    a.over = 0
+    st_store32(&a.flags, 0)
+    st_store32_release(&b.top, offset)
+    pushed[0] = a
+
+cdef apart enter_otherwise(const Handle* h, Buffer** owner, Activation** entered, int who) noexcept nogil:
+    """Opens a pass, whatever there is to be seen to."""
     cdef void* frame = NULL
     cdef Seat* seat = seat_of(h)
     cdef Buffer* b = <Buffer*>seat.buffer
@@ -203,15 +266,17 @@ cdef inline hot enter(const Handle* h, Buffer** owner, Activation** entered, int
         # It may hold no context, so it opens no flow of one; what is open on its thread it lies on.
         ready = activation_at(b, b.top).prev != 0 or turn_to(b, NULL)
     else:
-        context = st_context(&frame if who == BLOCK else NULL)
+        context = st_context(&frame)
         ready = context == b.expected or switch_flow(b, context)
     if ST_LIKELY(ready):
-        push(b, h, who, frame, &a, &below)
+        push(b, h, who, frame if who == BLOCK else NULL, &a, &below)
     else:
         b.untimed += 1
     if ST_LIKELY(a != NULL):
         owner[0] = b
         entered[0] = a
+        if who == CODE:
+            a.frame = <uintptr_t>frame
         if who == BLOCK and ST_UNLIKELY(st_frame_suspends(frame)):
             make_suspendable(b, a, frame)
             below = ground_of(b, a)  # the collector may have run, and closed it
@@ -225,8 +290,8 @@ cdef inline hot record(Buffer* b, Node* n, Activation* a, uint64_t ticks, uint64
     cdef uint64_t passes = n.finished + 1
     cdef uint64_t biased = ticks + SUB_BUCKETS
     cdef uint32_t octave = st_top_bit(biased) - 4
-    cdef uint32_t sub = <uint32_t>(biased >> octave) & (SUB_BUCKETS - 1)
-    cdef uint32_t page
+    cdef uint64_t sub = (biased >> octave) & (SUB_BUCKETS - 1)
+    cdef uint32_t page, count
     cdef uint32_t* counts
     st_store64(&a.start, LEFT_AFTER | ticks)
     st_store64(&a.total_before, n.total)
@@ -243,10 +308,11 @@ cdef inline hot record(Buffer* b, Node* n, Activation* a, uint64_t ticks, uint64
         count_end(n, how)
     page = n.pages[octave] if ST_LIKELY(octave < NEAR_PAGES) else 0
     counts = <uint32_t*>(<char*>b + page) + sub
-    if ST_LIKELY(page != 0 and counts[0] != <uint32_t>-1):
-        st_store32(counts, counts[0] + 1)
+    count = counts[0] + 1 if ST_LIKELY(page != 0) else 0
+    if ST_LIKELY(count != 0):
+        st_store32(counts, count)
     else:
-        count_rare(b, n, octave, sub)
+        count_rare(b, n, octave, <uint32_t>sub)
     if closes:
         close_node(b, n, end)
     st_store64_release(&n.finished, passes)
@@ -274,26 +340,28 @@ cdef inline hot leave_quickly(Buffer* b, Activation* a, uint64_t now, int how) n
     else:
         leave_top(b, a, now, how)
 
-cdef cold uncover_below(Buffer* b, Activation* a, uint64_t now) noexcept nogil:
-    """A pass lies on what it lay on no more."""
-    cdef Activation* below = lies_on(b, a)
-    if below != NULL:
-        uncover(b, below, now)
+cdef cold leave_silent(Buffer* b, Activation* a, Activation* below, uint64_t now) noexcept nogil:
+    """A pass lies no more on what it lay on: what is not recorded, or another flow."""
+    cdef Activation* under = lies_on(b, a)
+    if under != NULL:
+        uncover(b, under, now)
+    if below.flags & BOTTOM:
+        st_let_go(b.context)
 
 cdef inline hot leave_top(Buffer* b, Activation* a, uint64_t now, int how) noexcept nogil:
     """Closes a pass that is on top of the current flow, and has nothing to settle with others."""
     cdef uint64_t ticks = elapsed(b, a.start, now)
     cdef uint64_t end = a.start + ticks
     cdef Activation* below = activation_at(b, a.prev)
+    cdef uint32_t flags = below.flags
     st_store32(&b.top, a.prev)
     record(b, node_at(b, a.node), a, ticks, end, how, True)
-    if not below.flags & (BOTTOM | SILENT):
+    if not flags & (BOTTOM | SILENT):
         uncover(b, below, end)
+    elif ST_LIKELY(flags == BOTTOM):
+        st_let_go(b.context)  # last: it may be the context's end, and run whatever that brings
     else:
-        if ST_UNLIKELY(below.flags != BOTTOM):
-            uncover_below(b, a, end)
-        if below.flags & BOTTOM:
-            st_let_go(b.context)  # last: it may be the context's end, and run whatever that brings
+        leave_silent(b, a, below, end)
 
 cdef uint64_t* flow_with_top(Buffer* b, uint32_t offset) noexcept nogil:
     """The entry of the flow that is not current and has its top at an offset, or NULL."""

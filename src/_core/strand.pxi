@@ -91,7 +91,7 @@ cdef void place_bottom(Buffer* b, Activation* bottom, void* context) noexcept no
     cdef uint64_t* slot
     cdef int depth
     let_base_go(b, bottom)
-    if st_load32(&contexts_wait) and context != NULL and lay_on_parent(b, bottom, context):
+    if st_load64(&contexts_wait) and context != NULL and lay_on_parent(b, bottom, context):
         return
     for depth in range(1000):
         if b.flows.used == 0 or context == NULL:
@@ -122,8 +122,8 @@ cdef bint save_flow(Buffer* b) noexcept nogil:
     return True
 
 cdef void expect(Buffer* b) noexcept nogil:
-    """Has the next enter look at more than its context while bodies are suspended that nobody tells of."""
-    b.expected = b.context if b.aside == 0 or is_told() else <void*>b
+    """Has the next enter look at more than its context while bodies are suspended that nobody tells of, or there is none."""
+    b.expected = b.context if b.context != NULL and (b.aside == 0 or is_told()) else <void*>b
 
 cdef bint is_entered_in(void* context, void* outer) noexcept nogil:
     """Whether a context was entered while another one was the running one, or in one that was."""

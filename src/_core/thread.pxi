@@ -124,7 +124,8 @@ cdef Buffer* join_store(Store* s, int who) noexcept nogil:
     b = new_buffer(RESERVE, s.max_nodes, s.file)
     if b == NULL:
         return NULL
-    b.context = b.expected = context
+    b.context = context
+    b.expected = context if context != NULL else <void*>b
     b.store = s
     b.store_id = s.id
     if not map_put(&t.buffers, s.id, <uintptr_t>b):

@@ -8,8 +8,15 @@ cdef extern from *:
     static Py_ssize_t st_mark_index = -1;
     /* What is noted in a code object goes with it, and is not its successor's. */
     static inline void *st_mark_on(PyObject *code) {
+    #if PY_VERSION_HEX < 0x030E0000 && !defined(Py_GIL_DISABLED)
+        /* As that function does; these versions' layout is final. An index that is not there yet is larger than any. */
+        typedef struct { size_t count; void *each[1]; } extras;
+        const extras *all = ((PyCodeObject *)code)->co_extra;
+        return all != NULL && ST_LIKELY((size_t)st_mark_index < all->count) ? all->each[st_mark_index] : NULL;
+    #else
         void *mark = NULL;
         return st_mark_index >= 0 && PyUnstable_Code_GetExtra(code, st_mark_index, &mark) == 0 ? mark : NULL;
+    #endif
     }
     static int st_put_mark(PyObject *code, void *mark, void (*let_go)(void *)) {
         if (st_mark_index < 0) st_mark_index = PyUnstable_Eval_RequestCodeExtraIndex(let_go);

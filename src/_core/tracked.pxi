@@ -13,6 +13,7 @@ cdef extern from *:
     } st_tracked;
     typedef struct {
         PyObject_HEAD
+        vectorcallfunc vectorcall;
         void *handle;
         PyObject *owner;
     } st_block;
@@ -44,8 +45,67 @@ cdef extern from *:
         return 1;
     }
     #endif
+    /* Up to 3.13 a `with` has a bound method made for `__enter__` and one for `__exit__`, which costs more than the pass.
+     * So it gets the block itself for both, and calls that: without an argument, or with the three of an exit. To all
+     * but a `with` a block has the methods that it is to have, and can't be called. A debug build of the interpreter does
+     * not bear what is called by vector and has no `tp_call`. */
+    #if PY_VERSION_HEX < 0x030E0000 && !defined(Py_DEBUG)
+    #define ST_BLOCKS_ARE_CALLED 1
+    #define ST_BLOCK_CALL_FLAG Py_TPFLAGS_HAVE_VECTORCALL
+    #else
+    #define ST_BLOCKS_ARE_CALLED 0
+    #define ST_BLOCK_CALL_FLAG 0
+    #endif
     #define ST_BLOCK_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE \\
-                            | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+                            | Py_TPFLAGS_DISALLOW_INSTANTIATION | ST_BLOCK_CALL_FLAG)
+    typedef struct {
+        PyObject_HEAD
+        PyObject *method;
+    } st_with_method;
+    static void st_with_method_dealloc(PyObject *self) {
+        Py_DECREF(((st_with_method *)self)->method);
+        PyObject_Free(self);
+    }
+    /* A `with` asks the type; what asks an object goes through its `tp_getattro`. */
+    static PyObject *st_with_method_get(PyObject *self, PyObject *block, PyObject *type) {
+        (void)type;
+        return Py_NewRef(block != NULL ? block : ((st_with_method *)self)->method);
+    }
+    static PyTypeObject st_with_method_type = {
+        PyVarObject_HEAD_INIT(NULL, 0)
+        .tp_name = "stichotrope._core.WithMethod",
+        .tp_basicsize = sizeof(st_with_method),
+        .tp_dealloc = st_with_method_dealloc,
+        .tp_descr_get = st_with_method_get,
+        .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    };
+    /* Has a `with` get an object of a type for one of its methods. */
+    static int st_give_itself(PyObject *type, const char *name) {
+        PyObject *dictionary = ((PyTypeObject *)type)->tp_dict;
+        PyObject *method = PyDict_GetItemString(dictionary, name);
+        st_with_method *made;
+        int status;
+        if (method == NULL || PyType_Ready(&st_with_method_type) < 0) return -1;
+        if ((made = PyObject_New(st_with_method, &st_with_method_type)) == NULL) return -1;
+        made->method = Py_NewRef(method);
+        status = PyDict_SetItemString(dictionary, name, (PyObject *)made);
+        Py_DECREF(made);
+        PyType_Modified((PyTypeObject *)type);
+        return status;
+    }
+    static PyObject *st_block_getattro(PyObject *self, PyObject *name) {
+        PyObject *value = PyObject_GenericGetAttr(self, name), *method;
+        if (ST_LIKELY(value != self)) return value;
+        Py_DECREF(value);
+        if ((method = PyObject_GetAttr((PyObject *)Py_TYPE(self), name)) == NULL) return NULL;
+        value = Py_TYPE(method)->tp_descr_get(method, self, (PyObject *)Py_TYPE(self));
+        Py_DECREF(method);
+        return value;
+    }
+    static PyObject *st_refuse_call(PyObject *self) {
+        PyErr_Format(PyExc_TypeError, "'%s' object is not callable", Py_TYPE(self)->tp_name);
+        return NULL;
+    }
     """
     ctypedef struct Marked "st_marked":
         PyObject* callee
@@ -59,6 +119,7 @@ cdef extern from *:
         PyObject* attributes
         PyObject* references
     ctypedef struct BlockObject "st_block":
+        void* vectorcall
         void* handle
         PyObject* owner
     ctypedef struct TaggedBlockObject "st_tagged_block":
@@ -67,6 +128,10 @@ cdef extern from *:
     bint st_keep_block(PyObject*)
     const unsigned int ST_TRACKED_FLAGS
     const unsigned int ST_BLOCK_FLAGS
+    const bint ST_BLOCKS_ARE_CALLED
+    int st_give_itself(object type, const char* name) except -1
+    PyObject* st_block_getattro(PyObject*, PyObject*)
+    PyObject* st_refuse_call(PyObject*)
     void st_call_by_vector(PyTypeObject*)
     bint st_is_function(PyObject*)
     object st_ready_function_type(void* plain, void* suspending)
@@ -78,22 +143,54 @@ cdef inline PyObject* passed_on(Marked* m, bint is_function, PyObject** args, si
 cdef inline hot record_call(Marked* m, bint is_function, PyObject** args, size_t nargsf, PyObject* names,
                             PyObject** result) noexcept:
     """Passes a call on, and records it."""
+    cdef Handle* h = <Handle*>m.handle
+    cdef Buffer* b
+    cdef Activation* a
+    cdef bint is_entered
+    enter_plainly(h, &b, &a, CALL, &is_entered)
+    if ST_UNLIKELY(not is_entered):
+        result[0] = record_otherwise(m, is_function, args, nargsf, names)
+        return
+    result[0] = passed_on(m, is_function, args, nargsf, names)
+    if ST_UNLIKELY(result[0] == NULL or st_may_be_awaited(result[0]) or st_load32(&h.asks)):
+        result[0] = end_otherwise(m, b, a, result[0])
+    else:
+        leave_quickly(b, a, st_ticks(), RETURNED)
+
+cdef inline bint is_seated(const Handle* h, uint64_t gate) noexcept nogil:
+    """Whether a thread's seat has its buffer of a store whose gate says this."""
+    return seat_of(h).session == gate
+
+cdef PyObject* record_otherwise(Marked* m, bint is_function, PyObject** args, size_t nargsf, PyObject* names) noexcept:
+    """The same, whatever there is to be seen to."""
     cdef Buffer* b = NULL
     cdef Activation* a
-    enter(<Handle*>m.handle, &b, &a, CALL)
-    result[0] = passed_on(m, is_function, args, nargsf, names)
-    if ST_UNLIKELY(a == NULL):
-        return
-    if ST_UNLIKELY(st_may_be_awaited(result[0])) and is_coroutine(result[0]) and st_is_fresh(result[0]):
-        result[0] = go_on(m, b, a, result[0])
-    elif ST_UNLIKELY(st_load32(&(<Handle*>m.handle).asks)):
-        leave_asked(m.owner, <Handle*>m.handle, b, a, result[0])
+    cdef PyObject* result
+    enter_otherwise(<Handle*>m.handle, &b, &a, CALL)
+    result = passed_on(m, is_function, args, nargsf, names)
+    return end_otherwise(m, b, a, result) if ST_LIKELY(a != NULL) else result
+
+cdef PyObject* end_otherwise(Marked* m, Buffer* b, Activation* a, PyObject* result) noexcept:
+    """Closes the pass of a call that has raised, or whose result is looked at first."""
+    if ST_UNLIKELY(st_may_be_awaited(result)) and is_coroutine(result) and st_is_fresh(result):
+        return go_on(m, b, a, result)
+    if ST_UNLIKELY(st_load32(&(<Handle*>m.handle).asks)):
+        leave_asked(m.owner, <Handle*>m.handle, b, a, result)
     else:
-        leave_quickly(b, a, st_ticks(), RETURNED if ST_LIKELY(result[0] != NULL) else way_out_raising())
+        leave(b, a, st_ticks(), RETURNED if ST_LIKELY(result != NULL) else way_out_raising())
+    return result
+
+# What is off is passed on before anything else, so that it takes no more than a jump.
 
 cdef PyObject* function_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
+    cdef Marked* m = &(<FunctionObject*>self).marked
+    cdef uint64_t gate = gate_of(<Handle*>m.handle)
     cdef PyObject* result
-    record_call(&(<FunctionObject*>self).marked, True, args, nargsf, names, &result)
+    if ST_UNLIKELY(not is_seated(<Handle*>m.handle, gate)):
+        if gate == OFF:
+            return passed_on(m, True, args, nargsf, names)
+        return record_otherwise(m, True, args, nargsf, names)
+    record_call(m, True, args, nargsf, names, &result)
     return result
 
 cdef PyObject* function_suspending_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
@@ -101,8 +198,14 @@ cdef PyObject* function_suspending_call(PyObject* self, PyObject** args, size_t 
     return standing_for(m, passed_on(m, True, args, nargsf, names))
 
 cdef PyObject* tracked_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
+    cdef Marked* m = &(<TrackedObject*>self).marked
+    cdef uint64_t gate = gate_of(<Handle*>m.handle)
     cdef PyObject* result
-    record_call(&(<TrackedObject*>self).marked, False, args, nargsf, names, &result)
+    if ST_UNLIKELY(not is_seated(<Handle*>m.handle, gate)):
+        if gate == OFF:
+            return passed_on(m, False, args, nargsf, names)
+        return record_otherwise(m, False, args, nargsf, names)
+    record_call(m, False, args, nargsf, names, &result)
     return result
 
 cdef PyObject* suspending_call(PyObject* self, PyObject** args, size_t nargsf, PyObject* names) noexcept:
@@ -264,6 +367,7 @@ cdef extern from *:
     const Py_ssize_t VECTORCALL_OFFSET "offsetof(st_tracked, vectorcall)"
     const Py_ssize_t ATTRIBUTES_OFFSET "offsetof(st_tracked, attributes)"
     const Py_ssize_t REFERENCES_OFFSET "offsetof(st_tracked, references)"
+    const Py_ssize_t BLOCK_VECTORCALL_OFFSET "offsetof(st_block, vectorcall)"
 
 cdef void set_member(PyMemberDef* member, const char* name, int kind, Py_ssize_t offset) noexcept:
     member.name = name
