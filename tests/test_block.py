@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import functools
 import gc
 import inspect
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -613,6 +615,24 @@ def test_generators_that_hold_blocks_may_interleave(p: Profiler, clock: ManualCl
     clock.set(45)
     second.close()  # type: ignore[attr-defined]
     assert {n: x.total_time_ns for n, x in recorded(p).items()} == {"first": 20, "second": 40}
+
+
+def test_a_block_asked_for_where_no_python_calls_is_told_what_is_wrong(
+    p: Profiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the callback of a weak reference, as a function that C has called returns."""
+    told: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda each: told.append(str(each.exc_value)))
+    references = []
+
+    class Thing: ...
+
+    def inner(_: int) -> None:
+        thing = Thing()
+        references.append(weakref.ref(thing, functools.partial(p.block, 0)))
+
+    list(map(inner, [1]))
+    assert [one.partition(" not ")[0] for one in told] == ["a block's name must be a str,"]
 
 
 def test_a_generator_that_is_dropped_leaves_its_block(p: Profiler, clock: ManualClock) -> None:

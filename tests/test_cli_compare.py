@@ -206,6 +206,8 @@ def test_a_conditions_share_is_the_threshold_of_what_is_shown(versions, capfd):
     _, out, _ = compared(capfd, "old", "new", "--fail-on", "slower>25%", "--threshold", "0.1")
     assert "changes within 10.0% do not count" in out
     assert "slower" in out
+    _, per_cent, _ = compared(capfd, "old", "new", "--fail-on", "slower>25%", "--threshold", "10%")
+    assert per_cent == out
 
 
 @pytest.mark.unit

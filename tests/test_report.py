@@ -194,6 +194,26 @@ def test_a_narrow_report_drops_the_least_important_columns(width: int, headings:
     assert [line.split() for line in lines if line.startswith("Block")] == [headings.split()] * 2
 
 
+def test_blocks_of_one_name_are_told_apart_where_there_is_no_room_for_places() -> None:
+    """By file and line behind the name, in their own table only; with room, the places do it."""
+    results = single(
+        block("main", (3_000,), file="/shop/core.py", line=4),
+        block("main", (2_000,), idx=1, file="C:\\shop\\cli.py", line=50),
+        block("read", (1_000,), idx=2, line=60),
+        block("read", (1_000,), track=1, line=70),
+    )
+    narrow = [
+        line for line in report(results, width=50).splitlines() if re.match("main|read", line)
+    ]
+    assert [line.partition("  ")[0] for line in narrow] == [
+        "main (core.py:4)",
+        "main (cli.py:50)",
+        "read",
+        "read",
+    ]
+    assert "main (" not in report(results, width=160)
+
+
 def test_what_was_suspended_has_a_column_of_what_it_ran() -> None:
     """Waiting is told from working without asking the system; plain functions leave it empty."""
     fetch = block("fetch", (1_000_000,), self_ns=3_000)

@@ -443,6 +443,20 @@ def test_a_hundred_threads_at_once_are_a_hundred_entries(p: Profiler, threads: T
     assert not any(share.alive for share in results.threads)
 
 
+def test_a_thread_that_reads_before_it_records_keeps_its_name(p: Profiler) -> None:
+    """It is known from its first look on, as it is called."""
+
+    def work() -> None:
+        assert p.get_results().total_hits == 0
+        passes(p.block(0, "x"), 7)
+
+    thread = threading.Thread(target=work, name="reads first")
+    thread.start()
+    thread.join(WAIT)
+    (share,) = p.get_results().threads
+    assert (share.name, share.total_hits) == ("reads first", 7)
+
+
 def test_threads_that_python_did_not_start_are_recorded(p: Profiler) -> None:
     """By the low-level module: no name is known, the passes are all there."""
     import _thread

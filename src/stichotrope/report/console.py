@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 from .._text.columns import FIGURES, HEADINGS, OF_PASSES, SORTS
 from .._text.format import (
@@ -274,6 +275,15 @@ class _Row:
         return self.heat if key in ("share", "bar") else _STYLES.get(key, "")
 
 
+def _tell_apart(rows: Sequence[_Row]) -> None:
+    """Add its place to each name that several rows of a table have."""
+    names = Counter(row.name for row in rows)
+    for row in rows:
+        if row.where and names[row.name] > 1:
+            place = row.where.replace("\\", "/").rpartition("/")[2]
+            row.name += f" ({place})"
+
+
 def _of_all_passes(block: ProfileBlock, whole_ns: int, glyphs: _Glyphs) -> dict[str, str]:
     """Return the cells that a block has also while none of its passes has ended."""
     return {
@@ -382,7 +392,12 @@ class _Page:
             ]
             for track in tracks
         ]
-        columns = _Columns([row for rows in tables for row in rows], self._width)
+        all_rows = [row for rows in tables for row in rows]
+        columns = _Columns(all_rows, self._width)
+        if not columns.where:
+            for rows in tables:
+                _tell_apart(rows)
+            columns = _Columns(all_rows, self._width)
         lines: list[Line] = []
         for track, rows in zip(tracks, tables, strict=True):
             lines += [[], self._track(track)]
