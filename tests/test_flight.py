@@ -370,7 +370,7 @@ input()
         assert process.stdout is not None
         process.stdout.readline()
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
-        assert done.stdout == "hangs.pftrace: 5 passes\n"
+        assert done.stdout == "hangs.pftrace: 5 passes; https://ui.perfetto.dev shows them\n"
         assert [each.notes["tag"] for each in slices_of(target.read_bytes())] == list(range(5))
     finally:
         process.kill()

@@ -59,7 +59,7 @@ def files(directory: Path) -> list[Path]:
 
 def names(directory: Path) -> list[str]:
     """The kinds of the files in a directory."""
-    return sorted(path.name[path.name.index(".") :] for path in files(directory))
+    return sorted(path.name[path.name.index(".stichotrope") :] for path in files(directory))
 
 
 def workers() -> list[Any]:

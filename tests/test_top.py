@@ -207,6 +207,17 @@ def test_what_cannot_be_looked_at_is_a_sentence(store: Path) -> None:
     assert "--interval takes seconds from 0.05 to 3600, not 0" in done.stderr
 
 
+def test_of_processes_that_are_gone_it_says_what_tells(
+    store: Path, shop: subprocess.Popen[str]
+) -> None:
+    """For who comes too late."""
+    shop.kill()
+    shop.wait()
+    done = top(store, str(store), "--once")
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"; what others have left is told by: stichotrope report {store}\n")
+
+
 def refused(store: Path, without: int) -> None:
     """Each with a sentence, of which this is the middle.
 

@@ -79,5 +79,6 @@ def main(options: Any) -> int:
     except (OSError, ValueError) as error:
         raise CommandError(reason(error)) from None
     passes = sum(map(len, found))
-    print(f"{os.path.relpath(target)}: {passes:,} passes")
+    shown = "; https://ui.perfetto.dev shows them" if form == "perfetto" else ""
+    print(f"{os.path.relpath(target)}: {passes:,} passes{shown}")
     return 0

@@ -179,7 +179,7 @@ def _once(watch: Watch, options: Any) -> int:
         print(json.dumps({"at_ns": time.time_ns(), "processes": processes}, indent=2))
         return 0
     if not looks:
-        raise CommandError("no process that runs keeps its records there")
+        raise CommandError(f"no process that runs keeps its records there{_left_in(watch)}")
     from rich.console import Console
 
     is_terminal = sys.stdout.isatty()
@@ -189,6 +189,15 @@ def _once(watch: Watch, options: Any) -> int:
     for part in _parts(looks, _View(options)):
         console.print(part)
     return 0
+
+
+def _left_in(watch: Watch) -> str:
+    """Return where to find what processes have left that are gone, as the rest of a sentence."""
+    from ..results.gathered import left_by_processes
+
+    if not left_by_processes(watch.directory):
+        return ""
+    return f"; what others have left is told by: stichotrope report {watch.directory}"
 
 
 def _is_chosen(name: str, patterns: list[str]) -> bool:

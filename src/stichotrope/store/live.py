@@ -126,10 +126,11 @@ class Watch:
 
     :param directory: the store.
     :param process: the number of the only process that is looked at, or None for all.
+    :ivar directory: the store.
     """
 
     def __init__(self, directory: str, process: int | None = None) -> None:
-        self._directory = directory
+        self.directory = directory
         self._process = process
         self._known: dict[str, tuple[KeptRecords, ProfilerResults]] = {}
         self._others: set[str] = set()  # of processes that are gone, or not looked at
@@ -146,7 +147,7 @@ class Watch:
 
         :raises OSError: when the directory cannot be read.
         """
-        paths = paths_in(self._directory)
+        paths = paths_in(self.directory)
         self._others.intersection_update(paths)
         found = []
         unknown = [path for path in paths if path not in self._others and path not in self._known]
