@@ -153,6 +153,38 @@ def test_a_reader_follows_what_is_made_later(tmp_path: Path) -> None:
         assert hits(kept.results())["the first one"] == 1
 
 
+def test_what_is_read_summed_is_what_is_read_by_thread(tmp_path: Path, threads: Threads) -> None:
+    """Of threads that run, of some that ended, and of those that are folded together."""
+    p = Profiler("app", store=tmp_path, retain_threads=2)
+    kept = p.block("io", "kept")
+
+    def work() -> None:
+        for number in range(20):
+            with kept, p.block("web", f"block {number}"):
+                pass
+
+    def compare() -> None:
+        with KeptRecords(the_file(tmp_path)) as file:
+            one, other = (file.view(summed=summed).results() for summed in (True, False))
+        assert (one.tracks, one.tree, one.total_time_ns) == (
+            other.tracks,
+            other.tree,
+            other.total_time_ns,
+        )
+        for key in ("threads", "folded_threads", "state", "start_ns", "warnings"):
+            assert one.metadata[key] == other.metadata[key]
+
+    work()
+    compare()
+    for _ in range(3):
+        threads.together(work, work)
+        compare()
+    with KeptRecords(the_file(tmp_path)) as file:
+        assert hits(file.view(summed=True).results())["kept"] == 140
+    p.clear()
+    compare()
+
+
 def test_threads_that_have_ended_stay(tmp_path: Path, threads: Threads, clock: ManualClock) -> None:
     """The newest keep a line of their own, older ones share one, and the file does not grow with their number."""
     p = Profiler("app", store=tmp_path, retain_threads=3)

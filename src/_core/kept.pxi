@@ -96,6 +96,15 @@ cdef bint mark_running(Buffer* b, char* running) noexcept nogil:
         most -= 1
     return True
 
+cdef bint add_part(uint32_t sites, Buffer* whole, Packed* part, Packed* sums, uint64_t* threads) noexcept nogil:
+    """Adds what one thread has recorded to what others have; False when there is no memory."""
+    threads[0] += 1
+    sums.clamped += part.clamped
+    sums.untimed += part.untimed
+    sums.unbinned += part.unbinned
+    confine_packed(part, sites)
+    return fold(whole, part, part.words)
+
 
 cdef class KeptFile:
     """A store's file.
@@ -419,7 +428,6 @@ cdef class KeptFile:
         return ok
 
     cdef bint take_into(self, Snapshot snapshot) noexcept nogil:
-        cdef Chunk* folded = NULL
         cdef Packed packed
         cdef Buffer* b
         cdef size_t i
@@ -438,6 +446,12 @@ cdef class KeptFile:
             elif not add_share(&snapshot.shares, &snapshot.count, &snapshot.capacity, b.thread, b.thread.ended != 0, &packed):
                 PyMem_RawFree(packed.words)
                 return False
+        return self.take_ended_into(snapshot)
+
+    cdef bint take_ended_into(self, Snapshot snapshot) noexcept nogil:
+        """Adds what is kept of all ended threads; False when there is no memory."""
+        cdef Chunk* folded = NULL
+        cdef size_t i
         for i in range(self.chunk_count):
             if self.chunks[i].kind == OF_FOLDED and (folded == NULL or folded.owner < self.chunks[i].owner):
                 folded = &self.chunks[i]
@@ -446,6 +460,57 @@ cdef class KeptFile:
                 if not self.add_kept(&self.chunks[i], snapshot):
                     return False
         return folded == NULL or self.add_kept(folded, snapshot)
+
+    cdef bint add_up(self, uint32_t sites, Buffer* whole, Packed* part, Snapshot ended, Packed* sums,
+                     uint64_t* threads) noexcept nogil:
+        """Adds what each thread has recorded to one buffer, and what could not be to sums; False: no memory."""
+        cdef Buffer* b
+        cdef size_t i
+        for i in range(self.count):
+            b = self.buffers[i]
+            if b.thread == NULL:
+                return False
+            if st_load64_acquire(&b.session) != self.head.session or self.is_replaced(b):
+                continue
+            part.used = 0  # the next one is written over it: it stays near
+            if not pack_buffer(b, self.head.session, part):
+                return False
+            if (part.nodes or part.untimed) and not add_part(sites, whole, part, sums, threads):
+                return False
+        if not self.take_ended_into(ended):
+            return False
+        for i in range(ended.count):
+            if not add_part(sites, whole, &ended.shares[i].packed, sums, threads):
+                return False
+        return True
+
+    def summed(self, uint32_t sites):
+        """(what all threads had recorded, as if one thread had; how many threads there are). What is of sites beyond so
+        many is of the one that comes next."""
+        cdef Snapshot found = Snapshot.__new__(Snapshot)
+        cdef Snapshot ended = Snapshot.__new__(Snapshot)
+        cdef Buffer* whole = new_buffer(MERGE_RESERVE, NO_LIMIT, NULL)
+        cdef Packed part, sums, total
+        cdef uint64_t threads = 0
+        cdef bint ok = whole != NULL
+        memset(&part, 0, sizeof(Packed))
+        memset(&sums, 0, sizeof(Packed))
+        memset(&total, 0, sizeof(Packed))
+        with nogil:
+            ok = ok and self.add_up(sites, whole, &part, ended, &sums, &threads) and pack_buffer(whole, 0, &total)
+            if whole != NULL:
+                free_buffer(whole)
+            PyMem_RawFree(part.words)
+            total.clamped = sums.clamped
+            total.untimed = sums.untimed
+            total.unbinned = sums.unbinned
+            ok = ok and add_share(&found.shares, &found.count, &found.capacity, NULL, True, &total)
+        if not ok:
+            PyMem_RawFree(total.words)
+            raise MemoryError("no memory for a snapshot")
+        found.untimed = self.head.untimed
+        found.folded_threads = ended.folded_threads
+        return found, threads
 
     def snapshot(self):
         """What all threads had recorded until now, or until their process ended."""

@@ -169,6 +169,7 @@ def _looks(watch: Watch) -> list[Look]:
 def _once(watch: Watch, options: Any) -> int:
     import time
 
+    watch.by_thread = options.by == BY_THREAD
     _looks(watch)
     time.sleep(options.interval)
     looks = _looks(watch)
@@ -404,6 +405,7 @@ def _live(watch: Watch, options: Any) -> int:
     with Keys() as keys, Live(console=console, screen=True, auto_refresh=False) as display:
         due = time.monotonic()
         while True:
+            watch.by_thread = view.by == BY_THREAD
             if not view.paused and time.monotonic() >= due:
                 looks = _looks(watch)
                 due = time.monotonic() + options.interval

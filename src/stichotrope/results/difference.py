@@ -196,11 +196,23 @@ def _cpu(later: ProcessorTime | None, earlier: ProcessorTime | None) -> Processo
 
 
 def _subtract(found: Record, later: Record, earlier: Record | None) -> None:
-    for name in later._summed:
+    for name, is_count in _summed(type(later)):
         before = 0 if earlier is None else getattr(earlier, name)
         change = getattr(later, name) - before
         # What was open counts up to when it was read, which may be later than when it ended.
-        setattr(found, name, max(change, 0) if later._fields[name].read == "count" else change)
+        setattr(found, name, 0 if is_count and change < 0 else change)
+
+
+def _summed(kind: type[Record]) -> list[tuple[str, bool]]:
+    """Return what is added up of a kind of record, and whether it is a count."""
+    found = _SUMMED.get(kind)
+    if found is None:
+        found = [(name, kind._fields[name].read == "count") for name in kind._summed]
+        _SUMMED[kind] = found
+    return found
+
+
+_SUMMED: dict[type[Record], list[tuple[str, bool]]] = {}
 
 
 def _tree(later: CallNode, earlier: CallNode | None) -> CallNode:

@@ -125,6 +125,9 @@ class Histogram:
 
         :param earlier: the histogram as it was then.
         """
+        found = self._more_than(earlier)
+        if found is not None:
+            return Histogram(found)
         counts, missing = self.counts(), {}
         for bucket, count in earlier._counts.items():
             left = _taken(counts, bucket, count)
@@ -135,6 +138,20 @@ class Histogram:
             for distance in _NEAR:
                 left = _taken(counts, bucket + distance, left)
         return Histogram({bucket: count for bucket, count in counts.items() if count})
+
+    def _more_than(self, earlier: Histogram) -> dict[int, int] | None:
+        """Return by how much each bucket has more; None where one has less."""
+        before = earlier._counts
+        if not before.keys() <= self._counts.keys():
+            return None
+        found = {}
+        for bucket, count in self._counts.items():
+            more = count - before.get(bucket, 0)
+            if more < 0:
+                return None
+            if more:
+                found[bucket] = more
+        return found
 
     @property
     def total(self) -> int:

@@ -63,6 +63,7 @@ class View:
     :param number: the profiler's, which no other of this process has.
     :param origin: where it was taken; by default, here.
     :param warnings: what results warn of besides, of a snapshot taken here.
+    :param threads: how many threads have recorded, where the snapshot has them as one.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class View:
         number: int = 0,
         origin: Origin | None = None,
         warnings: Sequence[str] = (),
+        threads: int | None = None,
     ) -> None:
         self._is_here = origin is None
         self._origin = origin or Origin(
@@ -93,6 +95,7 @@ class View:
         self._duration_ns = duration_ns
         self._rate = self._origin.rate
         self._heads = snapshot.threads()
+        self._count = len(self._heads) if threads is None else threads
         self._labels = self._origin.labels
 
     def results(self) -> ProfilerResults:
@@ -162,7 +165,7 @@ class View:
             "start_ns": self.start_ns,
             "duration_ns": self._duration_ns,
             **cpu,
-            "threads": len(self._heads),
+            "threads": self._count,
             "folded_threads": self._snapshot.folded_threads,
             "warnings": [*self._warnings(nodes), *self._origin.warnings],
         }

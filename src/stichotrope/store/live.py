@@ -127,6 +127,7 @@ class Watch:
     :param directory: the store.
     :param process: the number of the only process that is looked at, or None for all.
     :ivar directory: the store.
+    :ivar by_thread: whether looks can tell what each thread did; it takes longer.
     """
 
     def __init__(self, directory: str, process: int | None = None) -> None:
@@ -135,6 +136,8 @@ class Watch:
         self._known: dict[str, tuple[KeptRecords, ProfilerResults]] = {}
         self._others: set[str] = set()  # of processes that are gone, or not looked at
         self.left_out: dict[str, str] = {}
+        self.by_thread = False
+        self._was_by_thread = False
 
     def close(self) -> None:
         """Let go of all files."""
@@ -145,8 +148,13 @@ class Watch:
     def looks(self) -> list[Look]:
         """Return what the processes did since the last time.
 
+        At the first time, and when it is by thread or no more, it is what they did since the start.
+
         :raises OSError: when the directory cannot be read.
         """
+        if self.by_thread is not self._was_by_thread:
+            self._was_by_thread = self.by_thread
+            self.close()
         paths = paths_in(self.directory)
         self._others.intersection_update(paths)
         found = []
@@ -166,7 +174,7 @@ class Watch:
             if not kept.still_lives() or self._process not in (None, kept.process):
                 self._leave(path, kept)
                 return None
-            results = kept.results()
+            results = kept.view(summed=not self.by_thread).results()
             opened = kept.open_blocks()
         except (OSError, ResultsFormatError) as error:
             self.left_out[path] = str(error)

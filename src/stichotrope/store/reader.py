@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 8  # of what was open when a process was killed
 _ATTEMPTS = 20
+_NEW_SITES = 1 << 16  # that may be told of while a file is read
 
 
 class OfProcess:
@@ -66,6 +67,7 @@ class KeptRecords:
         self.path = path
         self.said = b""  # of its names
         self._names: Names | None = None
+        self._places: dict[int, int] = {}  # those of the first look stay: see `Rate`
         self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
@@ -175,23 +177,36 @@ class KeptRecords:
         told = self.about.get("rate")
         if isinstance(told, list) and len(told) == 2 and all(type(n) is int for n in told):
             ns, ticks = max((ns, ticks), (told[0], told[1]))
-        return Rate(ns, ticks) if 0 < ns < 1 << 63 and 0 < ticks < 1 << 63 else Rate(1, 1)
+        if 0 < ns < 1 << 63 and 0 < ticks < 1 << 63:
+            return Rate(ns, ticks, self._places)
+        return Rate(1, 1)
 
-    def _snapshot(self) -> _core.Snapshot:
-        """Return what is recorded, when the file does not change its chunks meanwhile."""
+    def _snapshot(self, summed: bool) -> tuple[_core.Snapshot, int | None]:
+        """Return what is recorded, when the file does not change its chunks meanwhile.
+
+        :param summed: whether to have all threads as one, and how many they are.
+        """
+        snapshot: tuple[_core.Snapshot, int | None]
         for _ in range(_ATTEMPTS):
             if not self._kept.is_current():
                 self._read()
-            snapshot = self._kept.snapshot()
+            if summed:
+                snapshot = self._kept.summed(len(self.names.sites) + _NEW_SITES)
+            else:
+                snapshot = self._kept.snapshot(), None
             if self._kept.is_current():
                 break
         if self.lives:
             self._understand()
         return snapshot
 
-    def view(self) -> View:
-        """Return what is recorded until now, or was until the process ended."""
-        snapshot = self._snapshot()
+    def view(self, *, summed: bool = False) -> View:
+        """Return what is recorded until now, or was until the process ended.
+
+        :param summed: whether to have all threads as one, which takes less time, of a process that
+            lives.
+        """
+        snapshot, threads = self._snapshot(summed and self.lives and self.clock != "manual")
         facts = self._kept.head_facts()
         rate = self._rate(facts)
         sites = self.names.sites
@@ -208,7 +223,7 @@ class KeptRecords:
         opened = [] if self.lives else self.open_blocks(rate)
         return View(
             self.name, snapshot, sites, self.names.tracks, facts["began_ns"], duration,
-            number=self.number, origin=self._origin(facts, rate, opened),
+            number=self.number, origin=self._origin(facts, rate, opened), threads=threads,
         )  # fmt: skip
 
     def of_process(self, *, told: bool) -> OfProcess:
