@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import ManualClock, run_program
@@ -184,6 +184,7 @@ def test_of_a_long_timeline_the_newest_passes_are_packed() -> None:
     assert (thread.passes, thread.lost) == (20, 34)
 
 
+@settings(max_examples=50)
 @given(st.data())
 def test_bytes_that_are_damaged_are_refused(data: st.DataObject) -> None:
     """Or are read as a timeline whose columns belong together; never another error."""
@@ -220,16 +221,20 @@ def snapshots(*timelines: Timeline) -> Snapshots:
     return found
 
 
+SENT = [
+    pack_timeline(made([(0, 5)] * count, process=process, lost=count))
+    for process in (7, 8)
+    for count in (1, 3)
+]
+
+
+@settings(max_examples=20)
 @given(st.permutations(range(4)), st.integers(0, 4))
 def test_the_newest_timeline_counts_in_whatever_order_they_come(order: list[int], cut: int) -> None:
     """And however often, in whichever groups."""
-    parts = [made([(0, 5)] * n, process=p, lost=n) for p in (7, 8) for n in (1, 3)]
-    expected = snapshots(*parts)
-    groups = [
-        snapshots(*(parts[i] for i in chosen)) for chosen in (order[:cut], order[cut:], order)
-    ]
+    groups = [Snapshots(SENT[i] for i in chosen) for chosen in (order[:cut], order[cut:], order)]
     found = Snapshots(group.to_bytes() for group in groups)
-    assert found == expected
+    assert found == Snapshots(SENT)
     assert [len(one) for one in found.timelines()] == [3, 3]
     assert [len(one) for one in found.timelines("other")] == []
 
@@ -310,7 +315,8 @@ def test_the_page_has_the_lanes_of_each_process(tmp_path: Path) -> None:
     assert found["startNs"] == 700
     assert column("starts", "d") == [0, 10, 20, 300, 310, 320, 1300, 1310, 1320]
     assert column("lanes", "I") == [0] * 3 + [1] * 3 + [2] * 3
-    assert column("blocks", "I") == [0] * 3 + [1] * 3 + [2] * 3
+    assert column("blocks", "I") == [0] * 9
+    assert [one["name"] for one in found["blockList"]] == ["x"]
     assert [lane["thread"] for lane in found["laneList"]] == [0, 1, 2]
     assert [thread["process"] for thread in found["threadList"]] == [0, 1, 2]
     assert found["processList"] == ["worker 0 on web-1", "worker 1 on web-1", "worker 2 on web-2"]

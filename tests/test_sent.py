@@ -171,6 +171,71 @@ def test_what_arrives_where_it_came_from_is_recorded_there(tmp_path: Path) -> No
     assert cloudpickle.loads(cloudpickle.dumps(p)) is p
 
 
+BY_CODE = """
+    import sys, weakref
+    import cloudpickle
+    from stichotrope import Profiler
+    p = Profiler("by code")
+    p.gather({folder!r})
+
+    @p.track_class("work")
+    class Kind:
+        def __init__(self, n):
+            self.n = n
+
+        def outer(self):
+            def inner():
+                return self.n
+            return inner() + inner()
+
+        @property
+        def half(self):
+            return self.n // 2
+
+        @half.setter
+        def half(self, half):
+            self.n = 2 * half
+
+    def bare(kind):
+        kind.half = 3
+        return kind.half + kind.outer()
+
+    if __name__ == "__main__":
+        sys.stdout.buffer.write(cloudpickle.dumps((bare, Kind)))
+"""
+
+
+def test_what_is_tracked_by_its_code_is_on_the_other_side_too(tmp_path: Path) -> None:
+    """A class of the main program: its methods, a property's, and what stands within; bare functions stay so."""
+    needs("cloudpickle")
+    folder = str(tmp_path / "gathered")
+    path = tmp_path / "sender.py"
+    path.write_text(textwrap.dedent(BY_CODE.format(folder=folder)))
+    data = subprocess.run([sys.executable, path], capture_output=True, check=True).stdout
+    receiver = """
+        import pickle, sys
+        bare, Kind = pickle.loads(sys.stdin.buffer.read())
+        print([bare(Kind(n)) for n in range(4)])
+    """
+    for rounds in (1, 2):
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(receiver)], input=data, capture_output=True
+        )
+        assert (done.stdout, done.stderr) == (b"[15, 15, 15, 15]\n", b"")
+        results = ProfilerResults.load_all(folder)
+        (track,) = [track for track in results.tracks.values() if track.track_name == "work"]
+        found = {block.name: block.hit_count for block in track.blocks if block.hit_count}
+        within = {"Kind.outer.<locals>.inner": 8 * rounds} if sys.version_info >= (3, 12) else {}
+        assert found == {
+            "Kind.__init__": 4 * rounds,
+            "Kind.outer": 4 * rounds,
+            "Kind.half": 4 * rounds,
+            "Kind.half.setter": 4 * rounds,
+            **within,
+        }
+        assert {Path(block.file).name for block in track.blocks} == {"sender.py"}
+
+
 def test_a_pickler_that_several_modules_show_is_taught_once() -> None:
     """As Ray's does, and cloudpickle's own; else each pass would count twice there."""
     cloudpickle = pytest.importorskip("cloudpickle")

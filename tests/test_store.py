@@ -325,7 +325,7 @@ def test_what_was_recorded_outlives_the_process(tmp_path: Path, end: str, status
     assert results.metadata["state"] == "killed"
     assert [found["name"] for found in results.metadata["open_at_end"]] == ["look up"]
     (warning,) = results.metadata["warnings"]
-    assert "was killed, or left without ending; open then: storage / look up for" in warning
+    assert "was killed, or left without ending; open then: storage / look up " in warning
 
 
 def test_a_process_that_ends_in_order_says_so(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from stichotrope.results import ProfileTrack, ThreadResults
 from stichotrope.results.difference import difference
 from stichotrope.results.shares import shares_of_threads
 from stichotrope.results.snapshots import Snapshots
-from stichotrope.statistics.skew import skews, stragglers
+from stichotrope.statistics.skew import skews, stragglers, worst
 
 pytestmark = pytest.mark.unit
 
@@ -138,6 +138,21 @@ def test_skew_is_the_slowest_worker_against_the_median_of_those_that_entered_a_b
     assert (b.median_ns, b.parts[0].process.worker, b.track) == (27.5, "w2", "io")
     assert [one.block.name for one in skews(results)] == ["b", "a"]
     assert skews(worker(1, {"a": (5,)})) == []
+
+
+def test_who_was_slow_is_found_without_making_threads_or_parts() -> None:
+    """A thousand of each of a thousand workers would take gigabytes; what is printed is the same."""
+    results = gathered(*(worker(number, {"a": (number * 10 * MS,) * 3}) for number in range(1, 9)))
+    results._threads = lambda: pytest.fail("threads were made")
+    assert "8 threads" in report(results)
+    results = gathered(*(worker(number, {"a": (number * 10 * MS,) * 3}) for number in range(1, 9)))
+    (skew,) = skews(results)
+    every = stragglers(results, [skew])
+    assert len(every) == 2
+    assert worst([skew], 1) == (every[:1], 2)
+    assert "parts" not in vars(skew)
+    assert skew.slowest == skew.parts[0]
+    assert results.thread_count == len(results.threads) == 8
 
 
 def uneven() -> ProfilerResults:

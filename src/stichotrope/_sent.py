@@ -14,7 +14,7 @@ import threading
 from types import FunctionType
 
 from . import _core
-from .instrumentation import wrapping
+from .instrumentation import codes, wrapping
 from .profiler import (
     Profiler,
     ask_for_work,
@@ -22,6 +22,7 @@ from .profiler import (
     name_if_free,
     profilers,
     site_at,
+    site_of_code,
     work_asked,
 )
 from .results import default_track_name
@@ -30,6 +31,7 @@ from .results.places import receive_root, root_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import CodeType
     from typing import Any
 
 
@@ -83,7 +85,32 @@ def _track_again(function, about):  # type: ignore[no-untyped-def] # likewise
     return arrived(function, about)
 
 
+def _make_recorded(make, arguments, marks):  # type: ignore[no-untyped-def] # likewise
+    function = make(*arguments)
+    try:
+        from stichotrope._sent import code_arrived
+    except ImportError:
+        return function
+    code_arrived(function.__code__, marks)
+    return function
+
+
 _MAKE_TRACKED, _TRACK_AGAIN = _by_value(_make_tracked), _by_value(_track_again)
+_MAKE_RECORDED = _by_value(_make_recorded)
+
+
+def _marks_of(code: CodeType) -> list[tuple[int, dict[str, Any]]]:
+    """Return what is tracked by its code, of a function and those inside of it, and as what."""
+    return [
+        (number, _about(site, owner))
+        for owner in profilers()
+        for number, one in enumerate(_codes_of(code))
+        if (site := site_of_code(owner, one)) is not None
+    ]
+
+
+def _codes_of(code: CodeType) -> list[CodeType]:
+    return [code, *(inner for inner, _ in codes.defined(code))]
 
 
 # Who sends
@@ -101,12 +128,14 @@ def teach_cloudpickle(module: Any) -> None:
         return
 
     def _dynamic_function_reduce(self: Any, function: Any) -> Any:
-        reduced = reduce(self, function)
-        if type(function) is not _core.TrackedFunction:
-            return reduced
-        _, site, owner = _core.marked(function)
-        make, arguments, *rest = reduced
-        return (_MAKE_TRACKED, (make, arguments, _about(site, owner)), *rest)
+        make, arguments, *rest = reduce(self, function)
+        if type(function) is _core.TrackedFunction:
+            _, site, owner = _core.marked(function)
+            return (_MAKE_TRACKED, (make, arguments, _about(site, owner)), *rest)
+        marks = _marks_of(function.__code__)
+        if marks:
+            return (_MAKE_RECORDED, (make, arguments, marks), *rest)
+        return (make, arguments, *rest)
 
     pickler._dynamic_function_reduce = _dynamic_function_reduce
     table = getattr(pickler, "dispatch_table", None)
@@ -212,6 +241,23 @@ def arrived(function: Any, about: dict[str, Any]) -> Any:
     site = site_at(profiler, track, about["block"], about["file"], about["line"])
     ask_for_work(profiler, site, about.get("work", (None, None)))
     return wrapping.wrapped(profiler, function, site)
+
+
+def code_arrived(code: CodeType, marks: list[tuple[int, dict[str, Any]]]) -> None:
+    """Have code that was sent by value be recorded as it was where it came from.
+
+    :param code: a function's.
+    :param marks: which of it and of those inside of it, by number, and as what.
+    """
+    if not _core.is_everything_enabled() or not _core.can_track_code():
+        return
+    found = _codes_of(code)
+    for number, about in marks:
+        if number < len(found):
+            profiler, track = _place(about)
+            site = site_at(profiler, track, about["block"], about["file"], about["line"])
+            ask_for_work(profiler, site, about["work"])
+            _core.track_code(profiler, found[number], site)
 
 
 def block_named(about: dict[str, Any]) -> _core.Block:

@@ -70,7 +70,7 @@ class Reporter(WorkerPlugin):
         self._message(recorded_here(self._label).to_bytes())
         self._sender.abandon()
         if self._folder is not None and worker.status == Status.running:  # the run is over
-            shutil.rmtree(self._folder, ignore_errors=True)
+            _forget(self.name)
 
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
         """See to it that what a task recorded is sent when it has ended."""
@@ -96,6 +96,11 @@ class Reporter(WorkerPlugin):
         stream = self._worker.batched_stream
         if stream is not None and not stream.closed():
             stream.send({"op": self.name, "packed": packed})
+
+
+def _forget(name: str) -> None:
+    """Remove what is left on this machine of a run that is over: its workers may all be gone."""
+    shutil.rmtree(os.path.join(tempfile.gettempdir(), name), ignore_errors=True)
 
 
 class _ByValue:
@@ -171,6 +176,7 @@ class Collector(SchedulerPlugin):
         self._scheduler.handlers.pop(self.name + _END, None)
         if self._page in self._applications:
             self._applications.remove(self._page)
+        _forget(self.name)
 
     def page(self) -> str:
         """Return the report of what workers have sent until now, as a page of HTML.
@@ -407,3 +413,4 @@ async def _end(client: Any, name: str, timeout_s: float) -> None:
         await asyncio.wait_for(getattr(client.scheduler, name + _END)(), timeout_s)
     with suppress(Exception):
         await asyncio.wait_for(client.unregister_scheduler_plugin(name), timeout_s)
+    _forget(name)

@@ -104,7 +104,7 @@ def _run_of_pools(folder: str, timeout_s: float) -> Iterator[None]:
         yield
     finally:
         with _LOCK:
-            del _runs[folder]
+            _runs.pop(folder, None)  # it may be gone, its directory having been removed
             if not _runs:
                 for (cls, name), original in _changed.items():
                     setattr(cls, name, original)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SETUP_HOOK = "stichotrope.integrations.ray.setup"
+_forgotten: set[str] = set()  # the directories here of jobs, of this process
 _GRACE_S = 20.0  # for a node to start the process that reads its files
 
 
@@ -92,17 +93,23 @@ def profile(*, timeout_s: float = TIMEOUT_S) -> Iterator[Run]:
             "ray.init(runtime_env=stichotrope.integrations.ray.runtime_env())"
         )
     job = context.get_job_id()
+    if _folder(job) in _forgotten:
+        raise RuntimeError(
+            "forget() was called before, since when the workers of this job keep nothing: call it "
+            "after the last profile(), or begin another job with ray.shutdown() and ray.init(…)"
+        )
     run = Run(lambda: _collect(job, timeout_s), "driver")
     with run.lasting():
         yield run
 
 
 def forget() -> None:
-    """Remove the files of this job from all nodes. Workers that are there record no more.
+    """Remove the files of this job from all nodes, after its last `profile`.
 
-    Else they stay in the temporary directories of the nodes.
+    Its workers keep nothing from then on. Else the files stay in the nodes' temporary directories.
     """
     job = ray.get_runtime_context().get_job_id()
+    _forgotten.add(_folder(job))
     ray.get([task.remote(job) for _, task in _on_each_node(_forget_node)])
 
 

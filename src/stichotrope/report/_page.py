@@ -9,7 +9,7 @@ from __future__ import annotations
 from .._text.columns import FIGURES, OF_PASSES, OF_PATHS
 from .._text.format import format_count, format_rate, format_time_ns, printable
 from ..results import ProfilerResults, is_mostly_overhead, is_waiting_unsure
-from ..statistics.skew import skews, stragglers
+from ..statistics.skew import skews
 from . import _passes, _timeline
 from ._source import excerpts
 from .console import (
@@ -21,7 +21,6 @@ from .console import (
     _number,
     _origin,
     _overhead,
-    _thread_count,
 )
 from .workers import MOST_NAMED, label, sentences
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from ..results import CallNode, ProcessResults, ProfileBlock, ProfileTrack, ThreadResults
     from ..results.histogram import Histogram
     from ..results.timeline import Timeline
-    from ..statistics.skew import Part
+    from ..statistics.skew import Part, Skew
     from ._source import Excerpt
 
 # What a page may hold beside the figures of everybody together, so that it opens at once whatever
@@ -66,6 +65,8 @@ def contents(
     scopes = _Scopes(book)
     scopes.add_all(results)
     found = _excerpts(results) if source else {}
+    uneven = skews(results) if len(results.processes) > 1 else []
+    slow = sentences(results, _Glyphs("utf-8"), MOST_NAMED, uneven)
     return {
         "name": printable(results.profiler_name),
         "facts": _facts(results),
@@ -79,8 +80,8 @@ def contents(
             {"idx": idx, "name": printable(track.track_name), "enabled": track.enabled}
             for idx, track in sorted(results.tracks.items())
         ],
-        "skews": _skews(results, book),
-        "slow": [printable(one) for one in sentences(results, _Glyphs("utf-8"), MOST_NAMED)],
+        "skews": _skews(results, book, uneven),
+        "slow": [printable(one) for one in slow],
         "scopes": scopes.found,
         "leftOut": scopes.left_out,
         "blocks": book.blocks(found),
@@ -152,7 +153,7 @@ def _facts(results: ProfilerResults) -> list[list[str]]:
         ["In blocks", format_time_ns(results.total_time_ns)],
         ["Hits", format_count(results.total_hits)],
         *([what.capitalize(), format_count(number)] for what, number in _passes.facts(results)),
-        ["Threads", format_count(_thread_count(results))],
+        ["Threads", format_count(results.thread_count)],
     ]
     if len(results.processes) > 1:
         facts.append(["Processes", format_count(len(results.processes))])
@@ -291,18 +292,15 @@ class _Scopes:
         return len(self.found) - 1
 
 
-def _skews(results: ProfilerResults, book: _Book) -> list[dict[str, Any]]:
+def _skews(results: ProfilerResults, book: _Book, found: list[Skew]) -> list[dict[str, Any]]:
     """Return of each block that several workers entered what the median and each of them had."""
-    if len(results.processes) < 2:
-        return []
     numbers = {id(process): number for number, process in enumerate(results.processes)}
-    found = skews(results)
-    slow = {one.skew.block.identity for one in stragglers(results, found)}
+    slow = {skew.block.identity for skew in found if next(skew.slow(), None)}
     return [
         {
             "block": book.block(skew.block),
             "usual": [skew.median_ns, skew.median_hits, _rounded(skew.median_mean_ns)],
-            "workers": len(skew.parts),
+            "workers": skew.workers,
             "slow": skew.block.identity in slow,
             "parts": [
                 [numbers[id(part.process)], part.time_ns, part.hits, _rounded(part.mean_ns)]

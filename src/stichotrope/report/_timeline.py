@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 # The newest; what goes beyond is counted, and the page says so.
 MAX_PASSES = 250_000
 _LONGEST_TAG = 200  # characters
-_NUMBERED = {"blocks": "block_list", "lanes": "lane_list"}  # columns, and what they are places in
 _COLUMNS = {"durations": "d", "blocks": "I", "lanes": "I", "depths": "I", "outcomes": "B"}
 
 
@@ -35,11 +34,11 @@ def contents(timelines: Sequence[Timeline], places: Places) -> dict[str, Any]:
     """
     beside = aligned(timelines)
     threads = _before(len(one.thread_list) for one in beside)
-    known = _Known(places)
+    blocks = _Blocks(places)
     return {
-        **_passes(beside),
+        **_passes(beside, blocks),
         "clocks": said_of_clocks(beside),
-        "blockList": [known.told(block) for one in beside for block in one.block_list],
+        "blockList": blocks.told,
         "laneList": [
             {"thread": first + lane.thread, "kind": lane.kind, "number": lane.number}
             for one, first in zip(beside, threads, strict=True)
@@ -54,9 +53,10 @@ def contents(timelines: Sequence[Timeline], places: Places) -> dict[str, Any]:
     }
 
 
-def _passes(beside: Sequence[Timeline]) -> dict[str, Any]:
+def _passes(beside: Sequence[Timeline], blocks: _Blocks) -> dict[str, Any]:
     """Return the newest passes of all, in the order in which they began."""
-    parts = [_Part(one) for one in beside]
+    lanes = _before(len(one.lane_list) for one in beside)
+    parts = [_Part(one, first, blocks) for one, first in zip(beside, lanes, strict=True)]
     begin = min((part.moments[0] for part in parts if part.moments), default=0)
     starts = [moment - begin for part in parts for moment in part.moments]
     # It leaves those of one timeline that began together as they were.
@@ -69,7 +69,7 @@ def _passes(beside: Sequence[Timeline]) -> dict[str, Any]:
         "starts": _column("d", (starts[i] - since for i in shown)),
     }
     for name, kind in _COLUMNS.items():
-        whole = _joined(parts, name)
+        whole = [value for part in parts for value in part.column(name)]
         found[name] = _column(kind, (whole[i] for i in shown))
     tags = [tag for part in parts for tag in part.tags()]
     found["tags"] = [(place, tags[i]) for place, i in enumerate(shown) if tags[i] is not None]
@@ -79,18 +79,26 @@ def _passes(beside: Sequence[Timeline]) -> dict[str, Any]:
 class _Part:
     """As many of the newest passes of one timeline as the page may have of all.
 
+    :param timeline: the timeline.
+    :param lanes: how many lanes the page has before its own.
+    :param blocks: those of the page.
     :ivar moments: when they began, in ns since the epoch.
     """
 
-    def __init__(self, timeline: Timeline) -> None:
+    def __init__(self, timeline: Timeline, lanes: int, blocks: _Blocks) -> None:
         self.timeline = timeline
         self._first = max(len(timeline) - MAX_PASSES, 0)
+        self._places = {
+            "blocks": [blocks.place(block) for block in timeline.block_list],
+            "lanes": range(lanes, lanes + len(timeline.lane_list)),
+        }
         self.moments = [timeline.start_ns + start for start in self.column("starts")]
 
     def column(self, name: str) -> Sequence[int]:
-        """Return a column of them."""
-        whole: Sequence[int] = getattr(self.timeline, name)
-        return whole[self._first :]
+        """Return a column of them, of blocks and lanes their places in the page."""
+        whole: Sequence[int] = getattr(self.timeline, name)[self._first :]
+        places = self._places.get(name)
+        return whole if places is None else [places[value] for value in whole]
 
     def tags(self) -> list[str | None]:
         """Return what each is tagged with, as a text, or None."""
@@ -98,14 +106,6 @@ class _Part:
 
     def _tag(self, tag: int) -> str:
         return printable(str(self.timeline.tag_text(tag)))[:_LONGEST_TAG]
-
-
-def _joined(parts: Sequence[_Part], name: str) -> list[int]:
-    """Return a column of all parts, in which places are those in all their lists together."""
-    listed = _NUMBERED.get(name)
-    sizes = [len(getattr(part.timeline, listed)) if listed else 0 for part in parts]
-    firsts = zip(parts, _before(sizes), strict=True)
-    return [first + value for part, first in firsts for value in part.column(name)]
 
 
 def _before(sizes: Iterable[int]) -> list[int]:
@@ -126,24 +126,34 @@ def _column(kind: str, values: Iterable[float]) -> str:
     return b64encode(column.tobytes()).decode("ascii")
 
 
-class _Known:
-    """Finds blocks of timelines among those of the page.
+class _Blocks:
+    """The blocks of all timelines, each once, and their places among those of the results.
 
     A process knows its files by their whole paths; in results of several they are cut to what is
     the same on every machine, and a track may have another index.
 
-    :param places: what a block is known by → its place in the page.
+    :param places: what a block of the results is known by → its place in the page.
+    :ivar told: what the page says of each.
     """
 
     def __init__(self, places: Places) -> None:
+        self.told: list[dict[str, Any]] = []
+        self._numbers: dict[tuple[str, str, int, str], int] = {}
         self._places = places
         self._like: dict[tuple[int, str], list[tuple[str, int, int]]] = {}
         for (track, file, line, name), place in places.items():
             self._like.setdefault((line, name), []).append((file, place, track))
 
-    def told(self, block: TimelineBlock) -> dict[str, Any]:
-        """Return what the page says of a block."""
-        place, track = self._place(block)
+    def place(self, block: TimelineBlock) -> int:
+        """Return a block's place among those that are told."""
+        key = (block.track_name, block.file, block.line, block.name)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.told)
+            self.told.append(self._tell(block))
+        return self._numbers[key]
+
+    def _tell(self, block: TimelineBlock) -> dict[str, Any]:
+        place, track = self._known(block)
         return {
             "name": printable(block.name),
             "track": track,
@@ -153,7 +163,7 @@ class _Known:
             "block": place,
         }
 
-    def _place(self, block: TimelineBlock) -> tuple[int | None, int]:
+    def _known(self, block: TimelineBlock) -> tuple[int | None, int]:
         """Return a block's place, if it has one, and the index of its track."""
         exact = self._places.get((block.track_idx, block.file, block.line, block.name))
         if exact is not None:

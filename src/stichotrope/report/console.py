@@ -373,7 +373,7 @@ class _Page:
             f"{glyphs.time(results.total_time_ns)} in blocks",
             _counted(results.total_hits, "hit"),
             *(f"{format_count(number)} {what}" for what, number in _passes.facts(results)),
-            _counted(_thread_count(results), "thread"),
+            _counted(results.thread_count, "thread"),
             *_origin(results),
             *_rate(results, glyphs),
         ]
@@ -514,18 +514,6 @@ _MOST = 1e18  # of a number that can be meant: nanoseconds in thirty years
 def _number(value: Any) -> float | None:
     """Return a value if it is a number that makes sense."""
     return value if type(value) in (int, float) and 0 <= value <= _MOST else None
-
-
-def _thread_count(results: ProfilerResults) -> int:
-    """Return the number of threads, those included that share the line of key 0."""
-    lines = results.threads
-    if all(line.key != 0 for line in lines):
-        return len(lines)
-    runs = results.metadata.get("merged", [results.metadata])
-    if not isinstance(runs, list):
-        return len(lines)
-    folded = [_number(run.get("folded_threads")) for run in runs if isinstance(run, dict)]
-    return len(lines) + sum(int(number) - 1 for number in folded if number)
 
 
 def _rate(results: ProfilerResults, glyphs: _Glyphs) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .._text.format import format_count, format_percent
 from ..results import results_of
 from ..results.beside import called
-from ..statistics.skew import ratio, skews, stragglers
+from ..statistics.skew import ratio, skews, worst
 from . import console
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -52,18 +52,21 @@ def label(process: ProcessResults) -> str:
     return called(process.worker, process.pid)
 
 
-def sentences(results: ProfilerResults, glyphs: console._Glyphs, most: int) -> list[str]:
+def sentences(
+    results: ProfilerResults, glyphs: console._Glyphs, most: int, uneven: list[Skew] | None = None
+) -> list[str]:
     """Return a sentence for each worker that took long for a block, the slowest first.
 
     :param results: the results.
     :param glyphs: the characters that can be shown.
     :param most: how many at most; of the others the last one says how many they are.
+    :param uneven: what `skews` returned, if it is there already.
     """
-    found = stragglers(results)
+    found, total = worst(skews(results) if uneven is None else uneven, most)
     hosts = len({process.host for process in results.processes}) > 1
-    said = [_sentence(one, hosts, glyphs) for one in found[:most]]
-    if len(found) > most:
-        said[-1] += f" (and {format_count(len(found) - most)} more)"
+    said = [_sentence(one, hosts, glyphs) for one in found]
+    if said and total > len(said):
+        said[-1] += f" (and {format_count(total - len(said))} more)"
     return said
 
 
@@ -72,7 +75,7 @@ def _sentence(slow: Straggler, hosts: bool, glyphs: console._Glyphs) -> str:
     who = label(part.process) + (f" on {part.process.host}" if hosts and part.process.host else "")
     block = glyphs.clean(f"{skew.track} / {skew.block.name}")
     times = ratio(part.time_ns, skew.median_ns)
-    median = f"the median of {format_count(len(skew.parts))} workers"
+    median = f"the median of {format_count(skew.workers)} workers"
     more = f"{times:.1f} times {median}" if times else f"more than {median}"
     return (
         f"{glyphs.clean(who)} took {glyphs.time(part.time_ns)} for {block}, {more}: {_reason(slow)}"
@@ -120,7 +123,7 @@ class _Page:
         if uneven:
             skewed = [self._skew(one) for one in uneven]
             lines += [[], *self._table("Block", _OF_SKEWS, skewed, limit, "block")]
-        slow = sentences(self._results, self._glyphs, limit)
+        slow = sentences(self._results, self._glyphs, limit, uneven)
         if slow:
             lines += [[], *(line for one in slow for line in self._frame._paragraph(one, "yellow"))]
         footer = self._frame._footer()
@@ -164,7 +167,7 @@ class _Page:
         ]
 
     def _skew(self, skew: Skew) -> list[str]:
-        slowest = skew.parts[0]
+        slowest = skew.slowest
         figures = (
             ratio(slowest.time_ns, skew.median_ns),
             ratio(slowest.hits, skew.median_hits),
@@ -172,7 +175,7 @@ class _Page:
         )
         return [
             self._glyphs.clean(f"{skew.track} / {skew.block.name}"),
-            format_count(len(skew.parts)),
+            format_count(skew.workers),
             self._glyphs.time(skew.median_ns),
             self._glyphs.time(slowest.time_ns),
             *(f"{figure:.1f}" if figure else "" for figure in figures),

@@ -35,6 +35,7 @@ GATHERED_SUFFIX = ".stichotrope.json"  # of the files that `ProfilerResults.load
 OTHER_PATHS = "(other paths)"
 OTHER_BLOCKS = "(other blocks)"
 # Suffix → what reads such files, besides those of results: set by who writes them.
+_MOST_THREADS = 10**18  # that can be meant
 OTHER_KINDS: dict[str, OtherKind] = {}
 OVERHEAD_FACTOR = 5  # see `is_mostly_overhead`
 WAITING_FACTOR = 20  # see `is_waiting_unsure`
@@ -708,7 +709,9 @@ class ProfilerResults(Record, Figures):
         self._threads_lock = threading.RLock()
         self.processes = own_process(self) if processes is None else list(processes)
         self._threads = threads if callable(threads) else self._placed(threads)
-        self._shares: Callable[[], list[Share]] | None = None  # where it is known without threads
+        # Where these are known without the threads themselves.
+        self._shares: Callable[[], list[Share]] | None = None
+        self._thread_count: Callable[[], int] | None = None
 
     @property
     def threads(self) -> list[ThreadResults]:
@@ -717,6 +720,19 @@ class ProfilerResults(Record, Figures):
             if callable(self._threads):
                 self._threads = self._placed(self._threads())
             return self._threads
+
+    @property
+    def thread_count(self) -> int:
+        """The number of threads, those included that share the line of key 0."""
+        if self._thread_count is not None and callable(self._threads):
+            return self._thread_count()
+        lines = self.threads
+        if all(line.key != 0 for line in lines):
+            return len(lines)
+        runs = self.metadata.get("merged", [self.metadata])
+        if not isinstance(runs, list):
+            return len(lines)
+        return len(lines) + sum(_folded(run) - 1 for run in runs if _folded(run))
 
     def _placed(self, threads: Iterable[ThreadResults]) -> list[ThreadResults]:
         """Return threads, those that do not say so being of the only process."""
@@ -944,6 +960,12 @@ def own_process(results: ProfilerResults) -> list[ProcessResults]:
             worker=worker if isinstance(worker, str) else "",
         )
     ]
+
+
+def _folded(run: Any) -> int:
+    """Return how many threads share the line of key 0, as the metadata of a run tell it."""
+    value = run.get("folded_threads") if isinstance(run, dict) else 0
+    return value if type(value) is int and 0 < value <= _MOST_THREADS else 0
 
 
 def results_of(source: object) -> ProfilerResults:

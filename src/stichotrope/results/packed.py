@@ -397,6 +397,23 @@ class Packed:
         """
         return Columns(Reader(self.section("figures")), self.head, table)
 
+    def thread_count(self) -> int:
+        """Return how many threads there are, without reading what they have."""
+        heads = parse(self._first_text("threads"))
+        _require(isinstance(heads, list), "its threads are no list")
+        return len(heads)
+
+    def _first_text(self, name: str) -> bytes:
+        """Return the text that a section begins with, without the rest of it."""
+        at, size, length = self._places[name]
+        try:
+            reader = zlib.decompressobj()
+            wanted = int.from_bytes(reader.decompress(self.data[at : at + size], 4), "little")
+            _require(0 < wanted <= min(length, _MAX_LENGTH), f"its section {name} is damaged")
+            return reader.decompress(reader.unconsumed_tail, wanted)
+        except zlib.error as error:
+            raise ResultsFormatError(f"its section {name} is damaged: {error}") from error
+
     def threads(self, table: Table) -> Iterator[ThreadResults]:
         """Yield each thread's share.
 

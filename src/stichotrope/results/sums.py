@@ -280,6 +280,7 @@ class Sums:
             ),
             processes=processes.values(),
         )
+        found._thread_count = lambda: sum(part.thread_count() for part in self._parts)
         found._shares = lambda: self._shares(indices, processes)
         return found
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from heapq import nsmallest
+from itertools import repeat
+from operator import add
 from statistics import median
 
 from ..results import results_of
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import NamedTuple
+    from collections.abc import Iterator, Sequence
+    from typing import Any, NamedTuple
 
     from ..results import ProcessResults, ProfileBlock
+    from ..results.shares import Share
 else:
     from collections import namedtuple
 
@@ -34,24 +39,6 @@ if TYPE_CHECKING:
         hits: int
         mean_ns: float
 
-    class Skew(NamedTuple):
-        """How unevenly workers took part in one block.
-
-        :ivar block: the block, with the figures of all.
-        :ivar track: the name of its track.
-        :ivar parts: what each worker had that entered it, the slowest first.
-        :ivar median_ns: the median of their times, in ns.
-        :ivar median_hits: the median of their passes.
-        :ivar median_mean_ns: the median of their means, of those that have one, in ns.
-        """
-
-        block: ProfileBlock
-        track: str
-        parts: list[Part]
-        median_ns: float
-        median_hits: float
-        median_mean_ns: float
-
     class Straggler(NamedTuple):
         """A worker that took long for a block.
 
@@ -63,8 +50,87 @@ if TYPE_CHECKING:
         skew: Skew
 else:
     Part = namedtuple("Part", "process time_ns hits mean_ns")
-    Skew = namedtuple("Skew", "block track parts median_ns median_hits median_mean_ns")
     Straggler = namedtuple("Straggler", "part skew")
+
+
+class _Columns:
+    """What each worker had that entered a block, in columns: a thousand of both are a million."""
+
+    __slots__ = ("hits", "processes", "sums", "times")
+
+    def __init__(self) -> None:
+        self.processes: list[ProcessResults] = []
+        self.times: list[int] = []
+        self.hits: list[int] = []
+        self.sums: list[int] = []
+
+    def extend(
+        self,
+        processes: Sequence[ProcessResults],
+        times: Sequence[int],
+        hits: Sequence[int],
+        sums: Sequence[int],
+    ) -> None:
+        """Take in those of more workers; who did not enter the block does not count."""
+        columns: tuple[Sequence[Any], ...] = processes, times, hits, sums
+        if not all(map(add, times, hits)):
+            rows = [row for row in zip(*columns, strict=True) if row[1] or row[2]]
+            columns = tuple(zip(*rows, strict=True)) or ((), (), (), ())
+        own: tuple[list[Any], ...] = self.processes, self.times, self.hits, self.sums
+        for column, more in zip(own, columns, strict=True):
+            column.extend(more)
+
+    def part(self, place: int) -> Part:
+        """Return what one of them had."""
+        hits = self.hits[place]
+        mean_ns = self.sums[place] / hits if hits else 0.0
+        return Part(self.processes[place], self.times[place], hits, mean_ns)
+
+
+class Skew:
+    """How unevenly workers took part in one block.
+
+    :ivar block: the block, with the figures of all.
+    :ivar track: the name of its track.
+    :ivar workers: how many entered it.
+    :ivar slowest: what the slowest of them had.
+    :ivar median_ns: the median of their times, in ns.
+    :ivar median_hits: the median of their passes.
+    :ivar median_mean_ns: the median of their means, of those that have one, in ns.
+    """
+
+    def __init__(self, block: ProfileBlock, track: str, columns: _Columns) -> None:
+        self.block = block
+        self.track = track
+        self.workers = len(columns.times)
+        self.slowest = columns.part(columns.times.index(max(columns.times)))
+        self.median_ns: float = median(columns.times)
+        self.median_hits: float = median(columns.hits)
+        pairs = zip(columns.sums, columns.hits, strict=True)
+        self.median_mean_ns: float = median([s / hits for s, hits in pairs if hits] or [0.0])
+        self._columns = columns
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """What each worker had that entered it, the slowest first."""
+        times = self._columns.times
+        order = sorted(range(len(times)), key=times.__getitem__, reverse=True)
+        return [self._columns.part(place) for place in order]
+
+    def slow(self) -> Iterator[tuple[float, int]]:
+        """Yield of each straggler minus how much it is above the median, and its place."""
+        least = FACTOR * self.median_ns
+        if self.slowest.time_ns < least:
+            return
+        processes = self._columns.processes
+        for place, time_ns in enumerate(self._columns.times):
+            lost_ns = time_ns - self.median_ns
+            if time_ns >= least and lost_ns >= LEAST_SHARE * processes[place].duration_ns:
+                yield -lost_ns, place
+
+    def straggler(self, place: int) -> Straggler:
+        """Return who is at a place that `slow` has given."""
+        return Straggler(self._columns.part(place), self)
 
 
 def skews(results: object) -> list[Skew]:
@@ -76,31 +142,33 @@ def skews(results: object) -> list[Skew]:
     :raises TypeError: when it is anything else.
     """
     found = results_of(results)
-    parts: dict[object, list[Part]] = {}
-    for share in found.shares():
-        for identity, hits, total, whole, _ in share.rows():
-            if hits or total:
-                mean = whole / hits if hits else 0.0
-                parts.setdefault(identity, []).append(Part(share.process, total, hits, mean))
+    columns = _by_block(found.shares())
     uneven = [
-        _skew(block, track.track_name, parts[block.identity])
+        Skew(block, track.track_name, columns[block.identity])
         for track in found.tracks.values()
         for block in track.blocks
-        if len(parts.get(block.identity, ())) > 1
+        if block.identity in columns and len(columns[block.identity].times) > 1
     ]
-    return sorted(uneven, key=lambda one: one.median_ns - one.parts[0].time_ns)
+    return sorted(uneven, key=lambda one: one.median_ns - one.slowest.time_ns)
 
 
-def _skew(block: ProfileBlock, track: str, parts: list[Part]) -> Skew:
-    parts.sort(key=lambda part: -part.time_ns)
-    return Skew(
-        block,
-        track,
-        parts,
-        median(part.time_ns for part in parts),
-        median(part.hits for part in parts),
-        median([part.mean_ns for part in parts if part.hits] or [0.0]),
-    )
+def _by_block(shares: list[Share]) -> dict[Any, _Columns]:
+    """Return what the workers had, by block."""
+    # Those of one program often have the same blocks, told by one list.
+    alike: dict[int, list[Share]] = {}
+    for share in shares:
+        alike.setdefault(id(share.blocks), []).append(share)
+    found: dict[Any, _Columns] = {}
+    for group in alike.values():
+        processes = [share.process for share in group]
+        columns = [
+            zip(*(getattr(share, name) for share in group), strict=True)
+            for name in ("total_ns", "hits", "sum_ns")
+        ]
+        rows = zip(group[0].blocks, repeat(processes), *columns, strict=False)
+        for block, *row in rows:
+            found.setdefault(block, _Columns()).extend(*row)
+    return found
 
 
 def stragglers(results: object, found: list[Skew] | None = None) -> list[Straggler]:
@@ -115,16 +183,18 @@ def stragglers(results: object, found: list[Skew] | None = None) -> list[Straggl
     :raises TypeError: when it is anything else.
     """
     uneven = skews(results) if found is None else found
-    slow = [straggler for skew in uneven for straggler in _slow(skew)]
-    return sorted(slow, key=lambda one: one.skew.median_ns - one.part.time_ns)
+    return worst(uneven, None)[0]
 
 
-def _slow(skew: Skew) -> Iterator[Straggler]:
-    for part in skew.parts:
-        if part.time_ns < FACTOR * skew.median_ns:
-            return
-        if part.time_ns - skew.median_ns >= LEAST_SHARE * part.process.duration_ns:
-            yield Straggler(part, skew)
+def worst(found: list[Skew], most: int | None) -> tuple[list[Straggler], int]:
+    """Return the stragglers that lost most, and how many there are in all.
+
+    :param found: what `skews` returned.
+    :param most: how many of them are wanted; None for all.
+    """
+    slow = [(lost, number, place) for number, one in enumerate(found) for lost, place in one.slow()]
+    chosen = sorted(slow) if most is None else nsmallest(most, slow)
+    return [found[number].straggler(place) for _, number, place in chosen], len(slow)
 
 
 def ratio(part: float, usual: float) -> float:

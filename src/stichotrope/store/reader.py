@@ -371,13 +371,17 @@ def _open_then(opened: list[OpenBlock]) -> str:
         if not block.suspended:
             innermost[block.thread_key] = block
     said = [
-        f"{block.track_name} / {block.name} for {format_time_ns(block.open_ns)} "
-        f"on {block.thread_name}"
+        f"{block.track_name} / {block.name} {_open_for(block)} on {block.thread_name}"
         for block in list(innermost.values())[:_MOST_NAMED]
     ]
     hidden = len(innermost) - len(said)
     more = f", and on {hidden} more threads" if hidden > 0 else ""
     return f"; open then: {', '.join(said)}{more}" if said else "; nothing was open then"
+
+
+def _open_for(block: OpenBlock) -> str:
+    """Return for how long a pass had been open, as far as that was written down."""
+    return f"for {format_time_ns(block.open_ns)}" if block.open_ns else "(just entered)"
 
 
 def paths_in(directory: str) -> list[str]:
