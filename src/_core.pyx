@@ -818,6 +818,14 @@ def tracks_code(Recorder recorder, code):
     return is_recorded(<PyObject*>code, recorder.opened())
 
 
+def site_of_code(Recorder recorder, code):
+    """The number of the site that the calls of a code object are passes of; None if a recorder does not record them."""
+    cdef Handle* h
+    check_code(code)
+    h = recorded_as(<PyObject*>code, recorder.opened())
+    return h.site if h != NULL else None
+
+
 def stop_tracking_code(Recorder recorder, codes):
     """Has a recorder record no further call of code objects; what is open is still recorded."""
     cdef list given = list(codes)

@@ -215,6 +215,8 @@ def test_what_is_tracked_by_its_code_is_on_the_other_side_too(tmp_path: Path) ->
     receiver = """
         import pickle, sys
         bare, Kind = pickle.loads(sys.stdin.buffer.read())
+        import cloudpickle  # what goes on from there, as through a scheduler, is told no other file
+        bare, Kind = pickle.loads(cloudpickle.dumps((bare, Kind)))
         print([bare(Kind(n)) for n in range(4)])
     """
     for rounds in (1, 2):

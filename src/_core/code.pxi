@@ -720,6 +720,12 @@ cdef bint is_recorded(PyObject* code, Store* s) noexcept:
     cdef Mark* m = <Mark*>st_mark_on(code)
     return m != NULL and target_of(m, s) != NULL
 
+cdef Handle* recorded_as(PyObject* code, Store* s) noexcept:
+    """What the calls of a code are passes of in a store; NULL when it does not record them."""
+    cdef Mark* m = <Mark*>st_mark_on(code)
+    cdef Target* t = target_of(m, s) if m != NULL else NULL
+    return t.handle if t != NULL else NULL
+
 cdef int add_target(Mark* m, PyObject* owner, Handle* h) except -1:
     cdef Target* t = <Target*>PyMem_RawCalloc(1, sizeof(Target))
     if t == NULL:

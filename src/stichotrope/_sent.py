@@ -22,7 +22,6 @@ from .profiler import (
     name_if_free,
     profilers,
     site_at,
-    site_of_code,
     work_asked,
 )
 from .results import default_track_name
@@ -60,6 +59,7 @@ def _about_profiler(profiler: Profiler) -> dict[str, Any]:
         "profiler": profiler.name,
         "gather": folder_of(profiler),
         "cpu": profiler.takes_cpu,
+        "timeline": profiler.timeline_size,
     }
 
 
@@ -105,7 +105,7 @@ def _marks_of(code: CodeType) -> list[tuple[int, dict[str, Any]]]:
         (number, _about(site, owner))
         for owner in profilers()
         for number, one in enumerate(_codes_of(code))
-        if (site := site_of_code(owner, one)) is not None
+        if (site := _core.site_of_code(owner, one)) is not None
     ]
 
 
@@ -200,13 +200,14 @@ _MADE: list[Profiler] = []  # kept for what arrives later, and for their results
 def profiler_named(about: dict[str, Any]) -> Profiler:
     """Return the profiler of a name, made when there is none; it gathers where the sender's does.
 
-    :param about: its name, the directory that the sender gathers in, and whether it takes processor
-        time.
+    :param about: its name, the directory that the sender gathers in, whether it takes processor
+        time, and how many passes its timeline has.
     """
     name = about["profiler"]
     with _LOCK:
         alive = [each for each in profilers() if each.name == name]
-        profiler = alive[0] if alive else Profiler(name, cpu=about["cpu"])
+        kept = about.get("timeline") or None
+        profiler = alive[0] if alive else Profiler(name, cpu=about["cpu"], timeline=kept)
         if not alive:
             _MADE.append(profiler)
     if about["gather"] is not None:

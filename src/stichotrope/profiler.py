@@ -1510,21 +1510,6 @@ def described(profiler: Profiler, site: int) -> tuple[Site, str]:
     return known, profiler._tracks[known.track_idx].name
 
 
-def site_of_code(profiler: Profiler, code: CodeType) -> int | None:
-    """Return the number of the call site of what is tracked by its code; None if it is not.
-
-    :param profiler: whose call site.
-    :param code: the code.
-    """
-    if not _core.tracks_code(profiler, code):
-        return None
-    place = code.co_filename, code.co_firstlineno
-    here = [n for n, site in enumerate(profiler._sites) if (site.file, site.line) == place]
-    # What is called otherwise than its code says, as a property's setter, has a line of its own.
-    named = (n for n in here if profiler._sites[n].name == code.co_qualname)
-    return next(named, next(iter(here), None))
-
-
 def site_at(profiler: Profiler, track: int | str, name: str, file: str, line: int) -> int:
     """Return the number of the call site of a block, registering it at first sight.
 

@@ -231,6 +231,45 @@ def test_dask(tmp_path: Path) -> None:
     assert all("was killed, or left" in warning for warning in told[1]["warnings"])
 
 
+def test_dask_has_a_class_of_the_main_program_and_lanes_of_each_worker(tmp_path: Path) -> None:
+    """Tracked by its code, and sent by value; each pass once in the timelines, too."""
+    told = told_by(
+        tmp_path,
+        """
+        p.keep_timeline(10_000)
+
+        @p.track_class("model")
+        class Model:
+            def __init__(self, n):
+                self.n = n
+
+            def step(self):
+                return square(self.n)
+
+        def step(n):
+            return Model(n).step()
+
+        if __name__ == "__main__":
+            from distributed import Client, LocalCluster
+            from stichotrope.integrations.dask import profile
+
+            with LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+                client.wait_for_workers(4)
+                with profile(client) as run:
+                    client.gather(client.map(step, range(100), pure=False))
+                    client.gather([client.submit(step, 1, workers=[worker], pure=False) for worker in client.nthreads()])
+                lanes = run.timelines()
+                tell(run, lanes=[[one.metadata["worker"], len(one)] for one in lanes], clocks=len({one.metadata["origin"]["clock"] for one in lanes}))
+        """,
+    )
+    (one,) = told
+    entered = {name: hits for name, hits in one["hits"].items() if hits}
+    assert entered == {"square": 104, "Model.__init__": 104, "Model.step": 104}
+    assert [worker for worker, _ in one["lanes"]] == ["0", "1", "2", "3"]
+    assert sum(passes for _, passes in one["lanes"]) == 312
+    assert one["clocks"] == 1
+
+
 def test_dasks_dashboard_has_a_page_while_a_run_lasts(tmp_path: Path) -> None:
     """With what workers have sent until now; afterwards it is gone."""
     (told,) = told_by(
