@@ -477,19 +477,22 @@ def test_a_redirect_of_httpx_to_another_host_is_a_pass_of_that_one() -> None:
             return httpx.Response(302, headers={"Location": "http://second/x"})
         return httpx.Response(200, text="moved")
 
-    p = Profiler("redirects")
     options = {"transport": httpx.MockTransport(answer), "follow_redirects": True}
 
-    async def call() -> Any:
+    async def call(p: Profiler) -> Any:
         async with instrument(httpx.AsyncClient(**options), p) as client:
             return await client.get("http://first/")
 
-    with instrument(httpx.Client(**options), p) as client:
-        answers = [client.get("http://first/"), asyncio.run(call())]
-    for one in answers:
+    def call_sync(p: Profiler) -> Any:
+        with instrument(httpx.Client(**options), p) as client:
+            return client.get("http://first/")
+
+    for called in (call_sync, lambda p: asyncio.run(call(p))):
+        p = Profiler("redirects")
+        one = called(p)
         assert (one.text, [before.status_code for before in one.history]) == ("moved", [302])
-    assert passes(p) == {"GET first": (2, 0), "GET second": (2, 0)}
-    assert paths(p) == {"GET first", "GET first > GET second"}
+        assert passes(p) == {"GET first": (1, 0), "GET second": (1, 0)}
+        assert paths(p) == {"GET first", "GET first > GET second"}
 
 
 @pytest.mark.parametrize("given", [object(), None])
@@ -499,7 +502,7 @@ def test_what_is_no_engine_is_refused_in_a_sentence(given: Any) -> None:
     from stichotrope.integrations.sqlalchemy import instrument
 
     with pytest.raises(TypeError, match="what is instrumented is an engine of SQLAlchemy, not"):
-        instrument(given)
+        instrument(given, Profiler("queries"))
 
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "web.md"

@@ -30,13 +30,13 @@ def instrument(
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
-    timed = default_profiler(profiler)
     target = getattr(engine, "sync_engine", engine)
     kind = target if isinstance(target, type) else type(target)
     if not issubclass(kind, Engine):
         raise TypeError(f"what is instrumented is an engine of SQLAlchemy, not {engine!r}")
     if getattr(target, _MARK, False):
         raise ValueError(f"{engine!r} is instrumented already")
+    timed = default_profiler(profiler)
 
     # An engine and its class, or what it was derived from, may both be listened to: one of them
     # records a statement, known by its context.
