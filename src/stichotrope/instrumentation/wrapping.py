@@ -629,9 +629,10 @@ def _is_of(value: Any, module: ModuleType) -> bool:
         return True
     if not isinstance(said, str) or not module.__name__.startswith(f"{said}."):
         return False
-    functions = vars(value).values() if isinstance(value, type) else (value,)
+    functions = vars(value).values() if issubclass(type(value), type) else (value,)
     own = namespace(module)
-    return any(getattr(one, "__globals__", None) is own for one in functions)
+    # Nothing is asked of other objects: a lazy one would be made by it.
+    return any(type(one) is FunctionType and one.__globals__ is own for one in functions)
 
 
 def home_namespace(place: Any) -> dict[str, Any] | None:
