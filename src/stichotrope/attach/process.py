@@ -127,6 +127,16 @@ class Process:
             return False
         return self.state() not in ("Z", "X")
 
+    def has_program(self) -> bool:
+        """Return whether it has a program: one that is ending has none, before it is gone."""
+        try:
+            os.readlink(f"/proc/{self.number}/exe")
+        except FileNotFoundError:
+            return not os.path.exists("/proc/self/exe")
+        except OSError:
+            pass
+        return True
+
     def command(self) -> str:
         """Return what it runs, in a word."""
         try:

@@ -11,6 +11,7 @@ from . import CommandError, reason, say
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
     from typing import Any
 
     from ..attach.joining import Joining
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..results import ProfilerResults
     from ._live import Live
 
+_RUNS_ANOTHER = "runs another program now"
 USAGE = "%(prog)s [options] PID"
 DESCRIPTION = """\
 Join a process that runs already, time functions, show them live, and report
@@ -79,10 +81,11 @@ def main(options: Any) -> int:
     seconds = _checked_duration(options.duration)
     live = _checked_live(options.live)
     settings = _settings(options)
+    targets = _checked_targets(options.target or settings.targets)
     output = None if options.output is None else _checked_output(options.output)
     try:
         with Process(_checked_number(options.process)) as process:
-            results = _Visit(process, options, settings, seconds, live).results()
+            results = _Visit(process, targets, settings, seconds, live).results()
     except CannotJoinError as error:
         raise CommandError(str(error)) from None
     return _report(results, output, settings, quiet=options.no_report)
@@ -139,8 +142,8 @@ class _Visit:
     """One stay in a process, from when it is joined until it was left.
 
     :param process: the process.
-    :param options: what the command was given.
-    :param settings: the same, with what stands elsewhere.
+    :param targets: patterns of what is to be marked.
+    :param settings: what the command was given, with what stands elsewhere.
     :param seconds: for how long, or None.
     :param live: the time between two looks, 0 for none, or None where nothing is said of it.
     """
@@ -148,19 +151,16 @@ class _Visit:
     def __init__(
         self,
         process: Process,
-        options: Any,
+        targets: list[str],
         settings: Settings,
         seconds: float | None,
         live: float | None,
     ) -> None:
-        from ..instrumentation.own import AUTO
-
         self._process = process
         self._settings = settings
         self._seconds = seconds
         self._live_seconds = live
-        self._targets = list(options.target or settings.targets or [AUTO])
-        _check_patterns([text for text in self._targets if text != AUTO])
+        self._targets = targets
         self._is_over = False  # whether there is nothing left to leave
         self._joining: Joining
         self._records: _Records
@@ -210,7 +210,9 @@ class _Visit:
                     _say(f"process {number} has ended")
                     return
                 if not self._records.still_lives():
-                    _say(f"process {number} runs another program now")
+                    # What it has locked is let go of before it is seen to be gone.
+                    runs = self._process.has_program()
+                    _say(f"process {number} " + (_RUNS_ANOTHER if runs else "has ended"))
                     self._is_over = True
                     return
         except KeyboardInterrupt:
@@ -246,14 +248,19 @@ def _until(until: float) -> float:
     return max(min(_LOOK_S, until - time.monotonic()), 0.0)
 
 
-def _check_patterns(texts: list[str]) -> None:
+def _checked_targets(given: Iterable[str] | None) -> list[str]:
+    """Return the patterns of what is to be marked."""
+    from ..instrumentation.own import AUTO
     from ..instrumentation.patterns import Pattern
 
+    targets = list(given or [AUTO])
     try:
-        for text in texts:
-            Pattern(text)
+        for text in targets:
+            if text != AUTO:
+                Pattern(text)
     except ValueError as error:
         raise CommandError(str(error)) from None
+    return targets
 
 
 def _heed_signals() -> None:

@@ -289,8 +289,11 @@ def bare(made: list[wrapping.Made]) -> list[tuple[Any, str]]:
 def _bare(made: list[wrapping.Made]) -> list[tuple[Any, str]]:
     wanted = {id(one.function): one.function for one in made}
     found: dict[int, str] = {}
-    for holder in gc.get_referrers(*wanted.values()) if wanted else ():
+    asked = object()  # which says what was made for the question: the tuple of its arguments
+    for holder in gc.get_referrers(*wanted.values(), asked) if wanted else ():
         if holder is wanted or _is_ours(holder):
+            continue
+        if type(holder) is tuple and holder and holder[-1] is asked:
             continue
         held = [id(one) for one in gc.get_referents(holder) if id(one) in wanted]
         for key in held:
