@@ -35,7 +35,7 @@ import os as _os
 from cpython.object cimport PyObject
 from cython cimport critical_section
 from cpython.mem cimport PyMem_RawMalloc, PyMem_RawCalloc, PyMem_RawRealloc, PyMem_RawFree
-from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcmp, memcpy, memmove, memset
 
 cdef extern from "_platform.h" nogil:
@@ -48,6 +48,9 @@ cdef extern from "_platform.h" nogil:
     bint ST_UNLIKELY(bint)
     uint32_t st_load32(const uint32_t*)
     uint64_t st_load64(const uint64_t*)
+    void st_store16(uint16_t*, uint16_t)
+    void st_store16_release(uint16_t*, uint16_t)
+    uint16_t st_load16_acquire(const uint16_t*)
     void st_store32(uint32_t*, uint32_t)
     void st_store64(uint64_t*, uint64_t)
     uint32_t st_load32_acquire(const uint32_t*)

@@ -216,6 +216,23 @@ def test_the_middle_of_a_bucket_is_about_3_percent_off_at_most() -> None:
 
 
 @pytest.mark.usefixtures("clock")
+def test_a_bucket_counts_on_beyond_16_bits(p: Profiler, threads: Threads) -> None:
+    """Its low bits stand apart from those that few buckets need: of a thread, and where threads are merged."""
+    passes = (1 << 16) + 5
+    block = p.block(0, "x")
+
+    def work() -> None:
+        for _ in range(passes):
+            with block:
+                pass
+
+    work()
+    assert nodes(p)[0].buckets == {tables.bucket(0): passes}
+    threads.one_by_one(work, work)
+    assert Node(*p._snapshot().merged()[0][0]).buckets == {tables.bucket(0): 3 * passes}
+
+
+@pytest.mark.usefixtures("clock")
 def test_squares_are_summed_beyond_64_bits(p: Profiler) -> None:
     """Three seconds of a 3 GHz counter, squared, do not fit into a word."""
     durations = [(1 << 62) + 1, (1 << 40) + 3, 5, (1 << 62) - 1]

@@ -1,7 +1,7 @@
 # What is stored: nodes, activations, buffers, stores, and the flags that they carry.
 
 cdef enum:
-    LAYOUT = 2                 # version of what buffers share with readers
+    LAYOUT = 3                 # version of what buffers share with readers
     OWN = 1 << 16              # bytes of a buffer before what it shares: no system's pages are larger
     LINE = 64                  # a cache line; every allocation in a buffer is a multiple of it
     INLINE_SITES = 128         # of which a thread remembers where it was entered from, in its buffer
@@ -10,7 +10,8 @@ cdef enum:
     BUFFER_SHARED = 512
     NEAR_PAGES = 34            # octaves whose histogram page a node finds directly: up to 2**38 ticks
     OCTAVES = 60
-    SUB_BUCKETS = 16
+    SUB_BUCKETS = 16           # of an octave: a page of so many counts of 16 bits is half a line
+    COUNT_BITS = 16
     SEATS = 8
     MAX_SITES = 1 << 24
     RESERVE = 128 << 20        # bytes of address space that a thread's buffer reserves, at most
@@ -171,7 +172,7 @@ cdef struct Node:
 
 cdef struct Extra:             # what few nodes need
     uint32_t far_pages[OCTAVES - NEAR_PAGES]
-    uint32_t carries[OCTAVES]  # pages of high halves, for counts that passed 2**32
+    uint32_t carries[OCTAVES]  # pages of 64 bits, for what counts have beyond their 16
 
 cdef struct Activation:
     uint32_t next              # kept across passes: a warm stack is pushed by moving `top` alone

@@ -18,6 +18,7 @@ cdef enum:  # words of a packed node, then `pages` times: octave, 16 counts two 
     W_TRACK = 14
     NODE_WORDS = 15
     PAGE_WORDS = 9
+    PAGE_WORDS_KEPT = 4        # in a buffer: of 16 bits each
     CARRY = 256                # added to an octave: these are high halves
 
 cdef enum:  # words of a packed scope; a run of nodes is followed by its scopes
@@ -71,37 +72,67 @@ cdef inline bint is_within(Buffer* b, uint32_t offset, size_t size) noexcept nog
     # session, afterwards; until then it must stay inside.
     return offset >= b.data_start and offset % LINE == 0 and offset + size <= st_load32(&b.committed_data)
 
-cdef void pack_page(Buffer* b, uint32_t offset, uint32_t octave, Packed* p) noexcept nogil:
+cdef inline bint is_page(Buffer* b, uint32_t offset) noexcept nogil:
+    """The same for a page of a histogram, which is half a line."""
+    return is_within(b, offset // LINE * LINE, LINE) and offset % (LINE // 2) == 0
+
+cdef Extra* extra_of(Buffer* b, Node* n) noexcept nogil:
+    cdef uint32_t offset = st_load32_acquire(&n.extra)
+    return <Extra*>(<char*>b + offset) if offset and is_within(b, offset, sizeof(Extra)) else NULL
+
+cdef uint32_t page_of(Node* n, Extra* extra, uint32_t octave) noexcept nogil:
+    """Offset of the page of an octave, or 0."""
+    if octave < NEAR_PAGES:
+        return st_load32_acquire(&n.pages[octave])
+    return st_load32_acquire(&extra.far_pages[octave - NEAR_PAGES]) if extra != NULL else 0
+
+cdef uint64_t* carries_of(Buffer* b, Extra* extra, uint32_t octave) noexcept nogil:
+    cdef uint32_t offset = st_load32_acquire(&extra.carries[octave]) if extra != NULL else 0
+    if not offset or not is_within(b, offset, SUB_BUCKETS * sizeof(uint64_t)):
+        return NULL
+    return <uint64_t*>(<char*>b + offset)
+
+cdef void pack_page(Buffer* b, uint32_t offset, Extra* extra, uint32_t octave, Packed* p, uint64_t* high) noexcept nogil:
+    """Packs an octave; what is beyond 32 bits goes to `high`, whose first word then says of which octave it is."""
     cdef uint64_t* words = p.words + p.used
-    cdef uint64_t* page
-    cdef uint32_t i
-    if not is_within(b, offset, LINE):
-        return
-    page = <uint64_t*>(<char*>b + offset)
+    cdef uint64_t low[PAGE_WORDS_KEPT]
+    cdef uint64_t* carries
+    cdef uint64_t count
+    cdef uint32_t sub
+    for sub in range(PAGE_WORDS_KEPT):
+        low[sub] = st_load64_acquire(<uint64_t*>(<char*>b + offset) + sub)
     words[0] = octave
-    for i in range(PAGE_WORDS - 1):
-        words[1 + i] = st_load64(page + i)
+    for sub in range(SUB_BUCKETS):
+        (<uint32_t*>(words + 1))[sub] = (<uint16_t*>low)[sub]
     p.used += PAGE_WORDS
+    carries = carries_of(b, extra, octave)  # after what it belongs to: see `add_to_bucket`
+    if carries == NULL:
+        return
+    for sub in range(SUB_BUCKETS):
+        count = (<uint16_t*>low)[sub] + (st_load64_acquire(&carries[sub]) << COUNT_BITS)
+        (<uint32_t*>(words + 1))[sub] = <uint32_t>count
+        (<uint32_t*>(high + 1))[sub] = <uint32_t>(count >> 32)
+        if count >> 32:
+            high[0] = CARRY + octave
 
 cdef void pack_pages(Buffer* b, Node* n, Packed* p) noexcept nogil:
+    """Packs a histogram, for which there is room: the high halves come last."""
+    cdef uint64_t high[OCTAVES * PAGE_WORDS]
+    cdef uint64_t* page = high
     cdef uint32_t octave, offset
-    cdef Extra* extra
-    for octave in range(NEAR_PAGES):
-        offset = st_load32_acquire(&n.pages[octave])
-        if offset:
-            pack_page(b, offset, octave, p)
-    offset = st_load32_acquire(&n.extra)
-    if not offset or not is_within(b, offset, sizeof(Extra)):
-        return
-    extra = <Extra*>(<char*>b + offset)
-    for octave in range(OCTAVES - NEAR_PAGES):
-        offset = st_load32_acquire(&extra.far_pages[octave])
-        if offset:
-            pack_page(b, offset, NEAR_PAGES + octave, p)
+    cdef Extra* extra = extra_of(b, n)
     for octave in range(OCTAVES):
-        offset = st_load32_acquire(&extra.carries[octave])
-        if offset:
-            pack_page(b, offset, CARRY + octave, p)
+        page[0] = 0
+        offset = page_of(n, extra, octave)
+        if offset and is_page(b, offset):
+            pack_page(b, offset, extra, octave, p, page)
+        page += PAGE_WORDS
+    page = high
+    for octave in range(OCTAVES):
+        if page[0]:
+            memcpy(p.words + p.used, page, PAGE_WORDS * sizeof(uint64_t))
+            p.used += PAGE_WORDS
+        page += PAGE_WORDS
 
 cdef Ending* ending_of(Reading* r, uint32_t offset) noexcept nogil:
     cdef size_t i
@@ -323,6 +354,8 @@ cdef void trim_histogram(uint64_t* words, uint64_t* before) noexcept nogil:
             grown = bucket_count(page, sub)
             if old < old_end and old[0] == page[0]:
                 grown -= bucket_count(old, sub)
+            if <int64_t>grown < 0:
+                grown += 1 << COUNT_BITS  # it had been read while it was carried
             if page[0] < CARRY and grown <= <uint32_t>-1:
                 grown = min(grown, surplus)
                 (<uint32_t*>(page + 1))[sub] -= <uint32_t>grown
@@ -334,7 +367,8 @@ cdef void finish_half_done(Reading* r, Node* n, uint64_t* words) noexcept nogil:
     process was killed or stopped: see `record`."""
     cdef Activation* a = half_done(r.b)
     cdef uint64_t* page
-    cdef uint64_t ticks, low, high
+    cdef uint64_t ticks, low, high, missing
+    cdef uint64_t was_carried = <uint64_t>1 - (1 << COUNT_BITS)  # missing where the low bits stand as they were before that
     cdef uint32_t octave, sub
     words[W_PASSES] = st_load64(&n.started)
     if a == NULL:
@@ -349,7 +383,8 @@ cdef void finish_half_done(Reading* r, Node* n, uint64_t* words) noexcept nogil:
     if words[W_SQUARES_LOW] != low:
         words[W_SQUARES_HIGH] += high
         words[W_SQUARES_LOW] = low
-    if packed_count(words) + 1 == words[W_PASSES]:
+    missing = words[W_PASSES] - packed_count(words)
+    if missing == 1 or missing == was_carried:
         octave = st_top_bit(ticks + SUB_BUCKETS) - 4
         sub = <uint32_t>((ticks + SUB_BUCKETS) >> octave) & (SUB_BUCKETS - 1)
         page = words + NODE_WORDS
@@ -359,7 +394,9 @@ cdef void finish_half_done(Reading* r, Node* n, uint64_t* words) noexcept nogil:
             memset(page, 0, PAGE_WORDS * sizeof(uint64_t))
             page[0] = octave
             words[W_PAGES] += 1
-        if (<uint32_t*>(page + 1))[sub] != <uint32_t>-1:
+        if missing != 1:
+            (<uint32_t*>(page + 1))[sub] &= ~<uint32_t>((1 << COUNT_BITS) - 1)
+        elif (<uint32_t*>(page + 1))[sub] != <uint32_t>-1:
             (<uint32_t*>(page + 1))[sub] += 1
 
 cdef Activation* half_done(Buffer* b) noexcept nogil:
@@ -665,22 +702,13 @@ cdef bint make_pages(Buffer* b, Node* n, uint64_t* page, uint64_t pages) noexcep
 
 cdef void fold_histogram(Buffer* b, Node* n, uint64_t* page, uint64_t pages) noexcept nogil:
     """Adds a packed histogram, for which there are pages."""
-    cdef uint64_t i
-    cdef uint32_t sub, octave, amount
-    cdef uint32_t* count
+    cdef uint64_t i, amount
+    cdef uint32_t sub
     for i in range(pages):
-        octave = <uint32_t>page[0] & (CARRY - 1)
         for sub in range(SUB_BUCKETS):
-            amount = <uint32_t>bucket_count(page, sub)
-            if amount == 0:
-                continue
-            if page[0] >= CARRY:
-                carry_bucket(b, n, octave, sub, amount)
-                continue
-            count = bucket(b, n, octave, sub)
-            count[0] += amount
-            if count[0] < amount:
-                carry_bucket(b, n, octave, sub, 1)
+            amount = bucket_count(page, sub)
+            if amount:
+                add_to_bucket(b, n, <uint32_t>page[0] & (CARRY - 1), sub, amount << 32 if page[0] >= CARRY else amount)
         page += PAGE_WORDS
 
 cdef void fold_node(Buffer* b, Node* n, uint64_t* words) noexcept nogil:

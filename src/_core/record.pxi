@@ -291,8 +291,9 @@ cdef inline hot record(Buffer* b, Node* n, Activation* a, uint64_t ticks, uint64
     cdef uint64_t biased = ticks + SUB_BUCKETS
     cdef uint32_t octave = st_top_bit(biased) - 4
     cdef uint64_t sub = (biased >> octave) & (SUB_BUCKETS - 1)
-    cdef uint32_t page, count
-    cdef uint32_t* counts
+    cdef uint32_t page
+    cdef uint16_t count
+    cdef uint16_t* counts
     st_store64(&a.start, LEFT_AFTER | ticks)
     st_store64(&a.total_before, n.total)
     st_store64(&a.squares_before, n.squares_low)
@@ -307,10 +308,10 @@ cdef inline hot record(Buffer* b, Node* n, Activation* a, uint64_t ticks, uint64
     if ST_UNLIKELY(how != RETURNED):
         count_end(n, how)
     page = n.pages[octave] if ST_LIKELY(octave < NEAR_PAGES) else 0
-    counts = <uint32_t*>(<char*>b + page) + sub
-    count = counts[0] + 1 if ST_LIKELY(page != 0) else 0
+    counts = <uint16_t*>(<char*>b + page) + sub
+    count = <uint16_t>(counts[0] + 1) if ST_LIKELY(page != 0) else 0
     if ST_LIKELY(count != 0):
-        st_store32(counts, count)
+        st_store16(counts, count)
     else:
         count_rare(b, n, octave, <uint32_t>sub)
     if closes:

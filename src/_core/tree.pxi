@@ -161,41 +161,44 @@ cdef uint32_t* page_slot(Buffer* b, Node* n, uint32_t octave) noexcept nogil:
             return NULL
     return &(<Extra*>(<char*>b + n.extra)).far_pages[octave - NEAR_PAGES]
 
-cdef uint32_t* bucket(Buffer* b, Node* n, uint32_t octave, uint32_t sub) noexcept nogil:
-    """The counter of a bucket, its page made when missing; NULL when there is no memory."""
+cdef uint16_t* bucket(Buffer* b, Node* n, uint32_t octave, uint32_t sub) noexcept nogil:
+    """The low bits of a bucket's count, its page made when missing; NULL when there is no memory."""
     cdef uint32_t* slot = page_slot(b, n, octave)
     if slot == NULL:
         return NULL
     if slot[0] == 0:
-        st_store32_release(slot, take_data(b, SUB_BUCKETS * sizeof(uint32_t)))
+        st_store32_release(slot, take_half_line(b))
         if slot[0] == 0:
             return NULL
-    return <uint32_t*>(<char*>b + slot[0]) + sub
+    return <uint16_t*>(<char*>b + slot[0]) + sub
 
-cdef void carry_bucket(Buffer* b, Node* n, uint32_t octave, uint32_t sub, uint32_t amount) noexcept nogil:
-    """Adds to the high half of a bucket's count."""
+cdef bint carry_bucket(Buffer* b, Node* n, uint32_t octave, uint32_t sub, uint64_t amount) noexcept nogil:
+    """Adds to the high bits of a bucket's count; False when there is no memory."""
     cdef Extra* extra
-    cdef uint32_t* count
+    cdef uint64_t* count
     if n.extra == 0:
         st_store32_release(&n.extra, take_data(b, sizeof(Extra)))
         if n.extra == 0:
-            b.unbinned += 1
-            return
+            return False
     extra = <Extra*>(<char*>b + n.extra)
     if extra.carries[octave] == 0:
-        st_store32_release(&extra.carries[octave], take_data(b, SUB_BUCKETS * sizeof(uint32_t)))
+        st_store32_release(&extra.carries[octave], take_data(b, SUB_BUCKETS * sizeof(uint64_t)))
         if extra.carries[octave] == 0:
-            b.unbinned += 1
-            return
-    count = <uint32_t*>(<char*>b + extra.carries[octave]) + sub
-    st_store32(count, count[0] + amount)
+            return False
+    count = <uint64_t*>(<char*>b + extra.carries[octave]) + sub
+    st_store64(count, count[0] + amount)
+    return True
+
+cdef void add_to_bucket(Buffer* b, Node* n, uint32_t octave, uint32_t sub, uint64_t amount) noexcept nogil:
+    """Adds to a bucket's count. What is carried is written first, and read last: who reads in between finds too much, never
+    too little."""
+    cdef uint16_t* count = bucket(b, n, octave, sub)
+    cdef uint64_t more = (count[0] if count != NULL else 0) + amount
+    if count == NULL or (more >> COUNT_BITS and not carry_bucket(b, n, octave, sub, more >> COUNT_BITS)):
+        b.unbinned += amount
+        return
+    st_store16_release(count, <uint16_t>more)
 
 cdef void count_rare(Buffer* b, Node* n, uint32_t octave, uint32_t sub) noexcept nogil:
     """The histogram's slow way: a page that is not there yet or is found through the node's Extra, or an overflow."""
-    cdef uint32_t* count = bucket(b, n, octave, sub)
-    if count == NULL:
-        b.unbinned += 1
-        return
-    st_store32(count, count[0] + 1)
-    if count[0] == 0:
-        carry_bucket(b, n, octave, sub, 1)
+    add_to_bucket(b, n, octave, sub, 1)
