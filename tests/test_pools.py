@@ -17,7 +17,11 @@ from stichotrope.integrations import processes
 
 pytestmark = pytest.mark.integration
 
-METHODS = sorted({"spawn", *get_all_start_methods()} - {"forkserver"})
+# A spawned process imports everything anew, which takes seconds.
+METHODS = [
+    pytest.param(method, marks=[pytest.mark.extended] if method == "spawn" else [])
+    for method in sorted({"spawn", *get_all_start_methods()} - {"forkserver"})
+]
 PRELUDE = """
 import json, multiprocessing, sys
 from concurrent.futures import ProcessPoolExecutor
