@@ -65,7 +65,7 @@ def measure(rounds: int, seed: int) -> dict[str, Any]:
     found: dict[str, list[float]] = {key: [] for key in ("bare", "bare_cpu", "with", "with_cpu")}
     hits = 0
     with (
-        LocalCluster(WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
 
