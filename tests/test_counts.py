@@ -209,6 +209,8 @@ def test_a_gate_on_times_of_two_machines_is_warned_of(
     main(["compare", "here.json", "other.json", "--fail-on", "slower"])
     assert capfd.readouterr().err == (
         "stichotrope compare: times may not compare: different host: here in old, there in new\n"
+        "stichotrope compare: one run of each does not tell how times vary from run to run, and --fail-on may "
+        "fail for that alone: give several, or let stichotrope ab make them in turns\n"
     )
     main(["compare", "here.json", "other.json", "--fail-on", "hits-per-parent"])
     assert capfd.readouterr().err == ""
