@@ -132,10 +132,10 @@ def test_a_report_names_the_block_in_which_a_worker_was_killed(
     }
     (said,) = [text for text in found.metadata["warnings"] if "was killed" in text]
     assert f"process {victim} was killed, or left without ending; open then: " in said
-    assert "storage / look up for " in said
+    assert "storage / look up " in said
     report = stichotrope("report", "black-box", cwd=tmp_path)
     assert report.returncode == 0
-    assert "storage / look up for " in " ".join((report.stdout + report.stderr).split())
+    assert "storage / look up " in " ".join((report.stdout + report.stderr).split())
     trace = stichotrope("report", "black-box", "-o", "trace.pftrace", cwd=tmp_path)
     assert (trace.returncode, trace.stderr) == (0, "")
     assert (tmp_path / "trace.pftrace").read_bytes().count(b"/order/7") >= 1

@@ -376,7 +376,7 @@ def test_a_process_that_ends_in_no_order_loses_nothing(tmp_path: Path, end: str)
     found = ProfilerResults.load_all(tmp_path)
     assert hits(found) == {"step": 1234, "last": 0}
     assert found.total_open == 1
-    said = "was killed, or left without ending; open then: work / last for"
+    said = "was killed, or left without ending; open then: work / last "
     assert [said in warning for warning in found.metadata["warnings"]].count(True) == 1
 
 

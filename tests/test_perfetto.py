@@ -299,7 +299,7 @@ def test_the_page_of_a_store_has_its_timelines(tmp_path: Path) -> None:
     assert main(["report", str(store), "-o", str(target)]) == 0
     found = shown()
     named = [one for one in found["blockList"] if one["name"] == "request"]
-    assert [one["block"] for one in named] == [0, 0]
+    assert [one["block"] for one in named] == [0]
     assert [tag for _, tag in found["tags"]] == ["r1", "r1"]
     (path, _) = sorted(store.glob("*.stichotrope"))
     assert main(["report", str(path), "-o", str(target)]) == 0
