@@ -45,7 +45,7 @@ ROOMS: dict[str, set[str]] = {
     "cli": {"_ended", "_session", "instrumentation", "profiler", "results"},
     "__main__": {"cli"},
     "_sent": {"_core", "instrumentation", "profiler", "results"},
-    "_taught": {"_core", "_sent", "profiler"},
+    "_taught": {"_core", "_sent", "instrumentation", "profiler"},
     "_default": {"_core", "profiler"},
     "_log": {"_default", "instrumentation", "profiler"},
     "integrations": {"_slow", "instrumentation", "metrics", "profiler", "report", "results"},

@@ -179,6 +179,47 @@ def test_the_fixture_is_there_without_an_option(run: Runs) -> None:
 # The report
 
 
+def test_a_marked_fixture_is_a_fixture(run: Runs) -> None:
+    """With the mark above its decorator or below it; one of a class, and one that nobody asks for, too."""
+    source = """
+        import pytest
+        from stichotrope import Profiler
+
+        p = Profiler("fixtures")
+        given = []
+
+        @p.track(0)
+        @pytest.fixture
+        def above():
+            yield 1
+
+        @pytest.fixture
+        @p.track(0)
+        def below(above):
+            return above + 1
+
+        @p.track(0)
+        @pytest.fixture(autouse=True)
+        def always(above):
+            given.append(above)
+
+        class TestIt:
+            @p.track(0)
+            @pytest.fixture
+            def inside(self, below):
+                return below + 1
+
+            def test_it(self, inside):
+                assert (inside, given) == (3, [1])
+                blocks = p.get_results().tracks[0].blocks
+                assert [(each.name, each.hit_count, each.open_count) for each in blocks] == [
+                    ("above", 0, 1), ("below", 1, 0), ("always", 1, 0), ("inside", 1, 0)
+                ]
+    """
+    result = run(source=source)
+    result.assert_outcomes(passed=1)
+
+
 def test_tests_and_tracked_blocks_are_reported(run: Runs) -> None:
     """Each test as a block of the track "tests", the program's own profilers, and the fixture's."""
     result = run("--stichotrope")

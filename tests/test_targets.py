@@ -488,10 +488,11 @@ def test_it_can_be_referred_to_weakly_if_the_bare_one_can(p: Profiler, kind: str
     [k for k in CALLABLES if not CALLABLES[k].stays],
 )
 def test_a_copy_of_what_is_called_is_itself(p: Profiler, kind: str) -> None:
-    """As with functions, also deep inside something."""
-    tracked = p.track(0)(CALLABLES[kind].make())
-    assert copy.copy(tracked) is tracked
-    assert copy.deepcopy([tracked])[0] is tracked
+    """Where that of the bare one is, as with functions; also deep inside something."""
+    bare = CALLABLES[kind].make()
+    tracked = p.track(0)(bare)
+    assert (copy.copy(tracked) is tracked) == (copy.copy(bare) is bare)
+    assert (copy.deepcopy([tracked])[0] is tracked) == (copy.deepcopy([bare])[0] is bare)
 
 
 SUSPENDING = [

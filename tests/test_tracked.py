@@ -274,8 +274,9 @@ def test_a_tracked_method_is_pickled_by_reference(protocol: int) -> None:
 
 def test_one_that_cannot_be_found_again_cannot_be_pickled(p: Profiler) -> None:
     """As with a local function."""
+    nameless: Any = lambda: None  # noqa: E731
     with pytest.raises((pickle.PicklingError, AttributeError)):
-        pickle.dumps(p.track(0)(plain))
+        pickle.dumps(p.track(0)(nameless))
 
 
 def test_copies_are_the_object_itself(p: Profiler) -> None:
@@ -967,16 +968,6 @@ def test_the_state_of_a_tracked_instance_is_set_where_it_is_read() -> None:
     assert (tracked(1), tracked.factor) == (4, 4)
     del tracked.factor
     assert not hasattr(instance, "factor")
-
-
-def test_what_an_instance_refuses_the_tracked_one_takes() -> None:
-    """As a function's attributes are, and what makes it look like what it calls."""
-    tracked: Any = Profiler("p").track(0)(len)
-    tracked.note = "x"
-    tracked.__name__ = "other"
-    assert (tracked.note, tracked.__name__, len.__name__) == ("x", "other", "len")
-    del tracked.note
-    assert not hasattr(tracked, "note")
 
 
 def test_an_error_in_setting_state_is_the_instances_own() -> None:

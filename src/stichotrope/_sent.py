@@ -9,9 +9,10 @@ reference, and is left as it is; callable instances it sends by value, and they 
 from __future__ import annotations
 
 import builtins
-import sys
+import os
 import threading
 from types import FunctionType
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from . import _core
 from .instrumentation import codes, wrapping
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 
 # What is sent
+
+_KEYS: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+_BY_KEY: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 
 def _about(site: int, owner: Profiler) -> dict[str, Any]:
@@ -175,11 +179,24 @@ def reduced_callable(callee: Any, site: int, owner: Profiler) -> Any:
     return arrived, (callee, about)
 
 
+def reduced_function(function: Any) -> Any:
+    """Return how `pickle` sends a tracked function: by its name.
+
+    Where its module has the bare one under that, it goes as that one, to be tracked again; in this
+    process it is found again, as `copy` expects of functions.
+    """
+    callee, site, owner = _core.marked(function)
+    if _is_importable(function) or not _is_importable(callee):
+        return function.__reduce_ex__(2)
+    key = _KEYS.setdefault(function, os.urandom(16).hex())
+    _BY_KEY[key] = function
+    return function_arrived, (key, *reduced_callable(callee, site, owner)[1])
+
+
 def _is_importable(function: Any) -> bool:
     """Return whether `pickle` can send a function by its name, or there is none."""
-    module = sys.modules.get(getattr(function, "__module__", None) or "")
     name = getattr(function, "__qualname__", "")
-    return function is None or getattr(module, name, None) is function
+    return function is None or wrapping.is_named(function, function, name)
 
 
 def _reduced_profiler(profiler: Profiler) -> Any:
@@ -233,15 +250,26 @@ def _place(about: dict[str, Any]) -> tuple[Profiler, int | str]:
 def arrived(function: Any, about: dict[str, Any]) -> Any:
     """Return a function that was sent by value, tracked as it was where it came from.
 
-    :param function: the bare one.
+    :param function: the bare one, or whatever an instance is sent as.
     :param about: the names of its profiler, its track and its block, and where that stands.
     """
-    if not _core.is_everything_enabled():
+    if not _core.is_everything_enabled() or not callable(function):
         return function
     profiler, track = _place(about)
     site = site_at(profiler, track, about["block"], about["file"], about["line"])
     ask_for_work(profiler, site, about.get("work", (None, None)))
     return wrapping.wrapped(profiler, function, site)
+
+
+def function_arrived(key: str, function: Any, about: dict[str, Any]) -> Any:
+    """Return a function that was sent by name, tracked; the very one, where it was sent from.
+
+    :param key: what it is known by in each process.
+    :param function: the bare one.
+    :param about: as for `arrived`.
+    """
+    known = _BY_KEY.get(key)
+    return arrived(function, about) if known is None else known
 
 
 def code_arrived(code: CodeType, marks: list[tuple[int, dict[str, Any]]]) -> None:

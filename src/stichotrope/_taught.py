@@ -5,11 +5,13 @@ They are changed when they are imported, and only where a tracked function comes
 
 from __future__ import annotations
 
+import copyreg
 import sys
 import threading
 from types import FunctionType, ModuleType
 
 from . import _core, _sent
+from .instrumentation import wrapping
 from .profiler import REDUCE
 
 TYPE_CHECKING = False
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 def watch() -> None:
     """Teach each of these libraries that is there, and the others when they are imported."""
     REDUCE[:] = [_sent.reduced_callable]
+    copyreg.pickle(_core.TrackedFunction, _sent.reduced_function)
     if _FINDER in sys.meta_path:
         return
     sys.meta_path.insert(0, _FINDER)
@@ -89,6 +92,13 @@ def _call_after(loader: Any, name: str) -> None:
         return
 
 
+def _teach_pytest(module: Any) -> None:
+    """Have a fixture stay one above which a mark stands: pytest asks for the exact type."""
+    fixture = getattr(module, "FixtureFunctionDefinition", None)  # from pytest 8.4 on
+    if fixture is not None:
+        wrapping.holds(fixture, "_fixture_function")
+
+
 def _teach_typeguard(module: Any) -> None:
     """Have the function that it makes of a tracked one's source be tracked."""
     instrument = getattr(module, "instrument", None)
@@ -129,6 +139,7 @@ def _type_shown(value: Any) -> Any:
 
 _CLOUDPICKLES = ("cloudpickle.cloudpickle", "cloudpickle.cloudpickle_fast")
 _WANTED: dict[str, Callable[[Any], None]] = {
+    "_pytest.fixtures": _teach_pytest,
     "dill._dill": _sent.teach_dill,
     "ruamel.yaml.representer": _teach_yaml,
     "twisted.python.reflect": _teach_twisted,

@@ -53,7 +53,7 @@ def is_tracked(value: object) -> bool:
 _MOST_LAYERS = 100  # an object that answers for every name has a `__wrapped__` without end
 
 # What holds functions instead of being one: the type, and the attributes that they are held in.
-_HOLDERS: tuple[tuple[Any, tuple[str, ...]], ...] = (
+_HOLDERS: list[tuple[Any, tuple[str, ...]]] = [
     (staticmethod, ("__func__",)),
     (classmethod, ("__func__",)),
     (property, ("fget", "fset", "fdel")),
@@ -62,7 +62,7 @@ _HOLDERS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (partialmethod, ("func",)),
     (singledispatchmethod, ("func",)),
     (partial, ("func",)),
-)
+]
 _HOLDING = tuple(base for base, _ in _HOLDERS)
 _PLAIN = frozenset({FunctionType, str, int, bool, dict, tuple, list, type, type(None)})  # at once
 _SUFFIXES = {"fset": ".setter", "fdel": ".deleter"}
@@ -75,6 +75,18 @@ _ANNOTATING = frozenset({"__annotate__", "__annotate_func__"})
 
 
 # What a target consists of
+
+
+def holds(kind: type, *attributes: str) -> None:
+    """Have what is of a type be copied with its functions tracked, as a property is.
+
+    :param kind: a type of a library, whose instances have a `__dict__`.
+    :param attributes: what they hold functions in.
+    """
+    global _HOLDING
+    if kind not in _HOLDING:
+        _HOLDERS.append((kind, attributes))
+        _HOLDING = (*_HOLDING, kind)
 
 
 def _holder(target: Any) -> tuple[Any, tuple[str, ...]]:
@@ -217,27 +229,25 @@ def wrapped(recorder: _core.Recorder, function: Any, site: int) -> Any:
         from . import special
 
         kind = special.kind_for(function)
-    made = recorder._wrap(function, site, binds(function), suspends(function), kind)
-    return dressed(made, function)
+    made: Any = recorder._wrap(function, site, binds(function), suspends(function), kind)
+    if issubclass(type(made), _core.TrackedRoutine):
+        if not hasattr(function, "__module__"):
+            made.__module__ = None  # else that of its type is found
+        update_wrapper(made, function)
+        if hasattr(function, "__wrapped__"):  # what a decorator that it is behind says so of
+            made.__wrapped__ = function.__wrapped__
+    return made
 
 
-def dressed(tracked: Any, function: Any) -> Any:
-    """Give a tracked callable the names of the one that it stands for."""
-    if type(tracked) is _core.TrackedFunction:
-        return tracked  # it has them
-    if not hasattr(function, "__module__"):
-        tracked.__module__ = None  # else that of its type is found
-    is_like_a_function = type(tracked) is _core.TrackedRoutine or isinstance(
-        function, (MethodType, BuiltinFunctionType)
-    )
-    # What is in the dictionary of an instance is its state: it must be read where it changes.
-    update_wrapper(tracked, function, updated=("__dict__",) if is_like_a_function else ())
-    if hasattr(function, "__wrapped__"):  # what a decorator that it is behind says so of
-        if is_like_a_function:
-            tracked.__wrapped__ = function.__wrapped__
-        else:
-            del tracked.__wrapped__
-    return tracked
+def is_named(value: Any, function: Any, name: str) -> bool:
+    """Return whether a function's module holds something under a name, which may be dotted.
+
+    That is what `pickle` sends by reference.
+    """
+    found: Any = sys.modules.get(getattr(function, "__module__", None) or "")
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found is value
 
 
 def tracked(target: Any, name: str | None, wrap: Wrap) -> Any:
@@ -284,7 +294,10 @@ def _copy(target: Any, parts: dict[str, Any]) -> Any:
     kind: Any = type(target)
     if isinstance(target, partial):
         copy: Any = partial.__new__(kind, parts["func"])
-        state = (parts["func"], target.args, target.keywords, dict(vars(target)))
+        # Without attributes it has none: else a partial of it would hold it, not what it holds.
+        reduced: Any = partial.__reduce__(target)
+        attributes = reduced[2][3]
+        state = (parts["func"], target.args, target.keywords, attributes and dict(attributes))
         partial.__setstate__(copy, state)  # type: ignore[attr-defined]
         _copy_slots(target, copy)
     elif isinstance(target, property):
