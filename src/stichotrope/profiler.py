@@ -377,11 +377,12 @@ class Profiler(_core.Recorder):
 
         It takes functions of every kind, in C too, bound methods, and callable instances, which
         keep their attributes, operators and other special methods, and their class to whoever asks
-        with ``isinstance``. Where functions are inside something, that is copied with its functions
-        tracked, and keeps its type: static and class methods, properties, ``cached_property``,
-        ``partial``, ``partialmethod``, ``singledispatchmethod`` (one block for all
-        implementations). A property has a block for each of its functions: "area", "area.setter",
-        "area.deleter".
+        with ``isinstance``; a copy of one stands for a copy, tracked as the same block. For classes
+        there is `track_class`. Where functions are inside something, that is copied with its
+        functions tracked, and keeps its type: static and class methods, properties,
+        ``cached_property``, ``partial``, ``partialmethod``, ``singledispatchmethod`` (one block for
+        all implementations). A property has a block for each of its functions: "area",
+        "area.setter", "area.deleter".
 
         A tracked call takes some of the C stack, as any call through C does: a recursion that the
         recursion limit lets go deeper than that ends in a RecursionError before the stack does.

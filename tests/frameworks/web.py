@@ -65,6 +65,41 @@ def asgi(mark: Mark) -> Any:
     return TestClient(application).get("/").text
 
 
+@case("starlette", "httpx", hits={"Mail": 1, "Teapot": 1})
+def asynchronous_instances(mark: Mark) -> Any:
+    """A background task and a handler of exceptions, asked by their `__call__` whether they are coroutines."""
+    from starlette.applications import Starlette
+    from starlette.background import BackgroundTask
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+    from starlette.testclient import TestClient
+
+    sent = []
+
+    class Mail:
+        async def __call__(self, to: str) -> None:
+            sent.append(to)
+
+    class Teapot:
+        async def __call__(self, request: Any, error: Exception) -> Any:
+            return PlainTextResponse("short and stout", 418)
+
+    mail = mark(Mail())
+
+    async def home(request: Any) -> Any:
+        return PlainTextResponse("home", background=BackgroundTask(mail, "bob"))
+
+    async def broken(request: Any) -> Any:
+        raise LookupError
+
+    app = Starlette(
+        routes=[Route("/", home), Route("/broken", broken)],
+        exception_handlers={LookupError: mark(Teapot())},
+    )
+    client = TestClient(app)
+    return [(r.status_code, r.text) for r in (client.get("/"), client.get("/broken"))], sent
+
+
 @case("fastapi", "httpx", hits={"item": 1, "plain": 1, "current": 3, "session": 2, "Body.check": 2})
 def fastapi(mark: Mark) -> Any:
     """Parameters, dependencies that yield, methods, background tasks; the schema too."""
