@@ -313,6 +313,13 @@ def test_a_copy_is_what_its_class_makes_of_it(p: Profiler) -> None:
     assert hits(p) == {"Particular": 1}
 
 
+def test_what_is_sent_is_asked_once_for_its_state(p: Profiler) -> None:
+    """It may count, or write to a file."""
+    with mock.patch.object(Model, "__getstate__", return_value={}, create=True) as asked:
+        pickle.dumps(p.track(0)(Model()))
+    asked.assert_called_once_with()
+
+
 # What it gives
 
 

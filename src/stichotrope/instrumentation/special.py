@@ -32,7 +32,8 @@ _LEFT_OUT = frozenset(
     }
 )
 # What it answers itself, where its callee answers that.
-_OWN = frozenset({"__copy__", "__deepcopy__", "__reduce__", "__reduce_ex__"})
+_REDUCING = ("__reduce__", "__reduce_ex__")
+_OWN = frozenset({"__copy__", "__deepcopy__", *_REDUCING})
 _TYPE: Any = _core.TrackedCallable
 _MADE = vars(_TYPE)["__dict__"]  # what is its own; its `__dict__` is its callee's
 _COROUTINE, _GENERATING = 0x80, 0x20 | 0x200  # CO_COROUTINE; CO_GENERATOR, CO_ASYNC_GENERATOR
@@ -173,10 +174,16 @@ def _reduced(self: Any, protocol: Any = 2) -> Any:
     Else what it calls is sent, to be tracked again.
     """
     callee, site, owner = _core.marked(self)
-    found = None if isinstance(callee, type) else callee.__reduce_ex__(protocol)
-    if isinstance(found, str) and wrapping.is_named(self, callee, found):
-        return found
+    if not isinstance(callee, type) and _may_go_by_name(type(callee)):
+        found = callee.__reduce_ex__(protocol)
+        if isinstance(found, str) and wrapping.is_named(self, callee, found):
+            return found
     return owner._reduced(callee, site)
+
+
+def _may_go_by_name(kind: type) -> bool:
+    """Return whether there is need to ask: that may run what a class does to give its state."""
+    return any(getattr(kind, name) is not getattr(object, name) for name in _REDUCING)
 
 
 # Standing in a class
