@@ -12,12 +12,13 @@ import sys
 import types
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import ManualClock, Threads, hits, outcome, recorded, run_program
-from stichotrope import Profiler, _core
+from stichotrope import Profiler, ProfilerResults, _core
 
 pytestmark = pytest.mark.unit
 
@@ -130,6 +131,28 @@ def test_merging_carries_when_the_sum_passes_32_bits(
     threads.one_by_one(work, work)
     (merged,) = p._snapshot().merged()[0]
     assert merged[-1] == {0: 2 * MANY}
+
+
+@pytest.mark.parametrize("carried", [0, 1, (1 << 16) - 1, 1 << 16])
+@pytest.mark.parametrize("written", ["nothing", "what is carried", "all but that it is over"])
+def test_a_pass_that_is_not_wholly_carried_is_found_whole(
+    tmp_path: Path, clock: ManualClock, carried: int, written: str
+) -> None:
+    """Whose process was killed while it wrote the pass after which a bucket's low bits begin anew."""
+    p = Profiler("rare", store=tmp_path)
+    native, node = prepared_node(p)
+    before = (carried << 16) + (1 << 16) - 1
+    prefill(native, node, before)
+    once(native)
+    native.put(node + Native.FINISHED, before, 8)
+    if written != "all but that it is over":
+        native.put(native.get(node + Native.PAGES), (1 << 16) - 1, 2)
+    if written == "nothing":
+        carries = native.get(native.get(node + Native.EXTRA) + Native.CARRIES)
+        native.put(carries, carried, 8)
+    (read,) = recorded(ProfilerResults.load_all(tmp_path)).values()
+    counted = sum(count for *_, count in read.histogram)
+    assert (read.hit_count, counted) == (before + 1, before + 1)
 
 
 @pytest.mark.parametrize("power", [38, 39, 45, 62])

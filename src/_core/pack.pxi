@@ -95,21 +95,22 @@ cdef uint64_t* carries_of(Buffer* b, Extra* extra, uint32_t octave) noexcept nog
 cdef void pack_page(Buffer* b, uint32_t offset, Extra* extra, uint32_t octave, Packed* p, uint64_t* high) noexcept nogil:
     """Packs an octave; what is beyond 32 bits goes to `high`, whose first word then says of which octave it is."""
     cdef uint64_t* words = p.words + p.used
-    cdef uint64_t low[PAGE_WORDS_KEPT]
+    cdef uint16_t low[SUB_BUCKETS]
     cdef uint64_t* carries
     cdef uint64_t count
     cdef uint32_t sub
     for sub in range(PAGE_WORDS_KEPT):
-        low[sub] = st_load64_acquire(<uint64_t*>(<char*>b + offset) + sub)
+        count = st_load64_acquire(<uint64_t*>(<char*>b + offset) + sub)
+        memcpy(&low[4 * sub], &count, sizeof(count))
     words[0] = octave
     for sub in range(SUB_BUCKETS):
-        (<uint32_t*>(words + 1))[sub] = (<uint16_t*>low)[sub]
+        (<uint32_t*>(words + 1))[sub] = low[sub]
     p.used += PAGE_WORDS
     carries = carries_of(b, extra, octave)  # after what it belongs to: see `add_to_bucket`
     if carries == NULL:
         return
     for sub in range(SUB_BUCKETS):
-        count = (<uint16_t*>low)[sub] + (st_load64_acquire(&carries[sub]) << COUNT_BITS)
+        count = low[sub] + (st_load64_acquire(&carries[sub]) << COUNT_BITS)
         (<uint32_t*>(words + 1))[sub] = <uint32_t>count
         (<uint32_t*>(high + 1))[sub] = <uint32_t>(count >> 32)
         if count >> 32:
@@ -366,7 +367,7 @@ cdef void finish_half_done(Reading* r, Node* n, uint64_t* words) noexcept nogil:
     """Makes whole what was read of a node while a pass was being written into it by a thread that does not go on, because its
     process was killed or stopped: see `record`."""
     cdef Activation* a = half_done(r.b)
-    cdef uint64_t* page
+    cdef uint32_t* count
     cdef uint64_t ticks, low, high, missing
     cdef uint64_t was_carried = <uint64_t>1 - (1 << COUNT_BITS)  # missing where the low bits stand as they were before that
     cdef uint32_t octave, sub
@@ -387,17 +388,25 @@ cdef void finish_half_done(Reading* r, Node* n, uint64_t* words) noexcept nogil:
     if missing == 1 or missing == was_carried:
         octave = st_top_bit(ticks + SUB_BUCKETS) - 4
         sub = <uint32_t>((ticks + SUB_BUCKETS) >> octave) & (SUB_BUCKETS - 1)
-        page = words + NODE_WORDS
-        while page < words + NODE_WORDS + words[W_PAGES] * PAGE_WORDS and page[0] != octave:
-            page += PAGE_WORDS
-        if page == words + NODE_WORDS + words[W_PAGES] * PAGE_WORDS:
-            memset(page, 0, PAGE_WORDS * sizeof(uint64_t))
-            page[0] = octave
-            words[W_PAGES] += 1
+        count = packed_counts(words, octave) + sub
         if missing != 1:
-            (<uint32_t*>(page + 1))[sub] &= ~<uint32_t>((1 << COUNT_BITS) - 1)
-        elif (<uint32_t*>(page + 1))[sub] != <uint32_t>-1:
-            (<uint32_t*>(page + 1))[sub] += 1
+            count[0] &= ~<uint32_t>((1 << COUNT_BITS) - 1)
+        else:
+            count[0] += 1
+            if count[0] == 0:
+                packed_counts(words, CARRY + octave)[sub] += 1
+
+cdef uint32_t* packed_counts(uint64_t* words, uint64_t which) noexcept nogil:
+    """The counts of a page of a packed node, made when missing, for which there is room."""
+    cdef uint64_t* page = words + NODE_WORDS
+    cdef uint64_t* end = page + words[W_PAGES] * PAGE_WORDS
+    while page < end and page[0] != which:
+        page += PAGE_WORDS
+    if page == end:
+        memset(page, 0, PAGE_WORDS * sizeof(uint64_t))
+        page[0] = which
+        words[W_PAGES] += 1
+    return <uint32_t*>(page + 1)
 
 cdef Activation* half_done(Buffer* b) noexcept nogil:
     """The activation of the pass that was being written, or NULL when that cannot be told."""
