@@ -61,9 +61,11 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_what_is_slower_is_found_and_nothing_else(stored):
     """Of fifty comparisons of the same, none; of the one that is slower, its block."""
-    alarms, found = gate.limits(stored)
+    alarms, found, compared = gate.limits(stored)
     assert isinstance(alarms, Fact)
     assert (alarms.holds, alarms.seen) == (True, "0 of 50")
+    assert isinstance(compared, Fact)
+    assert (compared.holds, compared.seen[:5]) == (True, "0 of ")
     assert isinstance(found, Fact)
     assert (found.holds, found.seen) == (True, "1 of 1, 0 others")
     assert stored["changed"]["pairs"]["slower"] == [["price slower"]]
@@ -75,8 +77,10 @@ def test_alarms_and_blame_are_counted(stored):
         "same": [["parse faster"], *([[]] * 49)],
         "slower": [["price slower", "render slower"], []],
     }
-    alarms, found = gate.limits(stored)
-    assert (alarms.verdict(), found.verdict()) == ("not met", "not met")
+    way = next(way for way in stored["changed"] if way != "pairs")
+    stored["changed"][way]["same"] = [["parse faster"]]
+    alarms, found, compared = gate.limits(stored)
+    assert (alarms.verdict(), found.verdict(), compared.verdict()) == ("not met",) * 3
     assert isinstance(found, Fact)
     assert found.seen == "1 of 2, 1 others"
     assert gate.outcome(stored, "pairs") == (1, 50, 1, 2, 1)
