@@ -50,7 +50,6 @@ cdef extern from "_platform.h" nogil:
     uint64_t st_load64(const uint64_t*)
     void st_store16(uint16_t*, uint16_t)
     void st_store16_release(uint16_t*, uint16_t)
-    uint16_t st_load16_acquire(const uint16_t*)
     void st_store32(uint32_t*, uint32_t)
     void st_store64(uint64_t*, uint64_t)
     uint32_t st_load32_acquire(const uint32_t*)

@@ -78,7 +78,6 @@ static inline void st_fence(void) { _ReadWriteBarrier(); }
 static inline void st_fence_full(void) { MemoryBarrier(); }
 static inline void st_fence_release(void) { st_fence(); }
 static inline void st_fence_acquire(void) { st_fence(); }
-static inline uint16_t st_load16_acquire(const uint16_t *p) { uint16_t v = *(const volatile uint16_t *)p; st_fence(); return v; }
 static inline void st_store16_release(uint16_t *p, uint16_t v) { st_fence(); st_store16(p, v); }
 static inline uint32_t st_load32_acquire(const uint32_t *p) { uint32_t v = st_load32(p); st_fence(); return v; }
 static inline uint64_t st_load64_acquire(const uint64_t *p) { uint64_t v = st_load64(p); st_fence(); return v; }
@@ -109,7 +108,6 @@ static inline void st_store64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, 
 static inline void st_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 static inline void st_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
 static inline void st_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
-static inline uint16_t st_load16_acquire(const uint16_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline void st_store16_release(uint16_t *p, uint16_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 static inline uint32_t st_load32_acquire(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline uint64_t st_load64_acquire(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }

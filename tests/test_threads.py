@@ -486,8 +486,8 @@ def is_whole(block: ProfileBlock, ns: int) -> bool:
     n = block.hit_count
     return (
         (block.sum_time_ns, block.sum_squares_ns2) == (n * ns, n * ns * ns)
-        # A reader's own clock stands still here, so where a pass is open, or begins while it is read, no time can be known.
-        and (block.total_time_ns in (n * ns, 0) or block.open_count > 0)
+        # A reader's own clock stands still here, so what is open has no time that could be known.
+        and (block.total_time_ns == n * ns or block.open_count > 0)
         and (block.min_time_ns, block.max_time_ns) == ((ns, ns) if n else (0, 0))
         and [count for _, _, count in block.histogram] == ([n] if n else [])
     )

@@ -300,7 +300,7 @@ cdef uint64_t covered_since(Reading* r, Node* n) noexcept nogil:
 
 cdef void pack_figures(Reading* r, Node* n, uint64_t* words) noexcept nogil:
     cdef Ending* ending = ending_of(r, offset_of(r.b, &n.count)) if r.used else NULL
-    cdef uint64_t open = count_open(&n.count)
+    cdef uint64_t open
     words[W_TOTAL] = st_load64(&n.total)
     words[W_SQUARES_LOW] = st_load64(&n.squares_low)
     words[W_SQUARES_HIGH] = st_load64(&n.squares_high)
@@ -308,12 +308,12 @@ cdef void pack_figures(Reading* r, Node* n, uint64_t* words) noexcept nogil:
     words[W_MAXIMUM] = st_load64(&n.maximum)
     words[W_FAILED] = st_load64(&n.failed)
     words[W_CANCELLED] = st_load64(&n.cancelled)
-    if r.has_ended:
-        open = 0  # nothing is open on a thread that ended
-    words[W_OPEN] = open if ending == NULL else open - min(open, ending.count)
     words[W_TRACK] = st_load32(&n.track)
     read_words(r, &n.count.once, &n.covered, until_of(r, &n.count), covered_until(r, n), covered_since(r, n),
                &words[W_ONCE])
+    # After the time of what is open: where that is in it, so it is here, or `is_steady` sees that it has ended.
+    open = count_open(&n.count) if not r.has_ended else 0  # nothing is open on a thread that ended
+    words[W_OPEN] = open if ending == NULL else open - min(open, ending.count)
 
 cdef bint is_steady(Node* n, uint64_t passes) noexcept nogil:
     """Whether what was read since `finished` gave `passes` belongs to exactly these passes."""

@@ -14,6 +14,7 @@ from . import _core
 from .config import checks, clock
 from .instrumentation import wrapping
 from .results import OTHER_BLOCKS, OTHER_KINDS, ProfilerResults, default_track_name
+from .results.chain import Link
 from .snapshot.aggregate import Site
 from .snapshot.take import View
 
@@ -121,33 +122,19 @@ class ThreadData:
         self.thread_name = share.name
 
 
-class _Reading:
+class _Reading(Link):
     """What one reader saw, of those that ask for differences, and what it saw next.
-
-    It is gone on by one other alone, without a lock: who reads may be interrupted by a signal
-    handler that reads, and a fork may come at any time.
 
     :param state: the profiler's, from before the results were taken.
     :param results: what was seen.
     """
 
-    __slots__ = ("_next", "results", "state")
+    __slots__ = ("results", "state")
 
     def __init__(self, state: tuple[object, ...] | None, results: ProfilerResults) -> None:
+        super().__init__()
         self.state = state
         self.results = results
-        self._next: dict[None, _Reading] = {}
-
-    def gone_on_by(self, other: _Reading) -> bool:
-        """Return whether another, taken since, is the one that goes on from here."""
-        return self._next.setdefault(None, other) is other
-
-    def newest(self) -> _Reading:
-        """Return the last of those that go on from here."""
-        found = self
-        while found._next:
-            found = found._next[None]
-        return found
 
 
 def _checked_reader(reader: object) -> str:

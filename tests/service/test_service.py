@@ -15,12 +15,14 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import page
+from conftest import WATCHDOG_SECONDS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "service"
@@ -44,9 +46,18 @@ def free_port() -> int:
         return port
 
 
+def moments(what: object) -> Iterator[None]:
+    """Moments at which to look again, until somebody must be waiting for ever."""
+    end = time.monotonic() + WATCHDOG_SECONDS
+    while time.monotonic() < end:
+        yield
+        time.sleep(0.1)
+    raise AssertionError(f"it did not come about: {what}")
+
+
 def get(url: str) -> str:
-    """What is at an address; the connection is tried for a minute."""
-    for _ in range(600):
+    """What is at an address, once somebody answers there."""
+    for _ in moments(url):
         try:
             with urllib.request.urlopen(url) as response:
                 text: str = response.read().decode()
@@ -55,8 +66,8 @@ def get(url: str) -> str:
             with error:
                 return error.read().decode()
         except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"nobody answers at {url}")
+            continue
+    raise AssertionError  # `moments` has raised
 
 
 class Prometheus:
@@ -82,14 +93,10 @@ class Prometheus:
         return float(found[0]["value"][1]) if found else float("nan")
 
     def until(self, query: str, expected: float) -> None:
-        """Wait until a query gives a value, for a minute."""
-        seen = float("nan")
-        for _ in range(300):
-            seen = self.value(query)
-            if seen == expected:
+        """Wait until a query gives a value."""
+        for _ in moments(f"{query} becomes {expected}"):
+            if self.value(query) == expected:
                 return
-            time.sleep(0.2)
-        raise AssertionError(f"{query} is {seen}, and was to become {expected}")
 
 
 @pytest.fixture
@@ -181,11 +188,9 @@ def test_rules_and_dashboard_ask_what_there_is(running):
         get(about["service"])
         get(about["service"].replace("/order?3", "/fail"))
     for query in [*queries, *(rule.partition(" > ")[0] for rule in rules)]:
-        for _ in range(300):
+        for _ in moments(query):
             if prometheus.ask(query):
                 break
-            time.sleep(0.2)
-        assert prometheus.ask(query), query
 
 
 def test_the_guide_leads_from_a_program_to_a_graph(tmp_path):
@@ -204,11 +209,9 @@ def test_the_guide_leads_from_a_program_to_a_graph(tmp_path):
     try:
         prometheus = Prometheus(port)
         for query in blocks["text"].splitlines():
-            for _ in range(300):
+            for _ in moments(query):
                 if prometheus.value(query) > 0:
                     break
-                time.sleep(0.2)
-            assert prometheus.value(query) > 0, query
     finally:
         for process in processes:
             process.kill()

@@ -42,6 +42,7 @@ from .._version import __version__
 from ..config import checks
 from ..metrics import REGISTRY, Family, MetricRegistry
 from ..metrics.samples import Native
+from ..results.chain import Link
 from .prometheus import ProfilerCollector
 
 TYPE_CHECKING = False
@@ -345,29 +346,16 @@ def _up(options: Any) -> list[Any]:
     return [Observation(1)]
 
 
-class _Streams:
+class _Streams(Link):
     """What was exported last of each series, and what was exported next.
-
-    It is gone on by one other alone, without a lock: a fork may come at any time.
 
     :param temporality: of instruments' classes, which one the exporter prefers.
     """
 
     def __init__(self, temporality: dict[type, AggregationTemporality]) -> None:
+        super().__init__()
         self._temporality = temporality
         self._last: dict[tuple[Any, ...], tuple[int, Any]] = {}  # series → start, point
-        self._next: dict[None, _Streams] = {}
-
-    def gone_on_by(self, other: _Streams) -> bool:
-        """Return whether another, made since, is the one that goes on from here."""
-        return self._next.setdefault(None, other) is other
-
-    def newest(self) -> _Streams:
-        """Return the last of those that go on from here."""
-        found = self
-        while found._next:
-            found = found._next[None]
-        return found
 
     def copy(self) -> _Streams:
         """Return the same, to go on from."""

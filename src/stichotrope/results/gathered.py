@@ -7,7 +7,7 @@ import os
 from .._text.files import checked_path, files_in
 from .document import load
 from .merge import merged_processes
-from .model import GATHERED_SUFFIX, OTHER_KINDS
+from .model import GATHERED, GATHERED_SUFFIX, OTHER_KINDS
 from .plain import ResultsFormatError
 
 TYPE_CHECKING = False  # `typing` itself is too slow to import for a handful of annotations
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _JSON = ".json"
 _OVER = ("ended", "killed")
-GATHERED = "gathered"  # in metadata: a mapped file, for as long as its process lives
 _ATTEMPTS = 5
 COMPACTED = "compacted"  # in metadata: the names of the files that were added last
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from .model import (
+    GATHERED,
     CallNode,
     ProcessResults,
     ProfileBlock,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 # What the metadata says of one process.
 OF_ONE = (
     *("process", "instance", "recording", "worker", "roots", "threads", "folded_threads"),
-    "gathered",
+    GATHERED,
     SELECTED,
 )
 

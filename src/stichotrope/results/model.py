@@ -31,14 +31,15 @@ if TYPE_CHECKING:
 
 FORMAT = "stichotrope-results"
 FORMAT_VERSION = 4  # a field says since which it is in documents
+GATHERED = "gathered"  # in metadata: a mapped file, for as long as its process lives
 GATHERED_SUFFIX = ".stichotrope.json"  # of the files that `ProfilerResults.load_all` reads
 OTHER_PATHS = "(other paths)"
 OTHER_BLOCKS = "(other blocks)"
 # Suffix → what reads such files, besides those of results: set by who writes them.
-_MOST_THREADS = 10**18  # that can be meant
 OTHER_KINDS: dict[str, OtherKind] = {}
 OVERHEAD_FACTOR = 5  # see `is_mostly_overhead`
 WAITING_FACTOR = 20  # see `is_waiting_unsure`
+_MOST_THREADS = 10**18  # that can be meant
 PERCENTILES = (50, 95, 99)  # those that documents and reports tell
 
 # What a block is known by, in every run: track index, file, line, name.

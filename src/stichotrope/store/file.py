@@ -14,7 +14,7 @@ from .._text.files import checked_path
 from ..config import clock
 from ..config.checks import STORE_BYTES
 from ..results import GATHERED_SUFFIX
-from ..results.gathered import GATHERED
+from ..results.model import GATHERED
 from ..snapshot.take import process_facts
 
 TYPE_CHECKING = False

@@ -9,8 +9,8 @@ from typing import Any
 
 from .. import _core
 from ..results import ProcessResults, ProfilerResults, ResultsFormatError, default_track_name
-from ..results.gathered import GATHERED
 from ..results.merge import OF_ONE
+from ..results.model import GATHERED
 from ..snapshot.aggregate import Rate, Site
 from ..snapshot.take import Origin, View
 from .reader import KeptRecords, by_age, load_kept
